@@ -1,0 +1,24 @@
+/* assay/assay.h - everything a plugin may include, in one line. */
+#ifndef ASSAY_ASSAY_H
+#define ASSAY_ASSAY_H
+
+#include <assay/attention.h>
+#include <assay/blocks.h>
+#include <assay/device.h>
+#include <assay/error.h>
+#include <assay/file.h>
+#include <assay/gradcheck.h>
+#include <assay/hash.h>
+#include <assay/log.h>
+#include <assay/memory.h>
+#include <assay/metrics.h>
+#include <assay/nn.h>
+#include <assay/ops.h>
+#include <assay/optim.h>
+#include <assay/random.h>
+#include <assay/stats.h>
+#include <assay/tape.h>
+#include <assay/tensor.h>
+#include <assay/weights.h>
+
+#endif

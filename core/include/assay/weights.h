@@ -1,0 +1,88 @@
+/* assay/weights.h - safetensors files, read mapped and bounds-checked, and written.
+ *
+ * The format (https://github.com/huggingface/safetensors): 8 bytes little-endian header length N, N
+ * bytes of JSON {"NAME": {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__": {...}},
+ * then the data; offsets count from the end of the header. */
+#ifndef ASSAY_WEIGHTS_H
+#define ASSAY_WEIGHTS_H
+
+#include <assay/error.h>
+#include <assay/tensor.h>
+
+#include <stdint.h>
+
+typedef enum assay_stored_dtype {
+    ASSAY_STORED_F64,
+    ASSAY_STORED_F32,
+    ASSAY_STORED_F16,
+    ASSAY_STORED_BF16,
+    ASSAY_STORED_I64,
+    ASSAY_STORED_I32,
+    ASSAY_STORED_I16,
+    ASSAY_STORED_I8,
+    ASSAY_STORED_U8,
+    ASSAY_STORED_BOOL
+} assay_stored_dtype;
+
+#define ASSAY_STORED_MAX_RANK 8
+
+/* One tensor of an open file. Everything is borrowed from the file: valid until it is closed. */
+typedef struct assay_stored {
+    const char *name;
+    const void *data; /* in the mapping; little endian; may be unaligned */
+    int64_t bytes;
+    int64_t count; /* elements */
+    int64_t shape[ASSAY_STORED_MAX_RANK];
+    int rank;
+    assay_stored_dtype dtype;
+} assay_stored;
+
+typedef struct assay_weights assay_weights;
+
+/* Maps PATH and checks all of it before anything is handed out: header length, JSON, duplicate names,
+ * dtypes, shapes, every offset (inside the file, begin <= end, matching shape and dtype, no overlap,
+ * no hole), so that later reads cannot fault. Headers above 100 MB are refused. The caller owns the
+ * result and ends it with assay_weights_close. */
+assay_weights *assay_weights_open(const char *path, assay_error *error);
+void assay_weights_close(assay_weights *weights); /* accepts NULL */
+
+int64_t assay_weights_count(const assay_weights *weights);
+/* The i-th tensor in order of data, 0 .. count-1. Borrowed. */
+const assay_stored *assay_weights_at(const assay_weights *weights, int64_t i);
+/* By name; NULL when absent. Borrowed. */
+const assay_stored *assay_weights_find(const assay_weights *weights, const char *name);
+/* By name; absence is an error that names the file and the nearest name. Borrowed. */
+const assay_stored *assay_weights_get(const assay_weights *weights, const char *name,
+                                      assay_error *error);
+/* A __metadata__ value; NULL when absent. Borrowed. */
+const char *assay_weights_metadata(const assay_weights *weights, const char *key);
+
+/* Copies a stored tensor into `out`, which must have the same shape (rank included) and dtype f32,
+ * bf16, i32 or u8. Floating dtypes convert to f32 and bf16 (rounding to nearest even); integers and
+ * booleans convert to i32 and u8 when every value fits; anything else is an error naming the tensor. */
+bool assay_stored_read(const assay_stored *stored, assay_tensor *out, assay_error *error);
+/* The same, as a new tensor of `dtype` with the stored shape (rank <= ASSAY_MAX_RANK), owned. */
+assay_tensor *assay_stored_tensor(const assay_stored *stored, assay_dtype dtype,
+                                  assay_error *error);
+/* All values as double into out[count]; works for every dtype. */
+void assay_stored_doubles(const assay_stored *stored, double *out);
+/* The single value of a one-element tensor. */
+bool assay_stored_scalar(const assay_stored *stored, double *out, assay_error *error);
+/* "F32", "BF16" ...: the name in the file. Static storage. */
+const char *assay_stored_dtype_name(assay_stored_dtype dtype);
+
+/* ---- writing ---- */
+
+/* A tensor to be written, borrowed: name and tensor must live until the write ends. */
+typedef struct assay_weights_item {
+    const char *name;
+    const assay_tensor *tensor; /* f32, bf16, i32, u8 are stored as F32, BF16, I32, U8 */
+} assay_weights_item;
+
+/* Publishes PATH atomically (assay/file.h) with the items in the given order. `metadata` is n_metadata
+ * pairs key, value (NULL for none). The same items give the same bytes. Duplicate names, and the name
+ * "__metadata__", are errors. */
+bool assay_weights_write(const char *path, int64_t n, const assay_weights_item *items,
+                         int64_t n_metadata, const char *const (*metadata)[2], assay_error *error);
+
+#endif
