@@ -10,12 +10,13 @@
 
 #include <stdint.h>
 
-double assay_mean(const double *x, int64_t n);   /* NaN for n = 0; compensated sum */
-double assay_sd(const double *x, int64_t n);     /* sample sd (n - 1), two-pass; NaN for n < 2 */
-double assay_median(const double *x, int64_t n); /* mean of the middle two for even n; NaN for 0 */
+double assay_stats_mean(const double *x, int64_t n); /* NaN for n = 0; compensated sum */
+double assay_stats_sd(const double *x, int64_t n); /* sample sd (n - 1), two-pass; NaN for n < 2 */
+double assay_stats_median(const double *x,
+                          int64_t n); /* mean of the middle two for even n; NaN for 0 */
 /* Quantile q in 0..1 with linear interpolation between order statistics (Hyndman-Fan type 7). NaN
  * for n = 0, a NaN in x or q outside 0..1, or when memory for the sorted copy is short. */
-double assay_quantile(const double *x, int64_t n, double q);
+double assay_stats_quantile(const double *x, int64_t n, double q);
 
 typedef struct assay_interval {
     double low, high;

@@ -39,15 +39,16 @@ typedef struct assay_stored {
 
 typedef struct assay_weights assay_weights;
 
-/* Maps PATH and checks all of it before anything is handed out: header length, JSON, duplicate names,
- * dtypes, shapes, every offset (inside the file, begin <= end, matching shape and dtype, no overlap,
- * no hole), so that later reads cannot fault. Headers above 100 MB are refused. The caller owns the
- * result and ends it with assay_weights_close. */
+/* Maps PATH and checks all of it before anything is handed out: header length, JSON, duplicate
+ * names, dtypes, shapes, every offset (inside the file, begin <= end, matching shape and dtype, no
+ * overlap, no hole), so that later reads cannot fault. Headers above 100 MB are refused. The caller
+ * owns the result and ends it with assay_weights_close. */
 assay_weights *assay_weights_open(const char *path, assay_error *error);
 void assay_weights_close(assay_weights *weights); /* accepts NULL */
 
 int64_t assay_weights_count(const assay_weights *weights);
-/* The i-th tensor in order of data, 0 .. count-1. Borrowed. */
+/* The i-th tensor in order of data, 0 .. count-1; empty tensors at one place as in the header.
+ * Borrowed. */
 const assay_stored *assay_weights_at(const assay_weights *weights, int64_t i);
 /* By name; NULL when absent. Borrowed. */
 const assay_stored *assay_weights_find(const assay_weights *weights, const char *name);
@@ -59,7 +60,8 @@ const char *assay_weights_metadata(const assay_weights *weights, const char *key
 
 /* Copies a stored tensor into `out`, which must have the same shape (rank included) and dtype f32,
  * bf16, i32 or u8. Floating dtypes convert to f32 and bf16 (rounding to nearest even); integers and
- * booleans convert to i32 and u8 when every value fits; anything else is an error naming the tensor. */
+ * booleans (0 or 1) convert to i32 and u8 when every value fits; anything else is an error naming
+ * the tensor, and leaves `out` as it was. */
 bool assay_stored_read(const assay_stored *stored, assay_tensor *out, assay_error *error);
 /* The same, as a new tensor of `dtype` with the stored shape (rank <= ASSAY_MAX_RANK), owned. */
 assay_tensor *assay_stored_tensor(const assay_stored *stored, assay_dtype dtype,
@@ -79,9 +81,9 @@ typedef struct assay_weights_item {
     const assay_tensor *tensor; /* f32, bf16, i32, u8 are stored as F32, BF16, I32, U8 */
 } assay_weights_item;
 
-/* Publishes PATH atomically (assay/file.h) with the items in the given order. `metadata` is n_metadata
- * pairs key, value (NULL for none). The same items give the same bytes. Duplicate names, and the name
- * "__metadata__", are errors. */
+/* Publishes PATH atomically (assay/file.h) with the items in the given order. `metadata` is
+ * n_metadata pairs key, value (NULL for none). The same items give the same bytes. Duplicate names
+ * or keys, the names "" and "__metadata__", and texts that are not UTF-8 are errors. */
 bool assay_weights_write(const char *path, int64_t n, const assay_weights_item *items,
                          int64_t n_metadata, const char *const (*metadata)[2], assay_error *error);
 

@@ -1,0 +1,301 @@
+/* linear.c - linear layers and the gated MLP: their three products, forward and backward. R rows, I
+ * inputs, O outputs, F inner width. */
+#include <assay/ops.h>
+
+#include "engine/tensor/operand.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* x's shape with another last extent. */
+static assay_tensor *with_width(assay_tape *tape, const assay_tensor *x, int64_t width,
+                                assay_dtype dtype)
+{
+    int64_t shape[ASSAY_MAX_RANK];
+    memcpy(shape, x->shape, sizeof shape);
+    shape[x->rank - 1] = width;
+    return assay_tape_tensor(tape, dtype, x->rank, shape);
+}
+
+/* ---- the three products of a linear layer ---- */
+
+/* y (R, O) = x (R, I) w (O, I)^T */
+static void product(const assay_kernels *k, int64_t r, int64_t i, int64_t o, const float *x,
+                    const float *w, float *y)
+{
+    k->gemm(&(device_gemm){.a = x,
+                           .b = w,
+                           .c = y,
+                           .m = r,
+                           .n = o,
+                           .k = i,
+                           .lda = i,
+                           .ldb = i,
+                           .ldc = o,
+                           .transpose_b = true});
+}
+
+/* d_x (R, I) = [d_x +] d_y (R, O) w (O, I) */
+static void product_back(const assay_kernels *k, int64_t r, int64_t i, int64_t o, const float *d_y,
+                         const float *w, assay_grad_target d_x)
+{
+    k->gemm(&(device_gemm){.a = d_y,
+                           .b = w,
+                           .c = d_x.data,
+                           .m = r,
+                           .n = i,
+                           .k = o,
+                           .lda = o,
+                           .ldb = i,
+                           .ldc = i,
+                           .add = d_x.add});
+}
+
+/* d_w (O, I) = [d_w +] d_y (R, O)^T x (R, I) */
+static void product_weight(const assay_kernels *k, int64_t r, int64_t i, int64_t o,
+                           const float *d_y, const float *x, assay_grad_target d_w)
+{
+    k->gemm(&(device_gemm){.a = d_y,
+                           .b = x,
+                           .c = d_w.data,
+                           .m = o,
+                           .n = i,
+                           .k = r,
+                           .lda = o,
+                           .ldb = i,
+                           .ldc = i,
+                           .transpose_a = true,
+                           .add = d_w.add});
+}
+
+static bool weight_fits(assay_tape *tape, const char *op, const assay_tensor *x,
+                        const assay_tensor *weight)
+{
+    if (x->rank < 1) {
+        op_mismatch(tape, op, "x has no last axis", "(..., inputs)", x);
+        return false;
+    }
+    if (weight->rank == 2 && weight->shape[1] == op_width(x))
+        return true;
+    op_mismatch(tape, op, "the weight does not fit x",
+                assay_text("(outputs, %" PRId64 ") for x %s", op_width(x), assay_tensor_text(x)),
+                weight);
+    return false;
+}
+
+/* ---- linear ---- */
+
+typedef struct linear_saved {
+    assay_activation activation;
+    assay_tensor *z; /* before the activation; NULL for the identity */
+} linear_saved;
+
+static bool linear_backward(assay_tape *tape, const assay_node *node)
+{
+    const assay_kernels *k = op_kernels(tape);
+    const linear_saved *saved = node->saved;
+    assay_tensor *x = node->inputs[0], *weight = node->inputs[1], *bias = node->inputs[2];
+    assay_tensor *y = node->outputs[0];
+    int64_t rows = op_rows(x), in = op_width(x), out = op_width(y), n = rows * out;
+    operand own = {NULL, 0}, factor = {NULL, 0};
+    float *d_z = y->grad;
+    assay_grad_target to;
+    if (saved->activation != ASSAY_IDENTITY) {
+        operand z = operand_read(tape, saved->z);
+        if (y->keeps_grad) {
+            own = operand_scratch(tape, n);
+            d_z = own.data;
+        }
+        if (!op_sound(tape))
+            return false;
+        k->d_activation((device_activation)saved->activation, n, z.data, y->grad, d_z, false);
+        operand_end(tape, &z);
+    }
+    to = assay_tape_grad(tape, bias);
+    if (to.data)
+        k->sum_rows(rows, out, d_z, NULL, to.data, to.add);
+    factor = operand_factor_of(tape, d_z, n);
+    to = assay_tape_grad(tape, x);
+    if (to.data) {
+        operand w = operand_factor(tape, weight);
+        if (op_sound(tape))
+            product_back(k, rows, in, out, factor.data, w.data, to);
+        operand_end(tape, &w);
+    }
+    to = assay_tape_grad(tape, weight);
+    if (to.data) {
+        operand input = operand_factor(tape, x);
+        if (op_sound(tape))
+            product_weight(k, rows, in, out, factor.data, input.data, to);
+        operand_end(tape, &input);
+    }
+    operand_end(tape, &factor);
+    operand_end(tape, &own);
+    return op_sound(tape);
+}
+
+static const assay_op linear_op = {sizeof(assay_op), "linear", linear_backward};
+
+assay_tensor *assay_linear(assay_tape *tape, assay_tensor *x, assay_tensor *weight,
+                           assay_tensor *bias, assay_activation activation)
+{
+    assay_tensor *const inputs[] = {x, weight, bias};
+    assay_tensor *y = NULL, *z = NULL;
+    linear_saved *saved = NULL;
+    operand in, w, b = {NULL, 0}, sums, result;
+    bool keep_z;
+    if (!op_takes(tape, "linear", bias ? 3 : 2, (const assay_tensor *[]){x, weight, bias}) ||
+        !weight_fits(tape, "linear", x, weight))
+        return NULL;
+    if (bias && (bias->rank != 1 || bias->shape[0] != weight->shape[0]))
+        return op_mismatch(tape, "linear", "the bias does not fit the weight",
+                           assay_text("(%" PRId64 ")", weight->shape[0]), bias);
+    keep_z = activation != ASSAY_IDENTITY && assay_tape_records(tape, 3, inputs);
+    y = with_width(tape, x, weight->shape[0], op_activation_dtype(tape));
+    z = keep_z ? with_width(tape, x, weight->shape[0], op_activation_dtype(tape)) : y;
+    saved = assay_tape_scratch(tape, (int64_t)sizeof *saved);
+    if (!y || !z || !saved)
+        return NULL;
+    in = operand_factor(tape, x);
+    w = operand_factor(tape, weight);
+    if (bias)
+        b = operand_read(tape, bias);
+    sums = operand_for(tape, z);
+    result = keep_z ? operand_for(tape, y) : sums;
+    if (!op_sound(tape))
+        return NULL;
+    product(op_kernels(tape), op_rows(x), op_width(x), weight->shape[0], in.data, w.data,
+            sums.data);
+    if (bias || activation != ASSAY_IDENTITY)
+        op_kernels(tape)->bias_activation((device_activation)activation, op_rows(y), op_width(y),
+                                          sums.data, b.data, result.data);
+    operand_store(tape, &result, y);
+    if (keep_z)
+        operand_store(tape, &sums, z);
+    operand_end(tape, &b);
+    operand_end(tape, &w);
+    operand_end(tape, &in);
+    *saved = (linear_saved){activation, keep_z ? z : NULL};
+    return assay_tape_record(tape, &linear_op, 3, inputs, 1, &y, saved) ? y : NULL;
+}
+
+/* ---- gated MLP ---- */
+
+typedef struct gated_saved {
+    assay_tensor *g, *u; /* (R, F) */
+} gated_saved;
+
+/* d_h = d_y down, then d_down with h computed again, then d_g and d_u, then x and the two weights.
+ */
+static bool gated_mlp_backward(assay_tape *tape, const assay_node *node)
+{
+    const assay_kernels *k = op_kernels(tape);
+    const gated_saved *saved = node->saved;
+    assay_tensor *x = node->inputs[0], *y = node->outputs[0];
+    int64_t rows = op_rows(x), width = op_width(x), inner = op_width(saved->g), n = rows * inner;
+    operand d_y = operand_factor_of(tape, y->grad, rows * width);
+    operand g = operand_read(tape, saved->g), u = operand_read(tape, saved->u);
+    operand h = operand_scratch(tape, n), d_h = operand_scratch(tape, n);
+    operand d_u = operand_scratch(tape, n), down = operand_factor(tape, node->inputs[3]);
+    assay_grad_target d_down = assay_tape_grad(tape, node->inputs[3]), to;
+    if (!op_sound(tape))
+        return false;
+    product_back(k, rows, inner, width, d_y.data, down.data, (assay_grad_target){d_h.data, false});
+    operand_end(tape, &down);
+    if (d_down.data) {
+        operand factor;
+        k->silu_product(n, g.data, u.data, h.data);
+        factor = operand_factor_of(tape, h.data, n);
+        if (!op_sound(tape))
+            return false;
+        product_weight(k, rows, inner, width, d_y.data, factor.data, d_down);
+        operand_end(tape, &factor);
+    }
+    operand_end(tape, &d_y);
+    k->d_silu_product(n, g.data, u.data, d_h.data, h.data, false, d_u.data, false);
+    operand_end(tape, &d_h);
+    operand_end(tape, &u);
+    operand_end(tape, &g);
+    for (int i = 1; i <= 2; i++) { /* the gate's path, then up's: h holds d_g by now */
+        operand d = operand_factor_of(tape, i == 1 ? h.data : d_u.data, n);
+        to = assay_tape_grad(tape, x);
+        if (to.data) {
+            operand w = operand_factor(tape, node->inputs[i]);
+            if (op_sound(tape))
+                product_back(k, rows, width, inner, d.data, w.data, to);
+            operand_end(tape, &w);
+        }
+        to = assay_tape_grad(tape, node->inputs[i]);
+        if (to.data) {
+            operand in = operand_factor(tape, x);
+            if (op_sound(tape))
+                product_weight(k, rows, width, inner, d.data, in.data, to);
+            operand_end(tape, &in);
+        }
+        operand_end(tape, &d);
+    }
+    operand_end(tape, &d_u);
+    operand_end(tape, &h);
+    return op_sound(tape);
+}
+
+static const assay_op gated_mlp_op = {sizeof(assay_op), "gated_mlp", gated_mlp_backward};
+
+assay_tensor *assay_gated_mlp(assay_tape *tape, assay_tensor *x, assay_tensor *gate,
+                              assay_tensor *up, assay_tensor *down)
+{
+    static const char op[] = "gated_mlp";
+    assay_tensor *const inputs[] = {x, gate, up, down};
+    const assay_kernels *k = op_kernels(tape);
+    assay_tensor *y = NULL, *kept[2] = {NULL, NULL};
+    gated_saved *saved = NULL;
+    operand in, part[2], h, hf, w;
+    int64_t rows, width, inner;
+    bool record;
+    if (!op_takes(tape, op, 4, (const assay_tensor *[]){x, gate, up, down}) ||
+        !weight_fits(tape, op, x, gate) || !weight_fits(tape, op, x, up))
+        return NULL;
+    rows = op_rows(x), width = op_width(x), inner = gate->shape[0];
+    if (up->shape[0] != inner)
+        return op_mismatch(tape, op, "gate and up differ in shape", assay_tensor_text(gate), up);
+    if (down->rank != 2 || down->shape[0] != width || down->shape[1] != inner)
+        return op_mismatch(tape, op, "the down projection does not fit",
+                           assay_text("(%" PRId64 ", %" PRId64 ")", width, inner), down);
+    record = assay_tape_records(tape, 4, inputs);
+    y = op_like(tape, x, op_activation_dtype(tape));
+    for (int i = 0; i < 2 && record; i++)
+        kept[i] = with_width(tape, x, inner, op_activation_dtype(tape));
+    saved = assay_tape_scratch(tape, (int64_t)sizeof *saved);
+    in = operand_factor(tape, x);
+    for (int i = 0; i < 2; i++) {
+        part[i] = record && op_sound(tape) ? operand_for(tape, kept[i])
+                                           : operand_scratch(tape, rows * inner);
+        w = operand_factor(tape, inputs[i + 1]);
+        if (!op_sound(tape))
+            return NULL;
+        product(k, rows, width, inner, in.data, w.data, part[i].data);
+        operand_end(tape, &w);
+    }
+    operand_end(tape, &in);
+    h = operand_scratch(tape, rows * inner);
+    if (!op_sound(tape))
+        return NULL;
+    k->silu_product(rows * inner, part[0].data, part[1].data, h.data);
+    for (int i = 1; i >= 0; i--) {
+        if (record)
+            operand_store(tape, &part[i], kept[i]);
+        operand_end(tape, &part[i]);
+    }
+    hf = operand_factor_of(tape, h.data, rows * inner);
+    w = operand_factor(tape, down);
+    in = operand_for(tape, y);
+    if (!op_sound(tape))
+        return NULL;
+    product(k, rows, inner, width, hf.data, w.data, in.data);
+    operand_store(tape, &in, y);
+    operand_end(tape, &w);
+    operand_end(tape, &hf);
+    operand_end(tape, &h);
+    *saved = (gated_saved){kept[0], kept[1]};
+    return assay_tape_record(tape, &gated_mlp_op, 4, inputs, 1, &y, saved) ? y : NULL;
+}

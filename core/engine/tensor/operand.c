@@ -1,0 +1,177 @@
+/* operand.c - input checks and fp32 views, shared by the operations. */
+#include "engine/tensor/operand.h"
+
+#include <inttypes.h>
+
+bool op_takes(assay_tape *tape, const char *op, int n, const assay_tensor *const tensors[])
+{
+    if (!op_sound(tape))
+        return false;
+    for (int i = 0; i < n; i++) {
+        if (tensors[i] && (tensors[i]->dtype == ASSAY_F32 || tensors[i]->dtype == ASSAY_BF16))
+            continue;
+        assay_tape_fail(tape, tensors[i] ? ASSAY_BAD_SHAPE : ASSAY_BAD_INPUT,
+                        (assay_failure){.where = op,
+                                        .what = assay_text("input %d is %s", i + 1,
+                                                           tensors[i] ? "not floating" : "missing"),
+                                        .expected = "a tensor of f32 or bf16",
+                                        .got = assay_tensor_text(tensors[i])});
+        return false;
+    }
+    return true;
+}
+
+bool op_takes_ints(assay_tape *tape, const char *op, const assay_tensor *tensor)
+{
+    if (!op_sound(tape))
+        return false;
+    if (tensor && tensor->dtype == ASSAY_I32)
+        return true;
+    assay_tape_fail(tape, tensor ? ASSAY_BAD_SHAPE : ASSAY_BAD_INPUT,
+                    (assay_failure){.where = op,
+                                    .what = "ids, indices, targets and lengths are integers",
+                                    .expected = "a tensor of i32",
+                                    .got = assay_tensor_text(tensor)});
+    return false;
+}
+
+assay_tensor *op_mismatch(assay_tape *tape, const char *op, const char *what, const char *expected,
+                          const assay_tensor *got)
+{
+    return assay_tape_fail(
+        tape, ASSAY_BAD_SHAPE,
+        (assay_failure){
+            .where = op, .what = what, .expected = expected, .got = assay_tensor_text(got)});
+}
+
+bool op_takes_lengths(assay_tape *tape, const char *op, const assay_tensor *lengths, int64_t batch,
+                      int64_t tokens)
+{
+    const int32_t *length = NULL;
+    if (!lengths)
+        return op_sound(tape);
+    if (!op_takes_ints(tape, op, lengths))
+        return false;
+    if (lengths->rank != 1 || lengths->shape[0] != batch) {
+        op_mismatch(tape, op, "lengths do not fit the batch",
+                    assay_text("(%" PRId64 ") i32", batch), lengths);
+        return false;
+    }
+    length = assay_i32(lengths);
+    for (int64_t b = 0; b < batch; b++)
+        if (length[b] < 0 || length[b] > tokens) {
+            assay_tape_fail(
+                tape, ASSAY_BAD_INPUT,
+                (assay_failure){.where = op,
+                                .what = assay_text("length of row %" PRId64 " is out of range", b),
+                                .expected = assay_text("0 to %" PRId64, tokens),
+                                .got = assay_text("%" PRId32, length[b])});
+            return false;
+        }
+    return true;
+}
+
+assay_tensor *op_like(assay_tape *tape, const assay_tensor *x, assay_dtype dtype)
+{
+    return assay_tape_tensor(tape, dtype, x->rank, x->shape);
+}
+
+int64_t op_width(const assay_tensor *x)
+{
+    return x->rank ? x->shape[x->rank - 1] : 1;
+}
+
+int64_t op_rows(const assay_tensor *x)
+{
+    int64_t rows = 1;
+    for (int i = 0; i + 1 < x->rank; i++)
+        rows *= x->shape[i];
+    return rows;
+}
+
+bool op_sound(const assay_tape *tape)
+{
+    return assay_tape_error(tape)->code == ASSAY_OK;
+}
+
+assay_dtype op_activation_dtype(const assay_tape *tape)
+{
+    return assay_tape_precision(tape) == ASSAY_PRECISION_BF16 ? ASSAY_BF16 : ASSAY_F32;
+}
+
+const assay_kernels *op_kernels(const assay_tape *tape)
+{
+    return assay_tape_device(tape)->kernels;
+}
+
+operand operand_scratch(assay_tape *tape, int64_t n)
+{
+    operand o = {NULL, 0};
+    int64_t bytes = 0;
+    if (!assay_size_mul(&bytes, n, (int64_t)sizeof(float))) {
+        assay_tape_fail(
+            tape, ASSAY_NO_MEMORY,
+            (assay_failure){.where = "scratch", .what = "size does not fit in 63 bits"});
+        return o;
+    }
+    o.data = assay_tape_scratch(tape, bytes);
+    o.bytes = o.data ? bytes : 0;
+    return o;
+}
+
+operand operand_read(assay_tape *tape, const assay_tensor *x)
+{
+    operand o = {x->dtype == ASSAY_F32 ? x->data : NULL, 0};
+    int64_t n = assay_tensor_count(x);
+    if (x->dtype == ASSAY_F32 || n == 0)
+        return o;
+    o = operand_scratch(tape, n);
+    if (o.data)
+        op_kernels(tape)->from_bf16(n, x->data, o.data);
+    return o;
+}
+
+operand operand_factor_of(assay_tape *tape, float *x, int64_t n)
+{
+    operand o = {x, 0};
+    uint16_t *narrow = NULL;
+    if (assay_tape_precision(tape) != ASSAY_PRECISION_BF16 || n == 0)
+        return o;
+    o = operand_scratch(tape, n);
+    narrow = assay_tape_scratch(tape, n * (int64_t)sizeof *narrow);
+    if (o.data && narrow) {
+        op_kernels(tape)->to_bf16(n, x, narrow);
+        op_kernels(tape)->from_bf16(n, narrow, o.data);
+    }
+    assay_tape_release(tape, narrow, n * (int64_t)sizeof *narrow);
+    return o;
+}
+
+operand operand_factor(assay_tape *tape, const assay_tensor *x)
+{
+    if (x->dtype == ASSAY_BF16)
+        return operand_read(tape, x);
+    return operand_factor_of(tape, x->data, assay_tensor_count(x));
+}
+
+operand operand_for(assay_tape *tape, const assay_tensor *y)
+{
+    operand o = {y->dtype == ASSAY_F32 ? y->data : NULL, 0};
+    if (y->dtype == ASSAY_F32 || assay_tensor_count(y) == 0)
+        return o;
+    return operand_scratch(tape, assay_tensor_count(y));
+}
+
+void operand_store(assay_tape *tape, operand *o, assay_tensor *y)
+{
+    if (o->data && y->dtype == ASSAY_BF16)
+        op_kernels(tape)->to_bf16(assay_tensor_count(y), o->data, y->data);
+    operand_end(tape, o);
+}
+
+void operand_end(assay_tape *tape, operand *o)
+{
+    if (o->bytes)
+        assay_tape_release(tape, o->data, o->bytes);
+    *o = (operand){NULL, 0};
+}

@@ -1,0 +1,449 @@
+/* tape.c - the record of a step: its arena, its nodes, the walk back, taps, and the first failure.
+ */
+#include <assay/tape.h>
+
+#include "engine/device/device.h"
+#include "engine/tensor/operand.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#define MAX_TAPS 256
+
+typedef struct entry {
+    assay_node node;
+    struct entry *previous;
+} entry;
+
+typedef struct tap {
+    char *name;
+    assay_tensor *state; /* of this pass, or NULL */
+} tap;
+
+struct assay_tape {
+    const assay_device *device;
+    assay_precision precision;
+    assay_arena *arena;
+    assay_step step;
+    assay_error error;
+    bool paused;
+    bool walked; /* the record has been used up by a backward pass */
+    entry *last;
+    int64_t nodes;
+    tap taps[MAX_TAPS];
+    int tap_count;
+    assay_profile_sink profile;
+    void *profile_user;
+    double mark; /* when the last operation ended, for the profile */
+};
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+assay_tape *assay_tape_new(const assay_device *device, assay_precision precision,
+                           assay_error *error)
+{
+    assay_tape *tape = NULL;
+    if (!device) {
+        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "tape", .what = "no device given",
+                   .hint = "assay_device_cpu() returns one");
+        return NULL;
+    }
+    tape = assay_zalloc((int64_t)sizeof *tape, error);
+    if (!tape)
+        return NULL;
+    tape->device = device;
+    tape->precision = precision;
+    tape->arena = assay_arena_new(0, error);
+    if (!tape->arena) {
+        assay_free(tape);
+        return NULL;
+    }
+    return tape;
+}
+
+void assay_tape_free(assay_tape *tape)
+{
+    if (!tape)
+        return;
+    for (int i = 0; i < tape->tap_count; i++)
+        assay_free(tape->taps[i].name);
+    assay_arena_free(tape->arena);
+    assay_free(tape);
+}
+
+void assay_tape_begin(assay_tape *tape, assay_step step)
+{
+    assay_arena_reset(tape->arena);
+    assay_error_clear(&tape->error);
+    tape->step = step;
+    tape->paused = tape->walked = false;
+    tape->last = NULL;
+    tape->nodes = 0;
+    for (int i = 0; i < tape->tap_count; i++)
+        tape->taps[i].state = NULL;
+    if (tape->profile)
+        tape->mark = seconds_now();
+}
+
+assay_step assay_tape_step(const assay_tape *tape)
+{
+    return tape->step;
+}
+
+assay_precision assay_tape_precision(const assay_tape *tape)
+{
+    return tape->precision;
+}
+
+const assay_device *assay_tape_device(const assay_tape *tape)
+{
+    return tape->device;
+}
+
+bool assay_tape_pause(assay_tape *tape, bool paused)
+{
+    bool was = tape->paused;
+    tape->paused = paused;
+    return was;
+}
+
+/* ---- the first failure ---- */
+
+const assay_error *assay_tape_error(const assay_tape *tape)
+{
+    return &tape->error;
+}
+
+bool assay_tape_ok(const assay_tape *tape, assay_error *error)
+{
+    if (tape->error.code == ASSAY_OK)
+        return true;
+    if (error && error->code == ASSAY_OK)
+        *error = tape->error;
+    return false;
+}
+
+bool assay_tape_failed(const assay_tape *tape, assay_error *error)
+{
+    if (assay_tape_ok(tape, error))
+        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "tape",
+                   .what = "an operation returned no tensor", .hint = "one of its inputs was NULL");
+    return false;
+}
+
+assay_tensor *assay_tape_fail(assay_tape *tape, assay_code code, assay_failure failure)
+{
+    assay_fail(&tape->error, code, failure);
+    return NULL;
+}
+
+/* ---- step memory ---- */
+
+void *assay_tape_scratch(assay_tape *tape, int64_t bytes)
+{
+    return assay_arena_alloc(tape->arena, bytes, &tape->error);
+}
+
+void assay_tape_release(assay_tape *tape, void *scratch, int64_t bytes)
+{
+    assay_arena_release(tape->arena, scratch, bytes);
+}
+
+assay_tensor *assay_tape_tensor(assay_tape *tape, assay_dtype dtype, int rank, const int64_t *shape)
+{
+    int64_t count = 0, bytes = 0;
+    assay_tensor *tensor = NULL;
+    if (tape->error.code != ASSAY_OK)
+        return NULL;
+    if (rank < 0 || rank > ASSAY_MAX_RANK || !assay_size_count(&count, rank, shape) ||
+        !assay_size_mul(&bytes, count, assay_dtype_size(dtype)))
+        return assay_tape_fail(tape, ASSAY_BAD_SHAPE,
+                               (assay_failure){.where = "step tensor",
+                                               .what = "rank or extents out of range",
+                                               .got = rank >= 0 && rank <= ASSAY_MAX_RANK
+                                                          ? assay_shape_text(rank, shape)
+                                                          : assay_text("rank %d", rank)});
+    tensor = assay_tape_scratch(tape, (int64_t)sizeof *tensor);
+    if (!tensor)
+        return NULL;
+    memset(tensor, 0, sizeof *tensor);
+    if (bytes > 0 && !(tensor->data = assay_tape_scratch(tape, bytes)))
+        return NULL;
+    tensor->dtype = dtype;
+    tensor->rank = rank;
+    for (int i = 0; i < ASSAY_MAX_RANK; i++)
+        tensor->shape[i] = i < rank ? shape[i] : 1;
+    return tensor;
+}
+
+assay_tensor *assay_tape_constant(assay_tape *tape, assay_dtype dtype, int rank,
+                                  const int64_t *shape, const void *data)
+{
+    assay_tensor *tensor = assay_tape_tensor(tape, dtype, rank, shape);
+    if (tensor && tensor->data)
+        memcpy(tensor->data, data, (size_t)assay_tensor_bytes(tensor));
+    return tensor;
+}
+
+double assay_value(const assay_tensor *tensor)
+{
+    if (!tensor || !tensor->data)
+        return NAN;
+    switch (tensor->dtype) {
+    case ASSAY_F32:
+        return *(const float *)tensor->data;
+    case ASSAY_BF16:
+        return assay_from_bf16(*(const uint16_t *)tensor->data);
+    case ASSAY_I32:
+        return *(const int32_t *)tensor->data;
+    case ASSAY_U8:
+        return *(const uint8_t *)tensor->data;
+    }
+    return NAN;
+}
+
+/* ---- recording ---- */
+
+bool assay_tape_records(const assay_tape *tape, int n, assay_tensor *const inputs[])
+{
+    if (tape->step.no_gradient || tape->paused)
+        return false;
+    for (int i = 0; i < n; i++)
+        if (inputs[i] && inputs[i]->needs_grad)
+            return true;
+    return false;
+}
+
+bool assay_tape_record(assay_tape *tape, const assay_op *op, int input_count,
+                       assay_tensor *const inputs[], int output_count,
+                       assay_tensor *const outputs[], const void *saved)
+{
+    entry *e = NULL;
+    size_t pointers = (size_t)(input_count + output_count) * sizeof(assay_tensor *);
+    if (tape->profile) {
+        double now = seconds_now();
+        tape->profile(op->name, false, now - tape->mark, tape->profile_user);
+        tape->mark = now;
+    }
+    if (!assay_tape_records(tape, input_count, inputs))
+        return true;
+    e = assay_tape_scratch(tape, (int64_t)(sizeof *e + pointers));
+    if (!e)
+        return false;
+    e->node.op = op;
+    e->node.input_count = input_count;
+    e->node.output_count = output_count;
+    e->node.inputs = (assay_tensor **)(e + 1);
+    e->node.outputs = e->node.inputs + input_count;
+    e->node.saved = saved;
+    for (int i = 0; i < input_count; i++)
+        e->node.inputs[i] = inputs[i];
+    for (int i = 0; i < output_count; i++) {
+        e->node.outputs[i] = outputs[i];
+        outputs[i]->needs_grad = true;
+    }
+    e->previous = tape->last;
+    tape->last = e;
+    tape->nodes++;
+    return true;
+}
+
+/* ---- the walk back ---- */
+
+static int64_t grad_bytes(const assay_tensor *tensor)
+{
+    return assay_tensor_count(tensor) * (int64_t)sizeof(float);
+}
+
+assay_grad_target assay_tape_grad(assay_tape *tape, assay_tensor *input)
+{
+    assay_grad_target target = {NULL, false};
+    if (!input || !input->needs_grad || tape->error.code != ASSAY_OK)
+        return target;
+    if (!input->grad)
+        input->grad = assay_tape_scratch(tape, grad_bytes(input));
+    if (!input->grad)
+        return target;
+    target.data = input->grad;
+    target.add = input->has_grad;
+    input->has_grad = true;
+    return target;
+}
+
+void tape_pass_grad(assay_tape *tape, assay_tensor *output, assay_tensor *input)
+{
+    assay_grad_target to;
+    if (!input || !input->needs_grad || !output->has_grad)
+        return;
+    if (!input->is_leaf && !input->grad && !output->is_leaf && !output->keeps_grad) {
+        input->grad = output->grad;
+        input->has_grad = true;
+        output->grad = NULL;
+        output->has_grad = false;
+        return;
+    }
+    to = assay_tape_grad(tape, input);
+    if (to.data)
+        tape->device->kernels->scale(assay_tensor_count(input), 1.0f, output->grad, to.data,
+                                     to.add);
+}
+
+/* Step gradients that nobody asked to keep serve the next ones. */
+static void drop_output_grads(assay_tape *tape, const assay_node *node)
+{
+    for (int i = 0; i < node->output_count; i++) {
+        assay_tensor *output = node->outputs[i];
+        if (output->is_leaf || output->keeps_grad || !output->grad)
+            continue;
+        assay_tape_release(tape, output->grad, grad_bytes(output));
+        output->grad = NULL;
+        output->has_grad = false;
+    }
+}
+
+static bool walk_back(assay_tape *tape)
+{
+    tape->walked = true;
+    for (entry *e = tape->last; e; e = e->previous) {
+        bool reached = false;
+        for (int i = 0; i < e->node.output_count; i++)
+            reached = reached || e->node.outputs[i]->has_grad;
+        if (reached) {
+            double begun = tape->profile ? seconds_now() : 0.0;
+            if (!e->node.op->backward(tape, &e->node) || tape->error.code != ASSAY_OK) {
+                assay_tape_fail(
+                    tape, ASSAY_UNSUPPORTED,
+                    (assay_failure){.where = e->node.op->name,
+                                    .what = "the backward pass of an operation failed"});
+                return false;
+            }
+            if (tape->profile)
+                tape->profile(e->node.op->name, true, seconds_now() - begun, tape->profile_user);
+        }
+        drop_output_grads(tape, &e->node);
+    }
+    if (tape->profile)
+        tape->mark = seconds_now();
+    return true;
+}
+
+static bool may_walk(assay_tape *tape)
+{
+    if (tape->error.code != ASSAY_OK)
+        return false;
+    if (tape->walked || tape->step.no_gradient) {
+        assay_tape_fail(tape, ASSAY_BAD_INPUT,
+                        (assay_failure){.where = "backward",
+                                        .what = tape->walked
+                                                    ? "this record has been walked back already"
+                                                    : "this pass records no gradients",
+                                        .hint = "begin another pass with assay_tape_begin"});
+        return false;
+    }
+    return true;
+}
+
+bool assay_tape_backward_from(assay_tape *tape, int n, assay_tensor *const outputs[],
+                              const float *const d_outputs[])
+{
+    if (!may_walk(tape))
+        return false;
+    for (int i = 0; i < n; i++) {
+        assay_grad_target to = assay_tape_grad(tape, outputs[i]);
+        if (!to.data) {
+            assay_tape_fail(tape, ASSAY_BAD_INPUT,
+                            (assay_failure){.where = assay_text("backward, output %d", i),
+                                            .what = "the output depends on nothing that wants a "
+                                                    "gradient",
+                                            .got = assay_tensor_text(outputs[i])});
+            return false;
+        }
+        tape->device->kernels->scale(assay_tensor_count(outputs[i]), 1.0f, d_outputs[i], to.data,
+                                     to.add);
+    }
+    return walk_back(tape);
+}
+
+bool assay_tape_backward(assay_tape *tape, assay_tensor *loss, float scale)
+{
+    assay_tensor *const outputs[] = {loss};
+    const float *const d_outputs[] = {&scale};
+    if (tape->error.code != ASSAY_OK)
+        return false;
+    if (!loss || assay_tensor_count(loss) != 1) {
+        assay_tape_fail(tape, ASSAY_BAD_SHAPE,
+                        (assay_failure){.where = "backward",
+                                        .what = "a loss is one number",
+                                        .expected = "()",
+                                        .got = assay_tensor_text(loss),
+                                        .hint = "assay_sum and assay_mean make scalars"});
+        return false;
+    }
+    return assay_tape_backward_from(tape, 1, outputs, d_outputs);
+}
+
+/* ---- taps ---- */
+
+bool assay_tape_tap(assay_tape *tape, const char *name)
+{
+    assay_error error = {0};
+    for (int i = 0; i < tape->tap_count; i++)
+        if (strcmp(tape->taps[i].name, name) == 0)
+            return true;
+    if (tape->tap_count == MAX_TAPS) {
+        assay_tape_fail(tape, ASSAY_UNSUPPORTED,
+                        (assay_failure){.where = assay_text("tap '%s'", name),
+                                        .what = "too many taps on one tape",
+                                        .expected = assay_text("at most %d", MAX_TAPS)});
+        return false;
+    }
+    tape->taps[tape->tap_count].name = assay_strdup(name, &error);
+    if (!tape->taps[tape->tap_count].name) {
+        if (tape->error.code == ASSAY_OK)
+            tape->error = error;
+        return false;
+    }
+    tape->taps[tape->tap_count++].state = NULL;
+    return true;
+}
+
+assay_tensor *assay_state(assay_tape *tape, const char *name, assay_tensor *x)
+{
+    if (!x)
+        return NULL;
+    for (int i = 0; i < tape->tap_count; i++)
+        if (strcmp(tape->taps[i].name, name) == 0) {
+            tape->taps[i].state = x;
+            x->keeps_grad = true;
+        }
+    return x;
+}
+
+assay_tensor *assay_tape_tapped(const assay_tape *tape, const char *name)
+{
+    for (int i = 0; i < tape->tap_count; i++)
+        if (strcmp(tape->taps[i].name, name) == 0)
+            return tape->taps[i].state;
+    return NULL;
+}
+
+/* ---- figures ---- */
+
+assay_tape_stats assay_tape_stats_get(const assay_tape *tape)
+{
+    return (assay_tape_stats){assay_arena_stats_get(tape->arena), tape->nodes};
+}
+
+void assay_tape_profile(assay_tape *tape, assay_profile_sink sink, void *user)
+{
+    tape->profile = sink;
+    tape->profile_user = user;
+    tape->mark = sink ? seconds_now() : 0.0;
+}

@@ -1,0 +1,138 @@
+/* tensor.c - tensors that outlive a step, and what every tensor can say of itself. */
+#include <assay/memory.h>
+#include <assay/tensor.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+int64_t assay_dtype_size(assay_dtype dtype)
+{
+    static const int64_t size[] = {4, 2, 4, 1};
+    return size[dtype];
+}
+
+const char *assay_dtype_name(assay_dtype dtype)
+{
+    static const char *const name[] = {"f32", "bf16", "i32", "u8"};
+    return name[dtype];
+}
+
+int64_t assay_tensor_count(const assay_tensor *tensor)
+{
+    int64_t count = 1;
+    for (int i = 0; i < tensor->rank; i++)
+        count *= tensor->shape[i];
+    return count;
+}
+
+int64_t assay_tensor_bytes(const assay_tensor *tensor)
+{
+    return assay_tensor_count(tensor) * assay_dtype_size(tensor->dtype);
+}
+
+bool assay_tensor_same_shape(const assay_tensor *a, const assay_tensor *b)
+{
+    if (a->rank != b->rank)
+        return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->shape[i] != b->shape[i])
+            return false;
+    return true;
+}
+
+float *assay_f32(const assay_tensor *tensor)
+{
+    return tensor->dtype == ASSAY_F32 ? tensor->data : NULL;
+}
+
+uint16_t *assay_bf16(const assay_tensor *tensor)
+{
+    return tensor->dtype == ASSAY_BF16 ? tensor->data : NULL;
+}
+
+int32_t *assay_i32(const assay_tensor *tensor)
+{
+    return tensor->dtype == ASSAY_I32 ? tensor->data : NULL;
+}
+
+uint8_t *assay_u8(const assay_tensor *tensor)
+{
+    return tensor->dtype == ASSAY_U8 ? tensor->data : NULL;
+}
+
+const char *assay_shape_text(int rank, const int64_t *shape)
+{
+    char text[128] = "(";
+    size_t used = 1;
+    for (int i = 0; i < rank && used < sizeof text; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%" PRId64, i ? ", " : "",
+                                 shape[i]);
+    return assay_text("%s)", text);
+}
+
+const char *assay_tensor_text(const assay_tensor *tensor)
+{
+    if (!tensor)
+        return "no tensor";
+    return assay_text("%s %s", assay_shape_text(tensor->rank, tensor->shape),
+                      assay_dtype_name(tensor->dtype));
+}
+
+assay_tensor *assay_tensor_new(assay_dtype dtype, int rank, const int64_t *shape,
+                               assay_error *error)
+{
+    int64_t count = 0, bytes = 0;
+    assay_tensor *tensor = NULL;
+    if (rank < 0 || rank > ASSAY_MAX_RANK) {
+        ASSAY_FAIL(error, ASSAY_BAD_SHAPE, .where = "tensor", .what = "rank out of range",
+                   .expected = assay_text("0 to %d", ASSAY_MAX_RANK),
+                   .got = assay_text("%d", rank));
+        return NULL;
+    }
+    if (!assay_size_count(&count, rank, shape) ||
+        !assay_size_mul(&bytes, count, assay_dtype_size(dtype))) {
+        ASSAY_FAIL(error, ASSAY_BAD_SHAPE, .where = "tensor",
+                   .what = "an extent is negative, or the size does not fit in 63 bits",
+                   .got = assay_shape_text(rank, shape));
+        return NULL;
+    }
+    tensor = assay_zalloc((int64_t)sizeof *tensor, error);
+    if (!tensor)
+        return NULL;
+    if (bytes > 0 && !(tensor->data = assay_alloc(bytes, error))) {
+        assay_free(tensor);
+        return NULL;
+    }
+    tensor->dtype = dtype;
+    tensor->rank = rank;
+    for (int i = 0; i < ASSAY_MAX_RANK; i++)
+        tensor->shape[i] = i < rank ? shape[i] : 1;
+    tensor->is_leaf = true;
+    return tensor;
+}
+
+void assay_tensor_free(assay_tensor *tensor)
+{
+    if (!tensor)
+        return;
+    assay_free(tensor->data);
+    assay_free(tensor->grad);
+    assay_free(tensor);
+}
+
+bool assay_tensor_want_grad(assay_tensor *tensor, assay_error *error)
+{
+    if (!tensor->grad) {
+        int64_t bytes = 0;
+        if (!assay_size_mul(&bytes, assay_tensor_count(tensor), (int64_t)sizeof(float)))
+            return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "tensor",
+                              .what = "the gradient's size does not fit in 63 bits");
+        tensor->grad = assay_alloc(bytes, error);
+        if (!tensor->grad)
+            return false;
+        tensor->has_grad = false;
+    }
+    tensor->needs_grad = true;
+    return true;
+}
