@@ -41,7 +41,7 @@ static void copy_cut(char *out, size_t size, const char *text)
         drop_part_of_character(out, length);
 }
 
-void assay_text_format(char *out, size_t size, const char *format, va_list arguments)
+void text_format(char *out, size_t size, const char *format, va_list arguments)
 {
     int length = vsnprintf(out, size, format, arguments);
     if (length < 0)
@@ -50,7 +50,7 @@ void assay_text_format(char *out, size_t size, const char *format, va_list argum
         drop_part_of_character(out, size - 1);
 }
 
-void assay_text_one_line(char *text)
+void text_one_line(char *text)
 {
     for (; *text != '\0'; text++)
         if ((unsigned char)*text < 0x20 || *text == 0x7F)
@@ -65,7 +65,7 @@ const char *assay_text(const char *format, ...)
     next = (next + 1) % TEXT_BUFFERS;
     va_list arguments;
     va_start(arguments, format);
-    assay_text_format(out, TEXT_SIZE, format, arguments);
+    text_format(out, TEXT_SIZE, format, arguments);
     va_end(arguments);
     return out;
 }
@@ -124,7 +124,7 @@ const char *assay_error_format(const assay_error *error, char *out, size_t size)
              error->where, where ? ")" : "", expected ? "; expected " : "", error->expected,
              got ? (expected ? ", got " : "; got ") : "", error->got, hint ? "; hint: " : "",
              error->hint);
-    assay_text_one_line(line);
+    text_one_line(line);
     copy_cut(out, size, line);
     return out;
 }

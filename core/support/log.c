@@ -40,9 +40,9 @@ void assay_log(assay_log_level level, const char *format, ...)
         char line[LINE_SIZE];
         va_list arguments;
         va_start(arguments, format);
-        assay_text_format(line, sizeof line, format, arguments);
+        text_format(line, sizeof line, format, arguments);
         va_end(arguments);
-        assay_text_one_line(line);
+        text_one_line(line);
         inside_sink = true;
         current_sink(level, line, current_user);
         inside_sink = false;

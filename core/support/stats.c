@@ -35,7 +35,7 @@ static double total_of(compensated total)
     return isfinite(total.sum) ? total.sum + total.lost : total.sum;
 }
 
-double assay_mean(const double *x, int64_t n)
+double assay_stats_mean(const double *x, int64_t n)
 {
     if (n < 1)
         return NAN;
@@ -53,14 +53,14 @@ static bool all_equal(const double *x, int64_t n)
     return true;
 }
 
-double assay_sd(const double *x, int64_t n)
+double assay_stats_sd(const double *x, int64_t n)
 {
     if (n < 2)
         return NAN;
     /* The mean of equal numbers may differ from them by a rounding; their sd is exactly 0. */
     if (isfinite(x[0]) && all_equal(x, n))
         return 0.0;
-    double mean = assay_mean(x, n);
+    double mean = assay_stats_mean(x, n);
     compensated squares = {0};
     for (int64_t i = 0; i < n; i++)
         add(&squares, (x[i] - mean) * (x[i] - mean));
@@ -106,7 +106,7 @@ static double *new_doubles(int64_t n, assay_error *error)
     return assay_alloc(bytes, error);
 }
 
-double assay_quantile(const double *x, int64_t n, double q)
+double assay_stats_quantile(const double *x, int64_t n, double q)
 {
     if (n < 1 || !(q >= 0.0 && q <= 1.0) || holds_nan(x, n))
         return NAN;
@@ -120,9 +120,9 @@ double assay_quantile(const double *x, int64_t n, double q)
     return result;
 }
 
-double assay_median(const double *x, int64_t n)
+double assay_stats_median(const double *x, int64_t n)
 {
-    return assay_quantile(x, n, 0.5);
+    return assay_stats_quantile(x, n, 0.5);
 }
 
 /* ---- bootstrap (Efron, "Bootstrap methods: another look at the jackknife", 1979) ---- */
@@ -130,7 +130,7 @@ double assay_median(const double *x, int64_t n)
 static double mean_statistic(const double *x, int64_t n, void *user)
 {
     (void)user;
-    return assay_mean(x, n);
+    return assay_stats_mean(x, n);
 }
 
 static bool check_bootstrap(const double *x, int64_t n, int64_t resamples, double level,

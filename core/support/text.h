@@ -9,10 +9,10 @@
 #include <stddef.h>
 
 /* vsnprintf into out[size], size >= 1; a text that is too long is cut between two characters. */
-void assay_text_format(char *out, size_t size, const char *format, va_list arguments)
+void text_format(char *out, size_t size, const char *format, va_list arguments)
     __attribute__((format(printf, 3, 0)));
 
 /* Turns every control character into a space, newlines included. */
-void assay_text_one_line(char *text);
+void text_one_line(char *text);
 
 #endif

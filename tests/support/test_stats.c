@@ -23,24 +23,24 @@ static void assert_close(double got, double expected)
 static void mean_and_sd_match_the_reference(void **state)
 {
     (void)state;
-    assert_close(assay_mean(sample, 7), 2.642857142857143);
-    assert_close(assay_sd(sample, 7), 2.827900954687736);
+    assert_close(assay_stats_mean(sample, 7), 2.642857142857143);
+    assert_close(assay_stats_sd(sample, 7), 2.827900954687736);
 }
 
 static void the_mean_keeps_what_a_plain_sum_loses(void **state)
 {
     (void)state;
     const double x[] = {1.0, 1e100, 1.0, -1e100};
-    assert_true(assay_mean(x, 4) == 0.5);
+    assert_true(assay_stats_mean(x, 4) == 0.5);
     const double with_infinity[] = {1.0, INFINITY, 2.0};
-    assert_true(assay_mean(with_infinity, 3) == INFINITY);
+    assert_true(assay_stats_mean(with_infinity, 3) == INFINITY);
 }
 
 static void the_sd_does_not_cancel_far_from_zero(void **state)
 {
     (void)state;
     const double x[] = {1e9 + 4, 1e9 + 7, 1e9 + 13, 1e9 + 16};
-    assert_close(assay_sd(x, 4), sqrt(30.0));
+    assert_close(assay_stats_sd(x, 4), sqrt(30.0));
 }
 
 static void equal_numbers_have_an_sd_of_exactly_zero(void **state)
@@ -49,7 +49,7 @@ static void equal_numbers_have_an_sd_of_exactly_zero(void **state)
     double x[49];
     for (int i = 0; i < 49; i++) {
         x[i] = 0.1;
-        assert_true(i < 1 || assay_sd(x, i + 1) == 0.0);
+        assert_true(i < 1 || assay_stats_sd(x, i + 1) == 0.0);
     }
 }
 
@@ -57,18 +57,18 @@ static void answers_that_do_not_exist_are_nan(void **state)
 {
     (void)state;
     const double with_nan[] = {1.0, NAN, 2.0};
-    assert_true(isnan(assay_mean(NULL, 0)));
-    assert_true(isnan(assay_sd(sample, 1)));
-    assert_true(isnan(assay_median(NULL, 0)));
-    assert_true(isnan(assay_quantile(sample, 7, -0.01)));
-    assert_true(isnan(assay_quantile(sample, 7, 1.01)));
-    assert_true(isnan(assay_quantile(sample, 7, NAN)));
-    assert_true(isnan(assay_mean(with_nan, 3)));
-    assert_true(isnan(assay_sd(with_nan, 3)));
-    assert_true(isnan(assay_median(with_nan, 3)));
+    assert_true(isnan(assay_stats_mean(NULL, 0)));
+    assert_true(isnan(assay_stats_sd(sample, 1)));
+    assert_true(isnan(assay_stats_median(NULL, 0)));
+    assert_true(isnan(assay_stats_quantile(sample, 7, -0.01)));
+    assert_true(isnan(assay_stats_quantile(sample, 7, 1.01)));
+    assert_true(isnan(assay_stats_quantile(sample, 7, NAN)));
+    assert_true(isnan(assay_stats_mean(with_nan, 3)));
+    assert_true(isnan(assay_stats_sd(with_nan, 3)));
+    assert_true(isnan(assay_stats_median(with_nan, 3)));
     assert_true(isnan(assay_sign_flip_floor(0)));
     assay_memory_fail_after(0);
-    assert_true(isnan(assay_median(sample, 7)));
+    assert_true(isnan(assay_stats_median(sample, 7)));
 }
 
 /* ---- order statistics ---- */
@@ -76,25 +76,25 @@ static void answers_that_do_not_exist_are_nan(void **state)
 static void quantiles_interpolate_between_order_statistics(void **state)
 {
     (void)state;
-    assert_true(assay_quantile(sample, 7, 0.0) == -1.0);
-    assert_close(assay_quantile(sample, 7, 0.1), -0.1);
-    assert_close(assay_quantile(sample, 7, 0.25), 1.0);
-    assert_true(assay_quantile(sample, 7, 0.5) == 2.5);
-    assert_close(assay_quantile(sample, 7, 0.9), 5.65);
-    assert_true(assay_quantile(sample, 7, 1.0) == 7.75);
-    assert_true(assay_quantile(sample, 1, 0.3) == 2.5);
+    assert_true(assay_stats_quantile(sample, 7, 0.0) == -1.0);
+    assert_close(assay_stats_quantile(sample, 7, 0.1), -0.1);
+    assert_close(assay_stats_quantile(sample, 7, 0.25), 1.0);
+    assert_true(assay_stats_quantile(sample, 7, 0.5) == 2.5);
+    assert_close(assay_stats_quantile(sample, 7, 0.9), 5.65);
+    assert_true(assay_stats_quantile(sample, 7, 1.0) == 7.75);
+    assert_true(assay_stats_quantile(sample, 1, 0.3) == 2.5);
 }
 
 static void the_median_of_an_even_count_is_the_middle_twos_mean(void **state)
 {
     (void)state;
     const double x[] = {4.0, 1.0, 3.0, 10.0};
-    assert_true(assay_median(x, 4) == 3.5);
-    assert_true(assay_median(sample, 7) == 2.5);
+    assert_true(assay_stats_median(x, 4) == 3.5);
+    assert_true(assay_stats_median(sample, 7) == 2.5);
     const double infinite[] = {INFINITY, 1.0, INFINITY, -INFINITY, INFINITY, 0.0};
-    assert_true(assay_median(infinite + 1, 2) == INFINITY);
-    assert_true(assay_quantile(infinite, 6, 0.9) == INFINITY);
-    assert_true(assay_quantile(infinite, 6, 0.1) == -INFINITY);
+    assert_true(assay_stats_median(infinite + 1, 2) == INFINITY);
+    assert_true(assay_stats_quantile(infinite, 6, 0.9) == INFINITY);
+    assert_true(assay_stats_quantile(infinite, 6, 0.1) == -INFINITY);
 }
 
 /* ---- bootstrap ---- */
@@ -102,7 +102,7 @@ static void the_median_of_an_even_count_is_the_middle_twos_mean(void **state)
 static double lowest_but_not_of_equals(const double *x, int64_t n, void *user)
 {
     ++*(int *)user;
-    return assay_sd(x, n) > 0.0 ? assay_quantile(x, n, 0.0) : NAN;
+    return assay_stats_sd(x, n) > 0.0 ? assay_stats_quantile(x, n, 0.0) : NAN;
 }
 
 static void the_bootstrap_matches_the_reference(void **state)

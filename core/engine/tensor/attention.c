@@ -114,6 +114,11 @@ assay_tensor *assay_rotate(assay_tape *tape, assay_tensor *x, int64_t heads,
     operand in, out;
     if (!op_takes(tape, "rotate", 1, (const assay_tensor *[]){x}))
         return NULL;
+    if (!rotary)
+        return assay_tape_fail(tape, ASSAY_BAD_INPUT,
+                               (assay_failure){.where = "rotate",
+                                               .what = "the rotary table is missing",
+                                               .hint = "assay_rotary_new makes one"});
     if (x->rank != 3 || heads < 1 || x->shape[2] != heads * rotary->head_width || start < 0 ||
         x->shape[1] > rotary->positions - start)
         return op_mismatch(tape, "rotate", "x does not fit the heads or the table",
@@ -362,15 +367,13 @@ static bool attention_backward(assay_tape *tape, const assay_node *node)
     device_attention call = saved->call;
     views view = views_of(tape, node->inputs, &call);
     operand out = operand_read(tape, node->outputs[0]);
+    call.out = out.data;
+    call.d_out = node->outputs[0]->grad;
+    grads_of(tape, node->inputs, &call);
     int64_t bytes = op_kernels(tape)->attention_scratch(&call, true);
     call.scratch = assay_tape_scratch(tape, bytes);
-    if (op_sound(tape)) {
-        call.out = out.data;
-        call.d_out = node->outputs[0]->grad;
-        grads_of(tape, node->inputs, &call);
-        if (op_sound(tape))
-            op_kernels(tape)->d_attention(&call);
-    }
+    if (op_sound(tape))
+        op_kernels(tape)->d_attention(&call);
     assay_tape_release(tape, call.scratch, bytes);
     operand_end(tape, &out);
     views_end(tape, &view);
@@ -419,16 +422,14 @@ static bool attention_map_backward(assay_tape *tape, const assay_node *node)
     const attention_saved *saved = node->saved;
     device_attention call = saved->call;
     views view = views_of(tape, node->inputs, &call);
+    call.out = node->outputs[0]->data;
+    call.d_out = node->outputs[0]->grad;
+    grads_of(tape, node->inputs, &call);
+    call.d_v = NULL;
     int64_t bytes = op_kernels(tape)->attention_scratch(&call, true);
     call.scratch = assay_tape_scratch(tape, bytes);
-    if (op_sound(tape)) {
-        call.out = node->outputs[0]->data;
-        call.d_out = node->outputs[0]->grad;
-        grads_of(tape, node->inputs, &call);
-        call.d_v = NULL;
-        if (op_sound(tape))
-            op_kernels(tape)->d_attention_map(&call);
-    }
+    if (op_sound(tape))
+        op_kernels(tape)->d_attention_map(&call);
     assay_tape_release(tape, call.scratch, bytes);
     views_end(tape, &view);
     return op_sound(tape);

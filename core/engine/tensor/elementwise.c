@@ -9,7 +9,7 @@ typedef struct binary_saved {
     int64_t period; /* elements of b */
 } binary_saved;
 
-/* How many elements b repeats over, 0 when its shape is not a suffix of a's. Leading extents of 1
+/* How many elements b repeats over, -1 when its shape is not a suffix of a's. Leading extents of 1
  * are no obstacle. */
 static int64_t suffix_period(const assay_tensor *a, const assay_tensor *b)
 {
@@ -19,10 +19,10 @@ static int64_t suffix_period(const assay_tensor *a, const assay_tensor *b)
     while (skip < rank && b->shape[skip] == 1 && a->shape[a->rank - (rank - skip)] != 1)
         skip++;
     if (rank - skip > a->rank)
-        return 0;
+        return -1;
     for (int i = skip; i < rank; i++)
         if (b->shape[i] != a->shape[a->rank - (rank - i)])
-            return 0;
+            return -1;
     return assay_tensor_count(b);
 }
 
@@ -98,7 +98,7 @@ static assay_tensor *binary(assay_tape *tape, device_binary op, assay_tensor *a,
     if (!op_takes(tape, name, 2, (const assay_tensor *[]){a, b}))
         return NULL;
     period = suffix_period(a, b);
-    if (period == 0 && assay_tensor_count(a) != 0)
+    if (period < 0)
         return op_mismatch(tape, name, "b cannot be broadcast to a",
                            assay_text("a suffix of %s", assay_tensor_text(a)), b);
     y = op_like(tape, a, a->dtype == ASSAY_BF16 && b->dtype == ASSAY_BF16 ? ASSAY_BF16 : ASSAY_F32);

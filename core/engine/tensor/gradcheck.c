@@ -138,6 +138,8 @@ static bool check_entry(check *c, const assay_gradcheck_options *o, int input, i
     size = fmax(fmax(fabs(analytic), fabs(fine)), floor);
     noise = fmin(fabs(coarse - fine), NOISE_SHARE * o->tolerance * size);
     wrong = fmax(0.0, fmin(fabs(analytic - fine), fabs(analytic - coarse)) - noise) / size;
+    if (!isfinite(analytic) || !isfinite(coarse) || !isfinite(fine))
+        wrong = (double)INFINITY; /* fmin and fmax pass over a NaN */
     report->compared++;
     if (!(wrong <= report->worst)) {
         report->worst = wrong;

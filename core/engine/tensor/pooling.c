@@ -161,7 +161,14 @@ assay_tensor *assay_dot(assay_tape *tape, assay_tensor *a, assay_tensor *b)
 
 assay_tensor *assay_cosine(assay_tape *tape, assay_tensor *x, assay_tensor *y)
 {
-    return assay_dot(tape, assay_normalize(tape, x, 1e-8f), assay_normalize(tape, y, 1e-8f));
+    if (!op_takes(tape, "cosine", 2, (const assay_tensor *[]){x, y}))
+        return NULL;
+    if (x->rank < 1 || !assay_tensor_same_shape(x, y))
+        return op_mismatch(tape, "cosine", "rows of equal shape are needed", assay_tensor_text(x),
+                           y);
+    assay_tensor *a = assay_normalize(tape, x, 1e-8f);
+    assay_tensor *b = assay_normalize(tape, y, 1e-8f);
+    return assay_dot(tape, a, b);
 }
 
 /* Products of similarities stay in fp32 on a bf16 tape: a temperature of 0.02 multiplies their

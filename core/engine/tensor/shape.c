@@ -198,11 +198,13 @@ bool assay_split(assay_tape *tape, assay_tensor *x, int axis, int n, const int64
     if (!op_takes(tape, "split", 1, (const assay_tensor *[]){x}) ||
         !axis_of(tape, "split", x, axis))
         return false;
-    for (int i = 0; i < n; i++)
-        first += lengths[i];
+    for (int i = 0; i < n && first >= 0; i++)
+        first = lengths[i] < 0 || lengths[i] > x->shape[axis] - first ? -1 : first + lengths[i];
     if (first != x->shape[axis]) {
         op_mismatch(tape, "split", "the lengths do not sum to the axis",
-                    assay_text("a sum of %" PRId64 ", not %" PRId64, x->shape[axis], first), x);
+                    assay_text("%d lengths, none negative, that sum to %" PRId64, n,
+                               x->shape[axis]),
+                    x);
         return false;
     }
     first = 0;

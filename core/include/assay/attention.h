@@ -1,9 +1,9 @@
 /* assay/attention.h - attention, and the bias that says who sees whom at what cost.
  *
- * One kernel serves every mask. A bias is data: which future keys are open, what they cost, and a span
- * inside which positions see each other free. The score of query i and key j is
- *     q_i . k_j * scale + M_ij                             (user-modelling spec 1.3, 3.4)
- * and M_ij is decided in this order:
+ * One kernel serves every mask. A bias is data: which future keys are open, what they cost, and a
+ * span inside which positions see each other free. The score of query i and key j is q_i . k_j *
+ * scale + M_ij                             (user-modelling spec 1.3, 3.4) and M_ij is decided in
+ * this order:
  *     1. padding (key or query at or beyond its row's length): never seen, whatever the bias says;
  *     2. j <= i: 0, unless scope is ASSAY_BIAS_EVERYWHERE, then log_weight;
  *     3. i and j both inside the span: the same as 2;
@@ -28,23 +28,24 @@ typedef enum assay_bias_scope {
     ASSAY_BIAS_EVERYWHERE /* log_weight is added at every pair (relative position bias, any mask) */
 } assay_bias_scope;
 
-/* A plain value; the tensors are borrowed and must outlive the step. All zero is causal attention. */
+/* A plain value; the tensors are borrowed and must outlive the step. All zero is causal attention.
+ */
 typedef struct assay_attention_bias {
     assay_future future;
     assay_bias_scope scope;
     /* i32 (2) or (B, 2): first and end (exclusive) of the span; NULL: none. */
     const assay_tensor *span;
-    /* f32, rank 4, each extent full or 1 = shared: (B|1, H|1, Tq|1, Tk|1). A scalar is (1,1,1,1), one per
-     * key (B,1,1,Tk), one per query (B,1,Tq,1), a matrix shared by layers and heads (1,1,Tq,Tk). If it
-     * needs a gradient, dM is summed over whatever is shared. NULL: no cost. */
+    /* f32, rank 4, each extent full or 1 = shared: (B|1, H|1, Tq|1, Tk|1). A scalar is (1,1,1,1),
+     * one per key (B,1,1,Tk), one per query (B,1,Tq,1), a matrix shared by layers and heads
+     * (1,1,Tq,Tk). If it needs a gradient, dM is summed over whatever is shared. NULL: no cost. */
     assay_tensor *log_weight;
 } assay_attention_bias;
 
 /* causal, and full (every key is open at no cost). */
 assay_attention_bias assay_bias_causal(void);
 assay_attention_bias assay_bias_full(void);
-/* Future keys at the constant weight 0..1 (spec 3.4 C): 0 is causal, 1 is full, bit for bit; between
- * them a step tensor (1,1,1,1) of log(weight). An error of the tape outside 0..1. */
+/* Future keys at the constant weight 0..1 (spec 3.4 C): 0 is causal, 1 is full, bit for bit;
+ * between them a step tensor (1,1,1,1) of log(weight). An error of the tape outside 0..1. */
 assay_attention_bias assay_bias_future(assay_tape *tape, float weight);
 
 /* ---- rotary position embedding (spec 1.3, rotate-half) ----
@@ -65,25 +66,26 @@ assay_tensor *assay_rotate(assay_tape *tape, assay_tensor *x, int64_t heads,
                            const assay_rotary *rotary, int64_t start);
 
 typedef struct assay_attention_args {
-    /* Either q (B, Tq, H d), k (B, Tk, KV d) and v (B, Tk, KV d), Tq <= Tk; query i stands at position
-     * Tk - Tq + i (with a prefix cache the keys come first). Or qkv (B, T, (H + 2 KV) d): q, k and v
-     * side by side as a fused projection leaves them. */
+    /* Either q (B, Tq, H d), k (B, Tk, KV d) and v (B, Tk, KV d), Tq <= Tk; query i stands at
+     * position Tk - Tq + i (with a prefix cache the keys come first). Or qkv (B, T, (H + 2 KV) d):
+     * q, k and v side by side as a fused projection leaves them. */
     assay_tensor *q, *k, *v, *qkv;
     int64_t heads, kv_heads;    /* kv_heads divides heads; 0: equal to heads */
     float scale;                /* 0: 1 / sqrt(d) */
     const assay_rotary *rotary; /* q and k are rotated inside; NULL: not */
-    /* i32 (B): the row's valid positions, padding on the right; NULL: all Tk. The host gives it, never
-     * the mask. */
+    /* i32 (B): the row's valid positions, padding on the right; NULL: all Tk. The host gives it,
+     * never the mask. */
     const assay_tensor *lengths;
     assay_attention_bias bias;
 } assay_attention_args;
 
-/* (B, Tq, H d), in the tape's activation dtype. Backward by recomputation (FlashAttention, Dao et al.
- * 2022): only the row's log-sum-exp is kept. */
+/* (B, Tq, H d), in the tape's activation dtype. Backward by recomputation (FlashAttention, Dao et
+ * al. 2022): only the row's log-sum-exp is kept. */
 assay_tensor *assay_attention(assay_tape *tape, const assay_attention_args *args);
 
-/* The probabilities themselves, (B, H, Tq, Tk) f32, hidden pairs exactly 0; v is not read and may be
- * NULL. Materialised: for analysis and for losses on maps. Gradients reach q, k and log_weight. */
+/* The probabilities themselves, (B, H, Tq, Tk) f32, hidden pairs exactly 0; v is not read and may
+ * be NULL. Materialised: for analysis and for losses on maps. Gradients reach q, k and log_weight.
+ */
 assay_tensor *assay_attention_map(assay_tape *tape, const assay_attention_args *args);
 
 #endif

@@ -1,8 +1,9 @@
-/* assay/blocks.h - the three stacks that the models are built of: a Qwen2/Llama-shaped decoder, a BERT
- * encoder, and a pre-norm ViT.
+/* assay/blocks.h - the three stacks that the models are built of: a Qwen2/Llama-shaped decoder, a
+ * BERT encoder, and a pre-norm ViT.
  *
  * Each is a configuration, parameters under their published names, and a forward pass on a tape. A
- * stack borrows its parameters from the set it was built in. Letters: B batch, T tokens, D width. */
+ * stack borrows its parameters from the set it was built in. Letters: B batch, T tokens, D width.
+ */
 #ifndef ASSAY_BLOCKS_H
 #define ASSAY_BLOCKS_H
 
@@ -11,15 +12,16 @@
 #include <assay/ops.h>
 
 /* ---- decoder: Qwen2, Qwen2.5, Llama (user-modelling spec 1.3) ----
- * One layer: x += o_proj(attention(rms_norm(x))); x += down(silu(gate n) * up n), n = rms_norm(x). */
+ * One layer: x += o_proj(attention(rms_norm(x))); x += down(silu(gate n) * up n), n = rms_norm(x).
+ */
 typedef struct assay_decoder_config {
     int64_t vocabulary, width, layers, heads, kv_heads, head_width, mlp_width, positions;
     double rope_base;
     float norm_eps;
-    bool qkv_bias;     /* Qwen2: true; Llama: false */
-    bool tied_head;    /* logits by the embedding table; else by "lm_head.weight" */
-    bool has_head;     /* false: no head at all when untied */
-    float init_sd;     /* of linear and embedding weights; biases 0, norms 1 */
+    bool qkv_bias;  /* Qwen2: true; Llama: false */
+    bool tied_head; /* logits by the embedding table; else by "lm_head.weight" */
+    bool has_head;  /* false: no head at all when untied */
+    float init_sd;  /* of linear and embedding weights; biases 0, norms 1 */
 } assay_decoder_config;
 
 /* Reads a Hugging Face config.json (model_type qwen2 or llama); a field that this stack does not
@@ -28,24 +30,26 @@ bool assay_decoder_config_read(const char *path, assay_decoder_config *out, assa
 
 typedef struct assay_decoder assay_decoder;
 
-/* Adds the parameters "PREFIXmodel.embed_tokens.weight", "PREFIXmodel.layers.0.self_attn.q_proj.weight"
+/* Adds the parameters "PREFIXmodel.embed_tokens.weight",
+ * "PREFIXmodel.layers.0.self_attn.q_proj.weight"
  * ... "PREFIXlm_head.weight" to `params` (prefix NULL: none), all of them or, on failure, none. The
  * caller owns the result; `params` must outlive it. */
 assay_decoder *assay_decoder_new(assay_params *params, const char *prefix,
                                  const assay_decoder_config *config, assay_error *error);
-void assay_decoder_free(assay_decoder *decoder); /* accepts NULL; the parameters stay in their set */
+void assay_decoder_free(
+    assay_decoder *decoder); /* accepts NULL; the parameters stay in their set */
 const assay_decoder_config *assay_decoder_config_get(const assay_decoder *decoder);
 
 /* Token embeddings (B, T, D) of ids (B, T) i32. */
 assay_tensor *assay_decoder_embed(assay_tape *tape, const assay_decoder *decoder,
                                   const assay_tensor *ids);
-/* States after the final norm (B, T, D) from embeddings x (B, T, D). Rows at or beyond lengths (B) are
- * zero. `bias` NULL is causal. States named on the tape: "embeddings", "layers.0" ... (after the
- * block), "final_norm". */
-assay_tensor *assay_decoder_forward(assay_tape *tape, const assay_decoder *decoder,
-                                    assay_tensor *x, const assay_tensor *lengths,
-                                    const assay_attention_bias *bias);
-/* The matrix (vocabulary, D) that gives logits: the embedding table or the head; NULL without one. */
+/* States after the final norm (B, T, D) from embeddings x (B, T, D). Rows at or beyond lengths (B)
+ * are zero. `bias` NULL is causal. States named on the tape: "embeddings", "layers.0" ... (after
+ * the block), "final_norm". */
+assay_tensor *assay_decoder_forward(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
+                                    const assay_tensor *lengths, const assay_attention_bias *bias);
+/* The matrix (vocabulary, D) that gives logits: the embedding table or the head; NULL without one.
+ */
 assay_tensor *assay_decoder_head(const assay_decoder *decoder);
 /* Next-token cross-entropy: hidden (B, T, D), ids (B, T); the target of position t is id t+1 while
  * t + 1 < lengths[b] (NULL: T). */
@@ -63,15 +67,15 @@ bool assay_bert_config_read(const char *path, assay_bert_config *out, assay_erro
 
 typedef struct assay_bert assay_bert;
 
-/* Parameters "PREFIXembeddings.word_embeddings.weight", "PREFIXencoder.layer.0.attention.self.query.
- * weight" ...; no pooler. Dropout (after embeddings, attention output and MLP output) acts in training;
- * attention probabilities are not dropped. */
+/* Parameters "PREFIXembeddings.word_embeddings.weight",
+ * "PREFIXencoder.layer.0.attention.self.query. weight" ...; no pooler. Dropout (after embeddings,
+ * attention output and MLP output) acts in training; attention probabilities are not dropped. */
 assay_bert *assay_bert_new(assay_params *params, const char *prefix,
                            const assay_bert_config *config, assay_error *error);
 void assay_bert_free(assay_bert *bert);
 const assay_bert_config *assay_bert_config_get(const assay_bert *bert);
-/* ids (B, T) i32, token type 0 -> last hidden states (B, T, D), rows beyond lengths (B) zero. States:
- * "PREFIXembeddings", "PREFIXlayers.0" ... */
+/* ids (B, T) i32, token type 0 -> last hidden states (B, T, D), rows beyond lengths (B) zero.
+ * States: "PREFIXembeddings", "PREFIXlayers.0" ... */
 assay_tensor *assay_bert_forward(assay_tape *tape, const assay_bert *bert, const assay_tensor *ids,
                                  const assay_tensor *lengths);
 
@@ -79,22 +83,23 @@ assay_tensor *assay_bert_forward(assay_tape *tape, const assay_bert *bert, const
 typedef struct assay_vit_config {
     int64_t width, layers, heads, mlp_width, patch, image, channels;
     float norm_eps, drop_path;
-    bool final_norm;  /* the norm after the last block exists */
-    bool layer_scale; /* gamma_1, gamma_2 per block, ones at the start */
-    bool drop_path_grows; /* drop_path is the last block's rate and grows linearly from 0 at the first
-                             (fine-tuning, spec 1.5); false: the same in every block */
+    bool final_norm;      /* the norm after the last block exists */
+    bool layer_scale;     /* gamma_1, gamma_2 per block, ones at the start */
+    bool drop_path_grows; /* drop_path is the last block's rate and grows linearly from 0 at the
+                             first (fine-tuning, spec 1.5); false: the same in every block */
 } assay_vit_config;
 
-/* Named sizes "tiny", "small", "base", "large" with patch 16 (spec 1.1 table); false for another name. */
+/* Named sizes "tiny", "small", "base", "large" with patch 16 (spec 1.1 table); false for another
+ * name. */
 bool assay_vit_config_named(const char *size, int64_t image, assay_vit_config *out,
                             assay_error *error);
 
 typedef struct assay_vit assay_vit;
 
 /* Parameters by timm/MAE names: "PREFIXcls_token" (1,1,D), "PREFIXpos_embed" (1,T,D),
- * "PREFIXpatch_embed.proj.weight" (D,C,P,P), "PREFIXblocks.0.attn.qkv.weight" ..., "PREFIXnorm.weight".
- * Initialised as in pre-training (spec 1.6: Xavier-uniform, sine-cosine positions). All are trainable;
- * pre-training freezes "PREFIXpos_embed" by assay_params_train. */
+ * "PREFIXpatch_embed.proj.weight" (D,C,P,P), "PREFIXblocks.0.attn.qkv.weight" ...,
+ * "PREFIXnorm.weight". Initialised as in pre-training (spec 1.6: Xavier-uniform, sine-cosine
+ * positions). All are trainable; pre-training freezes "PREFIXpos_embed" by assay_params_train. */
 assay_vit *assay_vit_new(assay_params *params, const char *prefix, const assay_vit_config *config,
                          assay_error *error);
 void assay_vit_free(assay_vit *vit);
@@ -102,12 +107,14 @@ const assay_vit_config *assay_vit_config_get(const assay_vit *vit);
 
 /* Patch tokens with positions, class token first: images (B, C, S, S) f32 -> (B, 1 + N, D). */
 assay_tensor *assay_vit_embed(assay_tape *tape, const assay_vit *vit, assay_tensor *images);
-/* Block `layer` (from 0) on x (B, T, D). `bias` (relative positions) or NULL; `map` (or NULL) receives
- * the attention probabilities (B, H, T, T), computed only then. */
-assay_tensor *assay_vit_block(assay_tape *tape, const assay_vit *vit, int64_t layer, assay_tensor *x,
-                              const assay_attention_bias *bias, assay_tensor **map);
-/* embed, all blocks, final norm if there is one. `layers` (or NULL) receives the block outputs, `maps`
- * (or NULL) the attention maps, one per layer. States: "embeddings", "layers.0" ..., "final_norm". */
+/* Block `layer` (from 0) on x (B, T, D). `bias` (relative positions) or NULL; `map` (or NULL)
+ * receives the attention probabilities (B, H, T, T), computed only then. */
+assay_tensor *assay_vit_block(assay_tape *tape, const assay_vit *vit, int64_t layer,
+                              assay_tensor *x, const assay_attention_bias *bias,
+                              assay_tensor **map);
+/* embed, all blocks, final norm if there is one. `layers` (or NULL) receives the block outputs,
+ * `maps` (or NULL) the attention maps, one per layer. States: "embeddings", "layers.0" ...,
+ * "final_norm". */
 assay_tensor *assay_vit_forward(assay_tape *tape, const assay_vit *vit, assay_tensor *images,
                                 assay_tensor **layers, assay_tensor **maps);
 /* The fixed 2-D sine-cosine table (1 + grid^2, D) of spec 1.2, class row zero, into out. D is a

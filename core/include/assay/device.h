@@ -17,11 +17,12 @@ const assay_device *assay_device_cpu(assay_error *error);
 /* The plain twins. Static storage. */
 const assay_device *assay_device_plain(void);
 
-const char *assay_device_name(const assay_device *device);    /* "cpu", "plain" */
-const char *assay_device_variant(const assay_device *device); /* "avx512", "avx2", "base", "plain" */
+const char *assay_device_name(const assay_device *device); /* "cpu", "plain" */
+const char *assay_device_variant(
+    const assay_device *device); /* "avx512", "avx2", "base", "plain" */
 
-/* Threads of the kernels, OpenMP's and oneDNN's alike. A result depends on the machine's instruction
- * set and, through oneDNN's products, on the number of threads; never on chance. */
+/* Threads of the kernels, OpenMP's and oneDNN's alike. A result depends on the machine's
+ * instruction set and, through oneDNN's products, on the number of threads; never on chance. */
 int assay_threads(void);
 bool assay_threads_set(int threads, assay_error *error); /* 1 .. 1024 */
 

@@ -1,9 +1,9 @@
 /* assay/gradcheck.h - does a backward pass compute the gradient of its forward pass?
  *
- * The check perturbs inputs and compares 4-point central differences of L = sum(cotangent * output),
- * summed in double, with the tape's gradient. Differences are taken at two step sizes; their
- * disagreement estimates what fp32 rounding and curvature leave uncertain, and the tolerance grows
- * with it, never beyond `tolerance` times a bound, so a wrong gradient cannot hide. */
+ * The check perturbs inputs and compares 4-point central differences of L = sum(cotangent *
+ * output), summed in double, with the tape's gradient. Differences are taken at two step sizes;
+ * their disagreement estimates what fp32 rounding and curvature leave uncertain, and the tolerance
+ * grows with it, never beyond `tolerance` times a bound, so a wrong gradient cannot hide. */
 #ifndef ASSAY_GRADCHECK_H
 #define ASSAY_GRADCHECK_H
 
@@ -23,17 +23,17 @@ typedef struct assay_gradcheck_options {
 
 typedef struct assay_gradcheck_report {
     bool passed;
-    int64_t compared;     /* entries checked */
-    double worst;         /* largest relative error, as the tolerance counts it */
-    int input;            /* where it was */
+    int64_t compared; /* entries checked */
+    double worst;     /* largest relative error, as the tolerance counts it */
+    int input;        /* where it was */
     int64_t entry;
     double analytic, numeric;
-    bool repeatable;      /* two backward passes gave the same bits */
+    bool repeatable; /* two backward passes gave the same bits */
 } assay_gradcheck_report;
 
-/* Checks every input that needs a gradient (f32 leaves). False with *error set when the forward fails;
- * the verdict itself is in the report: passed needs compared > 0, every entry within tolerance,
- * repeatable bits. Inputs are left as they were; their gradients are overwritten. */
+/* Checks every input that needs a gradient (f32 leaves). False with *error set when the forward
+ * fails; the verdict itself is in the report: passed needs compared > 0, every entry within
+ * tolerance, repeatable bits. Inputs are left as they were; their gradients are overwritten. */
 bool assay_gradcheck(assay_tape *tape, assay_forward forward, void *user,
                      assay_tensor *const inputs[], int n, const assay_gradcheck_options *options,
                      assay_gradcheck_report *report, assay_error *error);

@@ -90,10 +90,10 @@ typedef struct assay_probe_options {
 assay_probe *assay_probe_fit(const double *x, const int32_t *label, int64_t n, int64_t d,
                              const assay_probe_options *options, assay_error *error);
 void assay_probe_free(assay_probe *probe);
-int64_t assay_probe_width(const assay_probe *probe);            /* d */
-const double *assay_probe_weights(const assay_probe *probe);    /* (d), borrowed: standardised */
-double assay_probe_bias(const assay_probe *probe);              /* in the standardised space */
-int64_t assay_probe_iterations(const assay_probe *probe);       /* Newton steps taken */
+int64_t assay_probe_width(const assay_probe *probe);         /* d */
+const double *assay_probe_weights(const assay_probe *probe); /* (d), borrowed: standardised */
+double assay_probe_bias(const assay_probe *probe);           /* in the standardised space */
+int64_t assay_probe_iterations(const assay_probe *probe);    /* Newton steps taken */
 /* Logits of n rows of x (n, d) into score (n). */
 void assay_probe_score(const assay_probe *probe, const double *x, int64_t n, double *score);
 

@@ -1,12 +1,13 @@
 /* assay/ops.h - the operations of a decoder, a BERT and a ViT, with their losses.
  *
- * Every operation takes the tape first, checks shapes and dtypes (a message says what was expected),
- * computes at once on the tape's device, records itself, and returns a tensor of the step (borrowed:
- * valid until the next assay_tape_begin), or NULL after a failure (see assay/tape.h). Inputs may be f32
- * or bf16 where no dtype is named; "activation dtype" is f32, or bf16 on a bf16 tape. Formulas of the
- * backward passes: user-modelling spec, appendix A.
+ * Every operation takes the tape first, checks shapes and dtypes (a message says what was
+ * expected), computes at once on the tape's device, records itself, and returns a tensor of the
+ * step (borrowed: valid until the next assay_tape_begin), or NULL after a failure (see
+ * assay/tape.h). Inputs may be f32 or bf16 where no dtype is named; "activation dtype" is f32, or
+ * bf16 on a bf16 tape. Formulas of the backward passes: user-modelling spec, appendix A.
  *
- * Letters: "..." any leading axes (R rows in all), D the last axis, B batch, T tokens, C classes. */
+ * Letters: "..." any leading axes (R rows in all), D the last axis, B batch, T tokens, C classes.
+ */
 #ifndef ASSAY_OPS_H
 #define ASSAY_OPS_H
 
@@ -17,24 +18,24 @@
 typedef enum assay_activation {
     ASSAY_IDENTITY,
     ASSAY_RELU,
-    ASSAY_GELU,       /* exact: x Phi(x) = x/2 (1 + erf(x / sqrt 2)) */
+    ASSAY_GELU, /* exact: x Phi(x) = x/2 (1 + erf(x / sqrt 2)) */
     ASSAY_SIGMOID,
-    ASSAY_SILU,       /* x sigmoid(x) */
+    ASSAY_SILU, /* x sigmoid(x) */
     ASSAY_TANH,
     ASSAY_LOG_SIGMOID, /* log sigmoid(x) */
     ASSAY_EXP
 } assay_activation;
 
-/* y (..., O) = activation(x (..., I) W^T + b); W (O, I) as PyTorch stores it, b (O) or NULL. Activation
- * dtype. Products accumulate in fp32. */
+/* y (..., O) = activation(x (..., I) W^T + b); W (O, I) as PyTorch stores it, b (O) or NULL.
+ * Activation dtype. Products accumulate in fp32. */
 assay_tensor *assay_linear(assay_tape *tape, assay_tensor *x, assay_tensor *weight,
                            assay_tensor *bias, assay_activation activation);
 /* Element by element; the dtype of x. */
 assay_tensor *assay_activate(assay_tape *tape, assay_tensor *x, assay_activation activation);
 /* silu(gate) * up, of equal shapes: the middle of a gated MLP. */
 assay_tensor *assay_silu_product(assay_tape *tape, assay_tensor *gate, assay_tensor *up);
-/* Gated MLP (SwiGLU, spec 1.3): down(silu(gate x) * (up x)), no biases; x (..., D), gate and up (F, D),
- * down (D, F). Keeps gate x and up x; their product is computed again in the backward pass. */
+/* Gated MLP (SwiGLU, spec 1.3): down(silu(gate x) * (up x)), no biases; x (..., D), gate and up (F,
+ * D), down (D, F). Keeps gate x and up x; their product is computed again in the backward pass. */
 assay_tensor *assay_gated_mlp(assay_tape *tape, assay_tensor *x, assay_tensor *gate,
                               assay_tensor *up, assay_tensor *down);
 
@@ -45,8 +46,8 @@ assay_tensor *assay_rms_norm(assay_tape *tape, assay_tensor *x, assay_tensor *we
 assay_tensor *assay_layer_norm(assay_tape *tape, assay_tensor *x, assay_tensor *weight,
                                assay_tensor *bias, float eps);
 
-/* Rows of table (V, D) by ids (...) i32: (..., D) f32. An id outside 0..V-1 is an error that names it.
- * Backward adds rows in their order, so equal ids give the same bits every time. */
+/* Rows of table (V, D) by ids (...) i32: (..., D) f32. An id outside 0..V-1 is an error that names
+ * it. Backward adds rows in their order, so equal ids give the same bits every time. */
 assay_tensor *assay_embedding(assay_tape *tape, assay_tensor *table, const assay_tensor *ids);
 
 /* In training, zero with probability p and scaled by 1/(1-p) otherwise, at addresses (seed, name,
@@ -81,9 +82,9 @@ bool assay_split(assay_tape *tape, assay_tensor *x, int axis, int n, const int64
 assay_tensor *assay_gather(assay_tape *tape, assay_tensor *x, const assay_tensor *index);
 /* x (B, T, D) with tokens at or beyond lengths (B) i32 set to zero. */
 assay_tensor *assay_mask_rows(assay_tape *tape, assay_tensor *x, const assay_tensor *lengths);
-/* Non-overlapping P x P patches of images (B, C, H, W): (B, H/P * W/P, C P P), grid row-major, each patch
- * laid out (C, P, P) as a convolution's weight is: a linear layer on it is the ViT patch embedding.
- * f32 only. */
+/* Non-overlapping P x P patches of images (B, C, H, W): (B, H/P * W/P, C P P), grid row-major, each
+ * patch laid out (C, P, P) as a convolution's weight is: a linear layer on it is the ViT patch
+ * embedding. f32 only. */
 assay_tensor *assay_patches(assay_tape *tape, assay_tensor *images, int64_t side);
 
 /* ---- pooling, similarity, reductions: f32 results ---- */
@@ -121,9 +122,8 @@ assay_tensor *assay_cross_entropy(assay_tape *tape, assay_tensor *x, const assay
 /* The same for logits = hidden (R, D) weight (C, D)^T without ever holding all of them: rows are
  * taken in blocks, only each row's log-sum-exp is kept, and the backward pass computes a block's
  * logits again. Rows whose target is ASSAY_IGNORE cost nothing. */
-assay_tensor *assay_cross_entropy_head(assay_tape *tape, assay_tensor *hidden,
-                                       assay_tensor *weight, const assay_tensor *target,
-                                       assay_reduction reduction);
+assay_tensor *assay_cross_entropy_head(assay_tape *tape, assay_tensor *hidden, assay_tensor *weight,
+                                       const assay_tensor *target, assay_reduction reduction);
 
 /* Contrastive loss with a false-negative mask: the four variants of user-modelling spec 1.6 (QA is
  * Q-Anchor, GG is GG-SM; paper or published code). The 1e-8 of GG's code is left out. */
@@ -140,8 +140,9 @@ typedef struct assay_contrastive_options {
     float margin;      /* >= 0: negatives more similar than the positive by more are left out */
 } assay_contrastive_options;
 
-/* Mean over i of log Z_i - s_ii / temperature for x, y (N, D), row i of each a positive pair; rows are
- * L2-normalised inside (eps 1e-12). `masked` (or NULL) receives the number of negatives left out. */
+/* Mean over i of log Z_i - s_ii / temperature for x, y (N, D), row i of each a positive pair; rows
+ * are L2-normalised inside (eps 1e-12). `masked` (or NULL) receives the number of negatives left
+ * out. */
 assay_tensor *assay_contrastive(assay_tape *tape, assay_tensor *x, assay_tensor *y,
                                 const assay_contrastive_options *options, int64_t *masked);
 

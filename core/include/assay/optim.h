@@ -7,8 +7,8 @@
 /* ---- AdamW (Loshchilov and Hutter 2019: decay decoupled from the gradient) ----
  *   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
  *   p = p - lr decay p;  p = p - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
- * A parameter without a gradient (frozen, or not reached by the pass) is left alone entirely: no decay,
- * no moments, and its own t does not advance. */
+ * A parameter without a gradient (frozen, or not reached by the pass) is left alone entirely: no
+ * decay, no moments, and its own t does not advance. */
 typedef struct assay_adamw_options {
     float beta1, beta2, eps;
     float weight_decay; /* for parameters that decay; the others get none */
@@ -19,9 +19,9 @@ assay_adamw_options assay_adamw_defaults(void);
 
 typedef struct assay_adamw assay_adamw;
 
-/* Moments for every parameter of the set that is trainable now or later (made when first needed, zero).
- * The set must be complete: a step after a parameter was added is an error. The set and the device
- * must outlive the result, which the caller owns. */
+/* Moments for every parameter of the set that is trainable now or later (made when first needed,
+ * zero). The set must be complete: a step after a parameter was added is an error. The set and the
+ * device must outlive the result, which the caller owns. */
 assay_adamw *assay_adamw_new(assay_params *params, const assay_device *device,
                              assay_adamw_options options, assay_error *error);
 void assay_adamw_free(assay_adamw *adamw); /* accepts NULL */
@@ -32,8 +32,8 @@ void assay_adamw_free(assay_adamw *adamw); /* accepts NULL */
  * non-finite norm is ASSAY_NOT_FINITE naming the parameter, and nothing is changed. */
 bool assay_adamw_step(assay_adamw *adamw, float lr, float clip, double *norm, assay_error *error);
 
-/* Factor on the learning rate of every parameter whose name begins with `prefix` (layer-wise decay);
- * returns how many there were. */
+/* Factor on the learning rate of every parameter whose name begins with `prefix` (layer-wise
+ * decay); returns how many there were. */
 int64_t assay_adamw_set_factor(assay_adamw *adamw, const char *prefix, float factor);
 
 /* State for checkpoints. Borrowed; NULL while the parameter has none. */
@@ -54,10 +54,10 @@ typedef enum assay_schedule_kind {
 } assay_schedule_kind;
 
 typedef enum assay_warmup_kind {
-    ASSAY_WARMUP_LINEAR, /* steps 0 .. W-1: factor (step + start) / W of the peak, then the schedule over
-                            r = (step - W) / (T - W) */
-    ASSAY_WARMUP_SCALED  /* mmcv: the schedule runs over r = step / T from the start, and for step < W is
-                            multiplied by 1 - (1 - step / W) (1 - ratio) (infrared spec 1.7) */
+    ASSAY_WARMUP_LINEAR, /* steps 0 .. W-1: factor (step + start) / W of the peak, then the schedule
+                            over r = (step - W) / (T - W) */
+    ASSAY_WARMUP_SCALED  /* mmcv: the schedule runs over r = step / T from the start, and for step <
+                            W is  multiplied by 1 - (1 - step / W) (1 - ratio) (infrared spec 1.7) */
 } assay_warmup_kind;
 
 typedef struct assay_schedule {
@@ -71,11 +71,11 @@ typedef struct assay_schedule {
     double power;  /* of ASSAY_POLY */
 } assay_schedule;
 
-/* The factor on the peak learning rate at `step` (may be fractional); from total on it is `floor`, or 1
- * for ASSAY_CONSTANT, which has no floor. */
+/* The factor on the peak learning rate at `step` (may be fractional); from total on it is `floor`,
+ * or 1 for ASSAY_CONSTANT, which has no floor. */
 double assay_schedule_factor(const assay_schedule *schedule, double step);
-/* Checks ranges: 0 <= warmup <= total, 0 < total, 0 <= floor <= 1, and, where they are used, start and
- * ratio in 0..1, power > 0. */
+/* Checks ranges: 0 <= warmup <= total, 0 < total, 0 <= floor <= 1, and, where they are used, start
+ * and ratio in 0..1, power > 0. */
 bool assay_schedule_check(const assay_schedule *schedule, assay_error *error);
 
 #endif

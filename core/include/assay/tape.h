@@ -20,8 +20,8 @@
 #include <assay/tensor.h>
 
 /* What products multiply and activations are stored in. Under ASSAY_PRECISION_BF16 linear layers
- * round both factors to bf16 and accumulate in fp32; linear, norm and attention outputs are stored as
- * bf16. Norms, softmax and losses compute in fp32, and every gradient is fp32. */
+ * round both factors to bf16 and accumulate in fp32; linear, norm and attention outputs are stored
+ * as bf16. Norms, softmax and losses compute in fp32, and every gradient is fp32. */
 typedef enum assay_precision { ASSAY_PRECISION_FP32, ASSAY_PRECISION_BF16 } assay_precision;
 
 typedef struct assay_tape assay_tape;
@@ -88,8 +88,8 @@ assay_tensor *assay_state(assay_tape *tape, const char *name, assay_tensor *x);
 assay_tensor *assay_tape_tapped(const assay_tape *tape, const char *name);
 
 /* ---- operations of one's own ----
- * An operation computes its outputs into step tensors and records itself with what its backward pass
- * needs. The engine's operations do just this. */
+ * An operation computes its outputs into step tensors and records itself with what its backward
+ * pass needs. The engine's operations do just this. */
 typedef struct assay_node {
     const struct assay_op *op;
     int input_count, output_count;
@@ -123,8 +123,8 @@ typedef struct assay_grad_target {
 /* Must be called exactly once per input and backward call, and the result must be filled whole. */
 assay_grad_target assay_tape_grad(assay_tape *tape, assay_tensor *input);
 
-/* Step memory for an operation's own use; NULL with the tape's error set when memory is short. Release
- * gives it back early; without it, it lasts to the end of the step. */
+/* Step memory for an operation's own use; NULL with the tape's error set when memory is short.
+ * Release gives it back early; without it, it lasts to the end of the step. */
 void *assay_tape_scratch(assay_tape *tape, int64_t bytes);
 void assay_tape_release(assay_tape *tape, void *scratch, int64_t bytes);
 /* Records a failure of operation `op` on the tape, and returns NULL for the operation to return. */
@@ -137,8 +137,8 @@ typedef struct assay_tape_stats {
 } assay_tape_stats;
 assay_tape_stats assay_tape_stats_get(const assay_tape *tape);
 
-/* For profiles: called after every operation with the wall time of its backward function, or, forward,
- * the time since the operation before it ended. NULL switches it off. */
+/* For profiles: called after every operation with the wall time of its backward function, or,
+ * forward, the time since the operation before it ended. NULL switches it off. */
 typedef void (*assay_profile_sink)(const char *op, bool backward, double seconds, void *user);
 void assay_tape_profile(assay_tape *tape, assay_profile_sink sink, void *user);
 

@@ -28,7 +28,8 @@ typedef struct assay_tensor {
     bool needs_grad; /* the tape records what is computed from it */
     bool has_grad;   /* grad holds a value; false: no gradient has flowed since it was cleared */
     bool is_leaf;    /* a parameter or an input: grad outlives the backward pass and accumulates */
-    bool keeps_grad; /* tapped: the tape keeps this step tensor's gradient after the backward pass */
+    bool
+        keeps_grad; /* tapped: the tape keeps this step tensor's gradient after the backward pass */
 } assay_tensor;
 
 /* Bytes of one element: 4, 2, 4, 1. */
@@ -36,8 +37,8 @@ int64_t assay_dtype_size(assay_dtype dtype);
 /* "f32", "bf16", "i32", "u8". Static storage. */
 const char *assay_dtype_name(assay_dtype dtype);
 
-/* A leaf with uninitialised data and no gradient. The caller owns it (assay_tensor_free). Fails on a
- * rank above ASSAY_MAX_RANK, a negative extent, or a size that does not fit. */
+/* A leaf with uninitialised data and no gradient. The caller owns it (assay_tensor_free). Fails on
+ * a rank above ASSAY_MAX_RANK, a negative extent, or a size that does not fit. */
 assay_tensor *assay_tensor_new(assay_dtype dtype, int rank, const int64_t *shape,
                                assay_error *error);
 /* Frees data, gradient and struct of a tensor made by assay_tensor_new. Accepts NULL. */

@@ -1,0 +1,210 @@
+/* decoder.c - the Qwen2/Llama decoder: grouped-query attention with rotary positions, gated MLP,
+ * RMS norms (user-modelling spec 1.3). */
+#include "engine/nn/build.h"
+
+#include <assay/memory.h>
+
+#include <inttypes.h>
+
+typedef struct decoder_layer {
+    assay_tensor *attention_norm, *mlp_norm; /* (D) */
+    nn_linear query, key, value, out;
+    assay_tensor *gate, *up, *down; /* (F, D), (F, D), (D, F) */
+} decoder_layer;
+
+struct assay_decoder {
+    assay_decoder_config config;
+    assay_rotary *rotary;
+    assay_tensor *embedding, *norm, *head; /* borrowed from the set; head NULL: none */
+    decoder_layer *layers;
+};
+
+/* ---- building ---- */
+
+static void build_layer(nn_builder *builder, const assay_decoder_config *c, decoder_layer *layer)
+{
+    int64_t query_width = c->heads * c->head_width, key_width = c->kv_heads * c->head_width;
+    layer->attention_norm =
+        nn_build_vector(builder, "input_layernorm.weight", c->width, ASSAY_INIT_ONES);
+    layer->query = nn_build_linear(builder, "self_attn.q_proj", query_width, c->width, c->qkv_bias);
+    layer->key = nn_build_linear(builder, "self_attn.k_proj", key_width, c->width, c->qkv_bias);
+    layer->value = nn_build_linear(builder, "self_attn.v_proj", key_width, c->width, c->qkv_bias);
+    layer->out = nn_build_linear(builder, "self_attn.o_proj", c->width, query_width, false);
+    layer->mlp_norm =
+        nn_build_vector(builder, "post_attention_layernorm.weight", c->width, ASSAY_INIT_ONES);
+    layer->gate = nn_build_matrix(builder, "mlp.gate_proj.weight", c->mlp_width, c->width);
+    layer->up = nn_build_matrix(builder, "mlp.up_proj.weight", c->mlp_width, c->width);
+    layer->down = nn_build_matrix(builder, "mlp.down_proj.weight", c->width, c->mlp_width);
+}
+
+static void build_parameters(nn_builder *builder, assay_decoder *decoder)
+{
+    const assay_decoder_config *c = &decoder->config;
+    decoder->embedding =
+        nn_build_matrix(builder, "model.embed_tokens.weight", c->vocabulary, c->width);
+    for (int64_t i = 0; i < c->layers; i++) {
+        nn_build_path(builder, "model.layers.%" PRId64 ".", i);
+        build_layer(builder, c, &decoder->layers[i]);
+    }
+    nn_build_path(builder, "%s", "");
+    decoder->norm = nn_build_vector(builder, "model.norm.weight", c->width, ASSAY_INIT_ONES);
+    if (c->tied_head)
+        decoder->head = decoder->embedding;
+    else if (c->has_head)
+        decoder->head = nn_build_matrix(builder, "lm_head.weight", c->vocabulary, c->width);
+}
+
+assay_decoder *assay_decoder_new(assay_params *params, const char *prefix,
+                                 const assay_decoder_config *config, assay_error *error)
+{
+    nn_builder builder;
+    if (!nn_decoder_config_check(config, "decoder", error))
+        return NULL;
+    assay_decoder *decoder = assay_zalloc((int64_t)sizeof *decoder, error);
+    if (!decoder)
+        return NULL;
+    decoder->config = *config;
+    decoder->rotary =
+        assay_rotary_new(config->positions, config->head_width, config->rope_base, error);
+    decoder->layers = nn_build_layers(config->layers, sizeof *decoder->layers, error);
+    if (!decoder->rotary || !decoder->layers) {
+        assay_decoder_free(decoder);
+        return NULL;
+    }
+    nn_build_begin(&builder, params, prefix, (assay_init){ASSAY_INIT_NORMAL, config->init_sd, 0},
+                   error);
+    build_parameters(&builder, decoder);
+    if (!nn_build_end(&builder)) {
+        assay_decoder_free(decoder);
+        return NULL;
+    }
+    return decoder;
+}
+
+void assay_decoder_free(assay_decoder *decoder)
+{
+    if (!decoder)
+        return;
+    assay_rotary_free(decoder->rotary);
+    assay_free(decoder->layers);
+    assay_free(decoder);
+}
+
+const assay_decoder_config *assay_decoder_config_get(const assay_decoder *decoder)
+{
+    return &decoder->config;
+}
+
+assay_tensor *assay_decoder_head(const assay_decoder *decoder)
+{
+    return decoder->head;
+}
+
+/* ---- forward ---- */
+
+assay_tensor *assay_decoder_embed(assay_tape *tape, const assay_decoder *decoder,
+                                  const assay_tensor *ids)
+{
+    return assay_embedding(tape, decoder->embedding, ids);
+}
+
+static assay_tensor *forward_layer(assay_tape *tape, const assay_decoder *decoder,
+                                   const decoder_layer *layer, assay_tensor *x,
+                                   const assay_tensor *lengths, const assay_attention_bias *bias)
+{
+    const assay_decoder_config *c = &decoder->config;
+    assay_tensor *n = assay_rms_norm(tape, x, layer->attention_norm, c->norm_eps);
+    assay_tensor *mixed =
+        assay_attention(tape, &(assay_attention_args){
+                                  .q = nn_apply(tape, n, &layer->query, ASSAY_IDENTITY),
+                                  .k = nn_apply(tape, n, &layer->key, ASSAY_IDENTITY),
+                                  .v = nn_apply(tape, n, &layer->value, ASSAY_IDENTITY),
+                                  .heads = c->heads,
+                                  .kv_heads = c->kv_heads,
+                                  .rotary = decoder->rotary,
+                                  .lengths = lengths,
+                                  .bias = *bias,
+                              });
+    x = assay_add(tape, x, nn_apply(tape, mixed, &layer->out, ASSAY_IDENTITY));
+    n = assay_rms_norm(tape, x, layer->mlp_norm, c->norm_eps);
+    return assay_add(tape, x, assay_gated_mlp(tape, n, layer->gate, layer->up, layer->down));
+}
+
+assay_tensor *assay_decoder_forward(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
+                                    const assay_tensor *lengths, const assay_attention_bias *bias)
+{
+    assay_attention_bias causal = assay_bias_causal();
+    x = assay_state(tape, "embeddings", x);
+    for (int64_t i = 0; i < decoder->config.layers; i++) {
+        x = forward_layer(tape, decoder, &decoder->layers[i], x, lengths, bias ? bias : &causal);
+        x = assay_state(tape, assay_text("layers.%" PRId64, i), x);
+    }
+    x = assay_rms_norm(tape, x, decoder->norm, decoder->config.norm_eps);
+    if (lengths)
+        x = assay_mask_rows(tape, x, lengths);
+    return assay_state(tape, "final_norm", x);
+}
+
+/* ---- next-token loss ---- */
+
+static bool check_loss(assay_tape *tape, const assay_decoder *decoder, const assay_tensor *hidden,
+                       const assay_tensor *ids, const assay_tensor *lengths)
+{
+    const char *what = NULL, *expected = NULL;
+    const assay_tensor *got = NULL;
+    if (!decoder->head) {
+        what = "this decoder was built without a head";
+        expected = "tied_head or has_head";
+    } else if (hidden->rank != 3 || hidden->shape[2] != decoder->config.width) {
+        what = "the states do not fit the decoder";
+        expected = assay_text("(B, T, %" PRId64 ")", decoder->config.width);
+        got = hidden;
+    } else if (ids->dtype != ASSAY_I32 || ids->rank != 2 || ids->shape[0] != hidden->shape[0] ||
+               ids->shape[1] != hidden->shape[1]) {
+        what = "the ids do not fit the states";
+        expected = assay_text("(%" PRId64 ", %" PRId64 ") i32", hidden->shape[0], hidden->shape[1]);
+        got = ids;
+    } else if (lengths && (lengths->dtype != ASSAY_I32 || lengths->rank != 1 ||
+                           lengths->shape[0] != hidden->shape[0])) {
+        what = "the lengths do not fit the states";
+        expected = assay_text("(%" PRId64 ") i32", hidden->shape[0]);
+        got = lengths;
+    }
+    if (!what)
+        return true;
+    assay_tape_fail(tape, ASSAY_BAD_SHAPE,
+                    (assay_failure){.where = "next_token_loss",
+                                    .what = what,
+                                    .expected = expected,
+                                    .got = got ? assay_tensor_text(got) : NULL});
+    return false;
+}
+
+/* The target of position t is id t + 1 while that is within the row's length. */
+static void fill_targets(const assay_tensor *ids, const assay_tensor *lengths, int32_t *target)
+{
+    int64_t batch = ids->shape[0], tokens = ids->shape[1];
+    const int32_t *id = assay_i32(ids);
+    for (int64_t b = 0; b < batch; b++) {
+        int64_t length = lengths ? assay_i32(lengths)[b] : tokens;
+        for (int64_t t = 0; t < tokens; t++) {
+            bool counts = t + 1 < tokens && t + 1 < length;
+            target[b * tokens + t] = counts ? id[b * tokens + t + 1] : ASSAY_IGNORE;
+        }
+    }
+}
+
+assay_tensor *assay_next_token_loss(assay_tape *tape, const assay_decoder *decoder,
+                                    assay_tensor *hidden, const assay_tensor *ids,
+                                    const assay_tensor *lengths, assay_reduction reduction)
+{
+    if (!hidden || !ids || !check_loss(tape, decoder, hidden, ids, lengths))
+        return NULL;
+    int64_t rows = ids->shape[0] * ids->shape[1], width = decoder->config.width;
+    assay_tensor *target = assay_tape_tensor(tape, ASSAY_I32, 1, &rows);
+    if (!target)
+        return NULL;
+    fill_targets(ids, lengths, assay_i32(target));
+    hidden = assay_reshape(tape, hidden, 2, (int64_t[]){rows, width});
+    return assay_cross_entropy_head(tape, hidden, decoder->head, target, reduction);
+}

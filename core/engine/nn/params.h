@@ -1,0 +1,14 @@
+/* params.h - what the rest of this folder may do with a parameter set and its users may not. */
+#ifndef ASSAY_NN_PARAMS_H
+#define ASSAY_NN_PARAMS_H
+
+#include <assay/nn.h>
+
+/* Position of the parameter `name` in order of adding, -1 when there is none. */
+int64_t nn_params_index(const assay_params *params, const char *name);
+
+/* Takes the parameters from position `count` on out again: a stack whose constructor fails leaves
+ * the set as it was. Nobody may hold on to them. */
+void nn_params_truncate(assay_params *params, int64_t count);
+
+#endif
