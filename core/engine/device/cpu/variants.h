@@ -1,0 +1,25 @@
+/* cpu/variants.h - the instruction-set variants of the CPU kernels.
+ *
+ * The sources of this folder are compiled once per variant and fill one table each; device.c
+ * chooses a table at run time, and tests walk over all that the machine can run. */
+#ifndef ASSAY_DEVICE_CPU_VARIANTS_H
+#define ASSAY_DEVICE_CPU_VARIANTS_H
+
+#include "engine/device/device.h"
+
+extern const assay_kernels assay_cpu_kernels_plain;
+extern const assay_kernels assay_cpu_kernels_base;
+#if defined(__x86_64__)
+extern const assay_kernels assay_cpu_kernels_avx2;
+extern const assay_kernels assay_cpu_kernels_avx512;
+#endif
+
+/* The fast variants that this processor and its operating system can run, slowest ("base") first:
+ * index 0, 1, ...; NULL past the last. Static storage. */
+const assay_device *assay_cpu_variant(int index);
+
+/* The products of all fast variants (oneDNN finds its own instruction set), and of `plain`. */
+void assay_cpu_gemm(const device_gemm *gemm);
+void assay_cpu_gemm_plain(const device_gemm *gemm);
+
+#endif

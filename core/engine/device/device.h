@@ -1,0 +1,234 @@
+/* device/device.h - the table of kernels that every device fills, and nothing else knows.
+ *
+ * Operations (tensor/) check shapes and dtypes, find memory and call these; kernels trust their
+ * arguments. All numbers are fp32 and all arrays contiguous unless a stride is named; bf16 tensors
+ * are widened before and rounded after. A destination with an `add` flag is added to when it is
+ * true and overwritten when it is false. Pointers marked "or NULL" switch a part off. A size may
+ * be 0.
+ *
+ * Results may not depend on scheduling: a sum over rows is cut into DEVICE_PARTITIONS fixed pieces
+ * whose partial sums are added in order, whatever the number of threads.
+ *
+ * Letters: rows R, width D (the last axis), n elements; B batch, T tokens, H heads, d the width of
+ * a head. */
+#ifndef ASSAY_DEVICE_DEVICE_H
+#define ASSAY_DEVICE_DEVICE_H
+
+#include <assay/device.h>
+#include <assay/random.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define DEVICE_PARTITIONS 16
+
+typedef enum device_activation {
+    DEVICE_IDENTITY,
+    DEVICE_RELU,
+    DEVICE_GELU, /* exact: x Phi(x) */
+    DEVICE_SIGMOID,
+    DEVICE_SILU, /* x sigmoid(x) */
+    DEVICE_TANH,
+    DEVICE_LOG_SIGMOID, /* log(sigmoid(x)) = -log(1 + exp(-x)), without overflow */
+    DEVICE_EXP,
+} device_activation;
+
+typedef enum device_binary { DEVICE_ADD, DEVICE_SUB, DEVICE_MUL } device_binary;
+
+/* C (m, n) = [C +] op(A) (m, k) op(B) (k, n), row-major; op transposes when its flag is set.
+ * Leading dimensions are those of the arrays as stored. */
+typedef struct device_gemm {
+    const float *a, *b;
+    float *c;
+    int64_t m, n, k, lda, ldb, ldc;
+    bool transpose_a, transpose_b, add;
+} device_gemm;
+
+/* One attention call; see assay/attention.h for the meaning of the bias. Query i stands at position
+ * query_start + i, key j at position j. Token rows of batch item b, head h start at
+ * q + (b * queries + i) * q_stride + h * head_width, and alike for k, v (kv head h / (heads /
+ * kv_heads)), out and the gradients (which use the stride of what they are the gradient of). */
+typedef struct device_attention {
+    int64_t batch, heads, kv_heads, head_width, queries, keys, query_start;
+    const float *q, *k, *v;
+    int64_t q_stride, k_stride, v_stride;
+    float scale;
+    /* Rotary tables (positions, head_width / 2) with at least `keys` rows, or NULL. q and k are
+     * rotated inside (rotate-half), the gradients back. */
+    const float *cosine, *sine;
+    /* (batch) number of valid positions, or NULL for `keys`. A key at or beyond it is seen by
+     * nobody; a query at or beyond it sees nothing, and its output and gradient are zero. */
+    const int32_t *lengths;
+    bool future_open; /* keys j > position of i may be seen, at the cost of log_weight */
+    /* [first, end) per batch item: positions that see each other free, or NULL */
+    const int32_t *span;
+    int64_t span_stride;     /* 2 per batch item, 0 when one span is shared */
+    const float *log_weight; /* additive bias broadcast by bias_stride, or NULL: no cost */
+    int64_t bias_stride[4];  /* of batch, head, query, key; 0 where broadcast */
+    /* The bias is added at every visible pair, not only at future ones outside the span; -infinity
+     * hides a pair. */
+    bool bias_everywhere;
+    /* forward results, backward inputs */
+    float *out; /* (B, queries, out_stride) */
+    int64_t out_stride;
+    float *row_lse; /* (B, H, queries): log of the row's sum of exp; +infinity for a row that sees
+                       nothing, so that exp(s - lse) is 0 */
+    /* backward only */
+    const float *d_out;
+    float *d_q, *d_k, *d_v; /* each or NULL */
+    bool add_q, add_k, add_v;
+    float *d_log_weight; /* laid out like log_weight, or NULL */
+    bool add_bias;
+    int64_t bias_count; /* elements of log_weight */
+    void *scratch;      /* attention_scratch() bytes, aligned */
+} device_attention;
+
+/* Contrastive loss on similarity matrices (user-modelling spec 1.6). */
+typedef struct device_contrastive {
+    int64_t n;
+    const float *ab, *aa, *bb; /* (n, n) cosines a_i.b_j, a_i.a_j, b_i.b_j; aa, bb NULL if unused */
+    int variant;               /* assay_contrastive_variant */
+    float temperature, margin;
+    float *row_loss;           /* (n): log Z_i - s_ii / temperature */
+    float *d_ab, *d_aa, *d_bb; /* (n, n) gradients of mean(row_loss), overwritten; all NULL: not
+                                  wanted, d_aa, d_bb NULL where aa, bb are unused. Each entry counts
+                                  as a free number: callers add both halves of a symmetric pair. */
+    int64_t *row_masked;       /* (n): exponentials left out of Z_i; a pair counts once per term */
+} device_contrastive;
+
+typedef struct device_adamw {
+    int64_t n;
+    float *value, *first, *second; /* parameter, first and second moment */
+    const float *grad;
+    float grad_scale; /* clipping factor, applied to grad on the way in */
+    float lr, beta1, beta2, eps, weight_decay;
+    float correction1, correction2; /* 1 - beta^t */
+} device_adamw;
+
+typedef struct assay_kernels {
+    /* ---- products ---- */
+    void (*gemm)(const device_gemm *gemm);
+
+    /* ---- element-wise ---- */
+    void (*to_bf16)(int64_t n, const float *x, uint16_t *y);
+    void (*from_bf16)(int64_t n, const uint16_t *x, float *y);
+    /* y = [y +] alpha x; x may be y when not adding */
+    void (*scale)(int64_t n, float alpha, const float *x, float *y, bool add);
+    /* y = [y +] value */
+    void (*fill)(int64_t n, float value, float *y, bool add);
+    /* y[i] = [y[i] +] a[i] op b[i % period]; period divides n; y may be a */
+    void (*binary)(device_binary op, int64_t n, int64_t period, const float *a, const float *b,
+                   float *y, bool add);
+    /* z (R, D) = z + bias (D) or z; then y = activation(z). bias or NULL; y may be z. Keeps z when
+     * y is another array. */
+    void (*bias_activation)(device_activation f, int64_t rows, int64_t width, float *z,
+                            const float *bias, float *y);
+    void (*activation)(device_activation f, int64_t n, const float *x, float *y);
+    /* d_x = [d_x +] d_y f'(x), x the input of the forward; d_x may be d_y when not adding */
+    void (*d_activation)(device_activation f, int64_t n, const float *x, const float *d_y,
+                         float *d_x, bool add);
+    /* h = silu(g) u */
+    void (*silu_product)(int64_t n, const float *g, const float *u, float *h);
+    void (*d_silu_product)(int64_t n, const float *g, const float *u, const float *d_h, float *d_g,
+                           bool add_g, float *d_u, bool add_u);
+    /* y[i] = [y[i] +] (uniform(stream, i) >= p ? x[i] / (1 - p) : 0): its own backward */
+    void (*dropout)(int64_t n, const float *x, float p, assay_stream stream, float *y, bool add);
+
+    /* ---- rows ---- */
+    /* y (R, D) = [y +] x factor[r] */
+    void (*scale_rows)(int64_t rows, int64_t width, const float *x, const float *factor, float *y,
+                       bool add);
+    /* y (D) = [y +] sum over rows of x (R, D), or of x times w (R, D) when w is given */
+    void (*sum_rows)(int64_t rows, int64_t width, const float *x, const float *w, float *y,
+                     bool add);
+    /* y (R) = sum over the width of a b */
+    void (*dot_rows)(int64_t rows, int64_t width, const float *a, const float *b, float *y);
+    /* y (R, D) = x / max(|x|, eps); norm (R) = max(|x|, eps) */
+    void (*normalize_rows)(int64_t rows, int64_t width, const float *x, float eps, float *y,
+                           float *norm);
+    /* d_x = [d_x +] (d_y - y (y . d_y)) / norm; where |x| < eps the projection is left out */
+    void (*d_normalize_rows)(int64_t rows, int64_t width, const float *y, const float *norm,
+                             float eps, const float *d_y, float *d_x, bool add);
+    void (*softmax_rows)(int64_t rows, int64_t width, const float *x, float *y);
+    void (*d_softmax_rows)(int64_t rows, int64_t width, const float *y, const float *d_y,
+                           float *d_x, bool add);
+    /* loss[r] = lse(x_r) - x_r[target]; lse (R). target == ignore: loss and lse 0. */
+    void (*cross_entropy_rows)(int64_t rows, int64_t classes, const float *x, const int32_t *target,
+                               int32_t ignore, float *loss, float *lse);
+    /* d_x = [d_x +] factor (softmax(x) - onehot), 0 where target == ignore; d_x may be x when not
+     * adding */
+    void (*d_cross_entropy_rows)(int64_t rows, int64_t classes, const float *x,
+                                 const int32_t *target, int32_t ignore, const float *lse,
+                                 float factor, float *d_x, bool add);
+    /* y = w x rstd, rstd (R) = 1 / sqrt(mean(x^2) + eps) */
+    void (*rms_norm)(int64_t rows, int64_t width, const float *x, const float *w, float eps,
+                     float *y, float *rstd);
+    /* d_x or NULL, d_w (D) or NULL */
+    void (*d_rms_norm)(int64_t rows, int64_t width, const float *x, const float *w,
+                       const float *rstd, const float *d_y, float *d_x, bool add_x, float *d_w,
+                       bool add_w);
+    /* y = w (x - mean) rstd + b; w or NULL (1), b or NULL (0); mean (R), rstd (R) of the biased
+     * variance */
+    void (*layer_norm)(int64_t rows, int64_t width, const float *x, const float *w, const float *b,
+                       float eps, float *y, float *mean, float *rstd);
+    void (*d_layer_norm)(int64_t rows, int64_t width, const float *x, const float *w,
+                         const float *mean, const float *rstd, const float *d_y, float *d_x,
+                         bool add_x, float *d_w, bool add_w, float *d_b, bool add_b);
+    /* Rotates (or, backwards, rotates back) heads of x (B, T, heads * d) at positions start + t by
+     * the tables cosine, sine (positions, d / 2): rotate-half, (a, b) -> (a c - b s, b c + a s). y
+     * may be x when not adding. */
+    void (*rotary)(int64_t batch, int64_t tokens, int64_t heads, int64_t head_width, int64_t start,
+                   const float *cosine, const float *sine, const float *x, float *y, bool backward,
+                   bool add);
+
+    /* ---- tokens ---- */
+    /* y (n, D) = table[ids]; ids are in range */
+    void (*gather_rows)(int64_t n, int64_t width, const float *table, const int32_t *ids, float *y);
+    /* table (entries, D) = [table +] sum of x rows with that id, in order of the rows */
+    void (*scatter_rows)(int64_t n, int64_t width, int64_t entries, const float *x,
+                         const int32_t *ids, float *table, bool add);
+    /* y (B, D) = mean of x (B, T, D) over t < lengths[b] (NULL: T); 0 when that is 0 */
+    void (*masked_mean)(int64_t batch, int64_t tokens, int64_t width, const float *x,
+                        const int32_t *lengths, float *y);
+    void (*d_masked_mean)(int64_t batch, int64_t tokens, int64_t width, const float *d_y,
+                          const int32_t *lengths, float *d_x, bool add);
+    /* y = [y +] x where t < lengths[b], else [y +] 0; x may be y when not adding */
+    void (*mask_rows)(int64_t batch, int64_t tokens, int64_t width, const float *x,
+                      const int32_t *lengths, float *y, bool add);
+    /* rows of `width` floats, at strides: dst[r] = [dst[r] +] src[r] */
+    void (*copy_rows)(int64_t rows, int64_t width, const float *src, int64_t src_stride, float *dst,
+                      int64_t dst_stride, bool add);
+    /* patches (B, gy gx, C P P) of image (B, C, gy P, gx P), row-major over the grid, each patch
+     * laid out (C, P, P); backwards: image = [image +] patches */
+    void (*patches)(int64_t batch, int64_t channels, int64_t grid_y, int64_t grid_x, int64_t side,
+                    const float *image, float *patches);
+    void (*d_patches)(int64_t batch, int64_t channels, int64_t grid_y, int64_t grid_x, int64_t side,
+                      const float *d_patches, float *d_image, bool add);
+
+    /* ---- attention ---- */
+    /* Bytes of scratch for a call on omp_get_max_threads() threads; the maps need the same. */
+    int64_t (*attention_scratch)(const device_attention *attention, bool backward);
+    void (*attention)(const device_attention *attention);
+    void (*d_attention)(const device_attention *attention);
+    /* probabilities (B, H, queries, keys) written to out (out_stride and row_lse unused); the plain
+     * way, for analysis and for losses on maps. Hidden pairs are exactly 0. */
+    void (*attention_map)(const device_attention *attention);
+    /* d_out (B, H, queries, keys) -> d_q, d_k, d_log_weight; `out` holds the map. A pair whose
+     * probability is 0 contributes nothing, whatever stands in d_out. */
+    void (*d_attention_map)(const device_attention *attention);
+
+    /* ---- losses, sums and steps ---- */
+    void (*contrastive)(const device_contrastive *contrastive);
+    double (*sum)(int64_t n, const float *x);
+    double (*sum_squares)(int64_t n, const float *x);
+    /* index of the first NaN or infinity, -1 if there is none */
+    int64_t (*first_nonfinite)(int64_t n, const float *x);
+    void (*adamw)(const device_adamw *step);
+} assay_kernels;
+
+struct assay_device {
+    const char *name, *variant;
+    const assay_kernels *kernels;
+};
+
+#endif

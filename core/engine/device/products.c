@@ -1,0 +1,33 @@
+/* products.c - matrix products: oneDNN's for the fast variants, the triple loop for `plain`. */
+#include "engine/device/cpu/variants.h"
+
+#include <oneapi/dnnl/dnnl.h>
+
+/* Element (row, column) of a transposed or straight array. */
+static float element(const float *x, int64_t stride, bool transpose, int64_t row, int64_t column)
+{
+    return transpose ? x[column * stride + row] : x[row * stride + column];
+}
+
+void assay_cpu_gemm_plain(const device_gemm *g)
+{
+    for (int64_t i = 0; i < g->m; i++)
+        for (int64_t j = 0; j < g->n; j++) {
+            double sum = g->add ? g->c[i * g->ldc + j] : 0.0;
+            for (int64_t k = 0; k < g->k; k++)
+                sum += (double)element(g->a, g->lda, g->transpose_a, i, k) *
+                       element(g->b, g->ldb, g->transpose_b, k, j);
+            g->c[i * g->ldc + j] = (float)sum;
+        }
+}
+
+void assay_cpu_gemm(const device_gemm *g)
+{
+    /* oneDNN leaves C alone when k is 0, added to or not. Its only failure on valid sizes is a lack
+     * of memory, and the plain product needs none. */
+    bool done = g->k > 0 && dnnl_sgemm(g->transpose_a ? 'T' : 'N', g->transpose_b ? 'T' : 'N', g->m,
+                                       g->n, g->k, 1.0f, g->a, g->lda, g->b, g->ldb,
+                                       g->add ? 1.0f : 0.0f, g->c, g->ldc) == dnnl_success;
+    if (!done)
+        assay_cpu_gemm_plain(g);
+}
