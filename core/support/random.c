@@ -3,11 +3,14 @@
  * How an address becomes words, so that another program can draw the same numbers:
  *
  *   key      the first 8 bytes of SHA-256(seed as 8 little-endian bytes, then the bytes of the
- * name), read as two little-endian words. counter  (block low, block high, step low, step high):
- * one block gives four words w[0..3]. bits     index i is w[i % 4] of block i / 4. uniform  (bits
- * >> 8) * 2^-24. normal   indices i and i + 1, i even, share the words w[i % 4] and w[i % 4 + 1] of
- * block i / 4 as u and v: the radius sqrt(-2 ln((u + 1) 2^-32)) times the cosine (i) and the sine
- * (i + 1) of 2 pi v 2^-32, in double, then rounded to float. u + 1 keeps the logarithm finite.
+ *            name), read as two little-endian words
+ *   counter  (block low, block high, step low, step high): one block gives four words w[0..3]
+ *   bits     index i is w[i % 4] of block i / 4
+ *   uniform  (bits >> 8) * 2^-24
+ *   normal   indices i and i + 1, i even, share the words w[i % 4] and w[i % 4 + 1] of block i / 4
+ *            as u and v: the radius sqrt(-2 ln((u + 1) 2^-32)) times the cosine (i) and the sine
+ *            (i + 1) of 2 pi v 2^-32, in double, then rounded to float; u + 1 keeps the logarithm
+ *            finite
  *   below    index i takes the words 2 (i % 2) (low) and 2 (i % 2) + 1 (high) of block i / 2 as one
  *            64-bit number x; the result is x n / 2^64, rounded down.
  *

@@ -1,5 +1,5 @@
-/* sha256.c - SHA-256 as FIPS 180-4 states it (assay/hash.h); section numbers are of that standard.
- */
+/* sha256.c - SHA-256 as FIPS 180-4 states it (assay/hash.h); section numbers are of that
+ * standard. */
 #include <assay/hash.h>
 
 #include <string.h>

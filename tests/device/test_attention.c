@@ -19,12 +19,12 @@ static void compare_with_plain(const attention_shape *shape)
 {
     attention_case plain = case_new(shape);
     case_use_span(&plain, shape);
-    case_run_both(&assay_cpu_kernels_plain, &plain);
-    for (int v = 0; assay_cpu_variant(v); v++) {
-        const comparison of = {assay_cpu_variant(v)->variant, shape};
+    case_run_both(&cpu_kernels_plain, &plain);
+    for (int v = 0; cpu_variant_at(v); v++) {
+        const comparison of = {cpu_variant_at(v)->variant, shape};
         attention_case fast = case_new(shape);
         case_use_span(&fast, shape);
-        case_run_both(assay_cpu_variant(v)->kernels, &fast);
+        case_run_both(cpu_variant_at(v)->kernels, &fast);
         compare(of, "out", fast.out_count, fast.out, plain.out, 0.0, 1e-6);
         compare(of, "row_lse", fast.lse_count, fast.lse, plain.lse, 1.0, 1e-6);
         compare_gradients(of, &fast, &plain);
@@ -110,13 +110,13 @@ static void fast_maps_agree_with_the_plain_one(void **state)
         attention_case plain = case_new(shape);
         case_use_span(&plain, shape);
         use_map(&plain);
-        run_map(&assay_cpu_kernels_plain, &plain);
-        for (int v = 0; assay_cpu_variant(v); v++) {
-            const comparison of = {assay_cpu_variant(v)->variant, shape};
+        run_map(&cpu_kernels_plain, &plain);
+        for (int v = 0; cpu_variant_at(v); v++) {
+            const comparison of = {cpu_variant_at(v)->variant, shape};
             attention_case fast = case_new(shape);
             case_use_span(&fast, shape);
             use_map(&fast);
-            run_map(assay_cpu_variant(v)->kernels, &fast);
+            run_map(cpu_variant_at(v)->kernels, &fast);
             compare(of, "map", fast.out_count, fast.out, plain.out, 0.0, 1e-6);
             compare_gradients(of, &fast, &plain);
             case_free(&fast);
@@ -140,13 +140,13 @@ static double weighted_sum(const attention_case *c)
 
 static double output_loss(attention_case *c)
 {
-    case_run(&assay_cpu_kernels_plain, c, false, assay_cpu_kernels_plain.attention);
+    case_run(&cpu_kernels_plain, c, false, cpu_kernels_plain.attention);
     return weighted_sum(c);
 }
 
 static double map_loss(attention_case *c)
 {
-    case_run(&assay_cpu_kernels_plain, c, false, assay_cpu_kernels_plain.attention_map);
+    case_run(&cpu_kernels_plain, c, false, cpu_kernels_plain.attention_map);
     return weighted_sum(c);
 }
 
@@ -196,10 +196,10 @@ static void check_gradients(const attention_shape *shape, bool map)
     if (map) {
         use_map(&c);
         (void)map_loss(&c);
-        case_run(&assay_cpu_kernels_plain, &c, true, assay_cpu_kernels_plain.d_attention_map);
+        case_run(&cpu_kernels_plain, &c, true, cpu_kernels_plain.d_attention_map);
     } else {
         (void)output_loss(&c);
-        case_run(&assay_cpu_kernels_plain, &c, true, assay_cpu_kernels_plain.d_attention);
+        case_run(&cpu_kernels_plain, &c, true, cpu_kernels_plain.d_attention);
     }
     loss_of loss = map ? map_loss : output_loss;
     check_differences(&c, loss, c.q_count, c.q, c.d_q);
@@ -223,8 +223,8 @@ static void plain_gradients_are_the_slopes_of_the_plain_forward(void **state)
 static const assay_kernels *any_variant(int v)
 {
     if (v < 0)
-        return &assay_cpu_kernels_plain;
-    return assay_cpu_variant(v) ? assay_cpu_variant(v)->kernels : NULL;
+        return &cpu_kernels_plain;
+    return cpu_variant_at(v) ? cpu_variant_at(v)->kernels : NULL;
 }
 
 static void assert_same_results(const attention_case *a, const attention_case *b)
@@ -375,7 +375,7 @@ static void results_do_not_depend_on_the_number_of_threads(void **state)
 {
     (void)state;
     static const int32_t lengths[] = {130, 64, 99};
-    for (int v = 0; assay_cpu_variant(v); v++)
+    for (int v = 0; cpu_variant_at(v); v++)
         for (int cost = COST_NONE; cost < COST_SHAPES; cost++) {
             attention_shape shape = {3,
                                      2,
@@ -389,11 +389,11 @@ static void results_do_not_depend_on_the_number_of_threads(void **state)
                                      .lengths = lengths};
             attention_case one = case_new(&shape);
             assert_true(assay_threads_set(1, NULL));
-            case_run_both(assay_cpu_variant(v)->kernels, &one);
+            case_run_both(cpu_variant_at(v)->kernels, &one);
             for (int threads = 2; threads <= 3; threads++) {
                 attention_case more = case_new(&shape);
                 assert_true(assay_threads_set(threads, NULL));
-                case_run_both(assay_cpu_variant(v)->kernels, &more);
+                case_run_both(cpu_variant_at(v)->kernels, &more);
                 assert_same_results(&one, &more);
                 if (one.d_cost)
                     assert_memory_equal(one.d_cost, more.d_cost,

@@ -8,7 +8,7 @@ static void the_best_variant_is_the_default(void **state)
     (void)state;
     assert_int_equal(unsetenv("ASSAY_CPU"), 0);
     const assay_device *device = assay_device_cpu(NULL), *best = NULL, *next;
-    for (int v = 0; (next = assay_cpu_variant(v)) != NULL; v++)
+    for (int v = 0; (next = cpu_variant_at(v)) != NULL; v++)
         best = next;
     assert_ptr_equal(device, best);
     assert_string_equal(assay_device_name(device), "cpu");
@@ -20,7 +20,7 @@ static void the_environment_lowers_the_choice(void **state)
 {
     (void)state;
     const assay_device *wanted;
-    for (int v = 0; (wanted = assay_cpu_variant(v)) != NULL; v++) {
+    for (int v = 0; (wanted = cpu_variant_at(v)) != NULL; v++) {
         assert_int_equal(setenv("ASSAY_CPU", assay_device_variant(wanted), 1), 0);
         assert_ptr_equal(assay_device_cpu(NULL), wanted);
     }
@@ -44,7 +44,7 @@ static void every_table_is_complete(void **state)
     (void)state;
     enum { ENTRIES = sizeof(assay_kernels) / sizeof(void (*)(void)) };
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = assay_cpu_variant(v++)) {
+    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
         void (*entries[ENTRIES])(void);
         memcpy(entries, device->kernels, sizeof entries);
         for (int i = 0; i < ENTRIES; i++)
@@ -106,9 +106,9 @@ static void expect_same_product(int64_t m, int64_t n, int64_t k, int flags, int6
     g.a = a;
     g.b = b;
     g.c = want;
-    assay_cpu_gemm_plain(&g);
+    cpu_gemm_plain(&g);
     g.c = got;
-    assay_cpu_gemm(&g);
+    cpu_gemm(&g);
     twin_expect_close(assay_text("gemm %lld %lld %lld, flags %d", (long long)m, (long long)n,
                                  (long long)k, flags),
                       m * g.ldc, got, want, 1e-6, 1e-6 * sqrt((double)k + 1.0));
@@ -147,7 +147,7 @@ static void the_plain_product_reads_like_the_formula(void **state)
                      .ldc = 2,
                      .transpose_b = true,
                      .add = true};
-    assay_cpu_gemm_plain(&g);
+    cpu_gemm_plain(&g);
     assert_memory_equal(c, want, sizeof want);
 }
 

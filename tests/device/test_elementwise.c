@@ -169,7 +169,7 @@ static void bf16_rounds_to_the_nearest_and_ties_to_even(void **state)
                              0x7F80, 0x7F80, 0xFF80, 0x0001, 0x0000, 0x8000};
     enum { N = sizeof x / sizeof x[0] };
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = assay_cpu_variant(v++)) {
+    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
         uint16_t y[N], quiet;
         float back[N], nan = NAN;
         device->kernels->to_bf16(N, x, y);
@@ -193,7 +193,7 @@ static void bf16_survives_the_way_there_and_back(void **state)
     for (int i = 0; i < ALL; i++)
         before[i] = (uint16_t)i;
     const assay_device *device;
-    for (int v = 0; (device = assay_cpu_variant(v)) != NULL; v++) {
+    for (int v = 0; (device = cpu_variant_at(v)) != NULL; v++) {
         device->kernels->from_bf16(ALL, before, wide);
         device->kernels->to_bf16(ALL, wide, after);
         for (int i = 0; i < ALL; i++)
@@ -214,13 +214,13 @@ static void activations_meet_infinities_and_nan_as_plain_does(void **state)
     for (int i = 0; i < N; i++)
         one[i] = 1.0f;
     const assay_device *device;
-    for (int v = 0; (device = assay_cpu_variant(v)) != NULL; v++)
+    for (int v = 0; (device = cpu_variant_at(v)) != NULL; v++)
         for (device_activation f = DEVICE_IDENTITY; f <= DEVICE_EXP; f++) {
-            assay_cpu_kernels_plain.activation(f, N, x, want);
+            cpu_kernels_plain.activation(f, N, x, want);
             device->kernels->activation(f, N, x, got);
             twin_expect_close(assay_text("activation %d, %s", (int)f, device->variant), N, got,
                               want, 1e-6, 1e-37);
-            assay_cpu_kernels_plain.d_activation(f, N, x, one, want, false);
+            cpu_kernels_plain.d_activation(f, N, x, one, want, false);
             device->kernels->d_activation(f, N, x, one, got, false);
             twin_expect_close(assay_text("derivative %d, %s", (int)f, device->variant), N, got,
                               want, 1e-6, 1e-37);
@@ -230,7 +230,7 @@ static void activations_meet_infinities_and_nan_as_plain_does(void **state)
 static void slopes_are_those_of_the_values(void **state)
 {
     (void)state;
-    const assay_kernels *k = &assay_cpu_kernels_plain;
+    const assay_kernels *k = &cpu_kernels_plain;
     const float step = 0x1p-7f;
     for (device_activation f = DEVICE_IDENTITY; f <= DEVICE_EXP; f++)
         for (float x = -4.0f + step / 3.0f; x < 4.0f; x += 0.37f) {
@@ -253,7 +253,7 @@ static void dropout_keeps_its_share_and_its_mean(void **state)
     for (int i = 0; i < N; i++)
         x[i] = 1.0f;
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = assay_cpu_variant(v++)) {
+    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
         device->kernels->dropout(N, x, 0.2f, stream, y, false);
         int kept = 0;
         for (int i = 0; i < N; i++) {
@@ -272,7 +272,7 @@ static void dropout_keeps_a_number_whose_draw_equals_p(void **state)
     const assay_stream stream = assay_stream_of(1, "share", 0);
     const float x[] = {1, 1, 1, 1, 1, 1, 1, 1}, p = assay_random_uniform(stream, 5);
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = assay_cpu_variant(v++)) {
+    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
         float y[8];
         device->kernels->dropout(8, x, p, stream, y, false);
         assert_true(y[5] == 1.0f / (1.0f - p));
@@ -287,7 +287,7 @@ static void the_first_number_that_is_none_is_found(void **state)
     const int64_t places[] = {N - 1, 65536, 4096, 4095, 17, 0};
     const float kinds[] = {NAN, INFINITY, -INFINITY};
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = assay_cpu_variant(v++)) {
+    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
         const assay_kernels *k = device->kernels;
         assert_int_equal(k->first_nonfinite(0, x), -1);
         assert_int_equal(k->first_nonfinite(N, x), -1);
@@ -312,7 +312,7 @@ static void a_sum_does_not_lose_small_numbers_beside_a_large_one(void **state)
     for (int i = 1; i < N; i++)
         x[i] = 1.0f;
     const assay_device *device;
-    for (int v = 0; (device = assay_cpu_variant(v)) != NULL; v++)
+    for (int v = 0; (device = cpu_variant_at(v)) != NULL; v++)
         assert_true(device->kernels->sum(N, x) == 1e8 + N - 1);
     free(x);
 }

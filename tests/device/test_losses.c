@@ -1,14 +1,12 @@
 /* The contrastive loss of the user-modelling spec, section 1.6, in its four variants. */
 #include "twins.h"
 
-#include <assay/ops.h>
-
 enum {
     VARIANTS = 4,
 };
 
-static const assay_contrastive_variant variants[VARIANTS] = {ASSAY_QA_CODE, ASSAY_QA_PAPER,
-                                                             ASSAY_GG_PAPER, ASSAY_GG_CODE};
+static const device_contrastive_variant variants[VARIANTS] = {DEVICE_QA_CODE, DEVICE_QA_PAPER,
+                                                              DEVICE_GG_PAPER, DEVICE_GG_CODE};
 
 /* Cosines of n random pairs and room for the results. */
 typedef struct similarities {
@@ -20,7 +18,7 @@ typedef struct similarities {
 static void normalise(int64_t n, int64_t width, float *x)
 {
     float *norm = twin_floats(n);
-    assay_cpu_kernels_plain.normalize_rows(n, width, x, 1e-12f, x, norm);
+    cpu_kernels_plain.normalize_rows(n, width, x, 1e-12f, x, norm);
     free(norm);
 }
 
@@ -37,7 +35,7 @@ static float *cosines(int64_t n, int64_t width, const float *a, const float *b)
                            .ldb = width,
                            .ldc = n,
                            .transpose_b = true};
-    assay_cpu_gemm_plain(&product);
+    cpu_gemm_plain(&product);
     return c;
 }
 
@@ -64,16 +62,16 @@ static void similarities_free(similarities *s)
     free(s->masked);
 }
 
-static device_contrastive call_of(similarities *s, assay_contrastive_variant variant,
+static device_contrastive call_of(similarities *s, device_contrastive_variant variant,
                                   float temperature)
 {
-    bool uses_aa = variant != ASSAY_GG_CODE;
-    bool uses_bb = variant == ASSAY_QA_PAPER || variant == ASSAY_GG_PAPER;
+    bool uses_aa = variant != DEVICE_GG_CODE;
+    bool uses_bb = variant == DEVICE_QA_PAPER || variant == DEVICE_GG_PAPER;
     return (device_contrastive){.n = s->n,
                                 .ab = s->ab,
                                 .aa = uses_aa ? s->aa : NULL,
                                 .bb = uses_bb ? s->bb : NULL,
-                                .variant = (int)variant,
+                                .variant = variant,
                                 .temperature = temperature,
                                 .margin = 0.1f,
                                 .row_loss = s->loss,
@@ -107,7 +105,7 @@ static void golden_example_gives_the_losses_of_the_spec(void **state)
     normalise(4, 3, b);
     similarities s = similarities_of(4, 3, a, b);
     const assay_device *device = assay_device_plain();
-    for (int k = 0; device != NULL; device = assay_cpu_variant(k++))
+    for (int k = 0; device != NULL; device = cpu_variant_at(k++))
         for (int v = 0; v < VARIANTS; v++) {
             device_contrastive call = call_of(&s, variants[v], 0.07f);
             device->kernels->contrastive(&call);
@@ -145,7 +143,7 @@ static void golden_example_gives_the_gradients_of_the_spec(void **state)
     normalise(4, 3, b);
     similarities s = similarities_of(4, 3, a, b);
     const assay_device *device = assay_device_plain();
-    for (int k = 0; device != NULL; device = assay_cpu_variant(k++))
+    for (int k = 0; device != NULL; device = cpu_variant_at(k++))
         for (int v = 0; v < 2; v++) {
             double got[3];
             device_contrastive call = call_of(&s, variants[v], 0.07f);
@@ -167,14 +165,14 @@ static void golden_example_leaves_out_the_negatives_of_the_spec(void **state)
     normalise(4, 3, b);
     similarities s = similarities_of(4, 3, a, b);
     const assay_device *device = assay_device_plain();
-    for (int k = 0; device != NULL; device = assay_cpu_variant(k++)) {
-        device_contrastive call = call_of(&s, ASSAY_QA_CODE, 0.07f);
+    for (int k = 0; device != NULL; device = cpu_variant_at(k++)) {
+        device_contrastive call = call_of(&s, DEVICE_QA_CODE, 0.07f);
         device->kernels->contrastive(&call);
         assert_int_equal(s.masked[3], 5);
-        call = call_of(&s, ASSAY_QA_PAPER, 0.07f);
+        call = call_of(&s, DEVICE_QA_PAPER, 0.07f);
         device->kernels->contrastive(&call);
         assert_int_equal(s.masked[3], 6);
-        call = call_of(&s, ASSAY_GG_CODE, 0.07f);
+        call = call_of(&s, DEVICE_GG_CODE, 0.07f);
         device->kernels->contrastive(&call);
         assert_int_equal(s.masked[3], 2);
     }
@@ -201,7 +199,7 @@ static void expect_twins(const assay_device *device, int64_t n, int variant, flo
     similarities want = random_similarities(n), got = random_similarities(n);
     device_contrastive plain = call_of(&want, variants[variant], temperature);
     device_contrastive fast = call_of(&got, variants[variant], temperature);
-    assay_cpu_kernels_plain.contrastive(&plain);
+    cpu_kernels_plain.contrastive(&plain);
     device->kernels->contrastive(&fast);
     const char *what =
         assay_text("contrastive %d of %lld, %s", variant, (long long)n, device->variant);
@@ -224,7 +222,7 @@ static void every_variant_agrees_with_plain(void **state)
     (void)state;
     const int64_t sizes[] = {1, 3, 15, 16, 17, 63, 64, 65};
     const assay_device *device;
-    for (int k = 0; (device = assay_cpu_variant(k)) != NULL; k++)
+    for (int k = 0; (device = cpu_variant_at(k)) != NULL; k++)
         for (int size = 0; size < 8; size++)
             for (int v = 0; v < VARIANTS; v++) {
                 expect_twins(device, sizes[size], v, 0.07f);
@@ -236,7 +234,7 @@ static void an_empty_batch_is_nothing(void **state)
 {
     (void)state;
     const assay_device *device = assay_device_plain();
-    for (int k = 0; device != NULL; device = assay_cpu_variant(k++)) {
+    for (int k = 0; device != NULL; device = cpu_variant_at(k++)) {
         device_contrastive nothing = {.temperature = 1.0f};
         device->kernels->contrastive(&nothing);
     }
@@ -248,7 +246,7 @@ static void threads_do_not_change_a_bit(void **state)
     enum { N = 197 };
     similarities alone = random_similarities(N), shared = random_similarities(N);
     const assay_device *device;
-    for (int k = 0; (device = assay_cpu_variant(k)) != NULL; k++)
+    for (int k = 0; (device = cpu_variant_at(k)) != NULL; k++)
         for (int v = 0; v < VARIANTS; v++)
             for (int threads = 1; threads <= 3; threads++) {
                 similarities *s = threads == 1 ? &alone : &shared;
@@ -281,7 +279,7 @@ static void expect_gradient_of(similarities *s, const device_contrastive *call, 
         value_only.d_ab = value_only.d_aa = value_only.d_bb = NULL;
         for (int side = 0; side < 2; side++) {
             matrix[at] = kept + (side == 0 ? -step : step);
-            assay_cpu_kernels_plain.contrastive(&value_only);
+            cpu_kernels_plain.contrastive(&value_only);
             f[side] = mean_loss(s);
             for (int64_t i = 0; i < s->n; i++)
                 *(side == 0 ? &masked_before : &masked_after) += s->masked[i];
@@ -298,7 +296,7 @@ static void plain_gradients_are_those_of_the_loss(void **state)
     for (int v = 0; v < VARIANTS; v++) {
         similarities s = random_similarities(7);
         device_contrastive call = call_of(&s, variants[v], 0.2f);
-        assay_cpu_kernels_plain.contrastive(&call);
+        cpu_kernels_plain.contrastive(&call);
         expect_gradient_of(&s, &call, s.ab, s.d_ab);
         if (call.d_aa != NULL)
             expect_gradient_of(&s, &call, s.aa, s.d_aa);
@@ -316,12 +314,12 @@ static void a_small_temperature_does_not_overflow(void **state)
     float aa[] = {1.0f, -1.0f, -1.0f, 1.0f}, loss[2], d_ab[4], d_aa[4], d_bb[4];
     int64_t masked[2];
     const assay_device *device = assay_device_plain();
-    for (int k = 0; device != NULL; device = assay_cpu_variant(k++)) {
+    for (int k = 0; device != NULL; device = cpu_variant_at(k++)) {
         device_contrastive call = {.n = 2,
                                    .ab = ab,
                                    .aa = aa,
                                    .bb = ones,
-                                   .variant = ASSAY_QA_PAPER,
+                                   .variant = DEVICE_QA_PAPER,
                                    .temperature = 0.02f,
                                    .margin = 0.1f,
                                    .row_loss = loss,

@@ -136,7 +136,7 @@ static void softmax_of_huge_and_hidden_numbers_is_exact(void **state)
     const float want[] = {0.5f, 0.5f, 0.0f, 0.0f, 1.0f, 0.0f, 0.0f, 0.0f};
     float y[8];
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = assay_cpu_variant(v++)) {
+    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
         device->kernels->softmax_rows(2, 4, x, y);
         twin_expect_close(device->variant, 8, y, want, 0.0, 1e-37);
     }
@@ -148,7 +148,7 @@ static void softmax_shows_nan_in_its_whole_row_and_no_other(void **state)
     const float x[] = {1.0f, NAN, 2.0f, 0.0f, 0.0f, 0.0f};
     float y[6];
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = assay_cpu_variant(v++)) {
+    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
         device->kernels->softmax_rows(2, 3, x, y);
         assert_true(isnan(y[0]) && isnan(y[1]) && isnan(y[2]));
         assert_true(isfinite(y[3]) && isfinite(y[4]) && isfinite(y[5]));
@@ -162,7 +162,7 @@ static void cross_entropy_survives_huge_logits_and_ignores_what_it_is_told_to(vo
     const int32_t target[] = {1, 7};
     float loss[2], lse[2], d_x[6];
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = assay_cpu_variant(v++)) {
+    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
         device->kernels->cross_entropy_rows(2, 3, x, target, 7, loss, lse);
         assert_true(loss[0] == 2e4f && lse[0] == 1e4f);
         assert_true(loss[1] == 0.0f && lse[1] == 0.0f);
@@ -177,7 +177,7 @@ static void rows_of_any_size_are_normalised(void **state)
     (void)state;
     const float sizes[] = {1e-30f, 1e-15f, 1.0f, 1e25f, 1e37f};
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = assay_cpu_variant(v++))
+    for (int v = 0; device != NULL; device = cpu_variant_at(v++))
         for (int i = 0; i < 5; i++) {
             const float x[] = {3.0f * sizes[i], 0.0f, 4.0f * sizes[i], 0.0f, 0.0f};
             const float want[] = {0.6f, 0.0f, 0.8f, 0.0f, 0.0f};
@@ -192,7 +192,7 @@ static void a_row_shorter_than_eps_is_divided_by_eps(void **state)
     (void)state;
     const float x[] = {3.0f, 4.0f}, d_y[] = {1.0f, -2.0f};
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = assay_cpu_variant(v++)) {
+    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
         float y[2], norm, d_x[2] = {10.0f, 10.0f};
         device->kernels->normalize_rows(1, 2, x, 8.0f, y, &norm);
         assert_true(y[0] == 0.375f && y[1] == 0.5f && norm == 8.0f);
@@ -207,7 +207,7 @@ static void layer_norm_keeps_its_digits_far_from_zero(void **state)
     const float x[] = {10001.0f, 10003.0f, 10005.0f};
     const float want[] = {-1.22474487f, 0.0f, 1.22474487f};
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = assay_cpu_variant(v++)) {
+    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
         float y[3], mean, rstd;
         device->kernels->layer_norm(1, 3, x, NULL, NULL, 0.0f, y, &mean, &rstd);
         twin_expect_close(device->variant, 3, y, want, 1e-6, 1e-6);
@@ -224,7 +224,7 @@ enum {
 
 static double weighted_output(norm_kind kind, const float *x, const float *w, const float *d_y)
 {
-    const assay_kernels *k = &assay_cpu_kernels_plain;
+    const assay_kernels *k = &cpu_kernels_plain;
     float y[WIDTH], first, second;
     if (kind == RMS)
         k->rms_norm(1, WIDTH, x, w, 1e-3f, y, &first);
@@ -242,7 +242,7 @@ static double weighted_output(norm_kind kind, const float *x, const float *w, co
 
 static void gradient(norm_kind kind, const float *x, const float *w, const float *d_y, float *d_x)
 {
-    const assay_kernels *k = &assay_cpu_kernels_plain;
+    const assay_kernels *k = &cpu_kernels_plain;
     float y[WIDTH], first, second;
     if (kind == RMS) {
         k->rms_norm(1, WIDTH, x, w, 1e-3f, y, &first);

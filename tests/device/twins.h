@@ -152,14 +152,14 @@ static inline void twin_compare(const twin_case *tested, twin_input *in, float *
 {
     double floors[TWIN_SECTIONS];
     twin_refill(in);
-    tested->run(&assay_cpu_kernels_plain, in);
+    tested->run(&cpu_kernels_plain, in);
     for (int s = 0; s < TWIN_SECTIONS; s++) {
         floors[s] = TWIN_SMALLEST +
                     tested->tolerance * twin_size_of_change(in->section, in->before[s], in->out[s]);
         memcpy(want[s], in->out[s], (size_t)in->section * sizeof(float));
     }
     const assay_device *device;
-    for (int v = 0; (device = assay_cpu_variant(v)) != NULL; v++) {
+    for (int v = 0; (device = cpu_variant_at(v)) != NULL; v++) {
         twin_refill(in);
         tested->run(device->kernels, in);
         for (int s = 0; s < TWIN_SECTIONS; s++)
@@ -170,24 +170,36 @@ static inline void twin_compare(const twin_case *tested, twin_input *in, float *
     }
 }
 
+static inline void twin_compare_shape(int count, const twin_case *cases, int64_t rows,
+                                      int64_t width, float magnitude, bool add)
+{
+    float *want[TWIN_SECTIONS];
+    twin_input in = twin_input_new(rows, width, magnitude, add);
+    for (int s = 0; s < TWIN_SECTIONS; s++)
+        want[s] = twin_floats(in.section);
+    for (int i = 0; i < count; i++)
+        twin_compare(&cases[i], &in, want);
+    for (int s = 0; s < TWIN_SECTIONS; s++)
+        free(want[s]);
+    twin_input_free(&in);
+}
+
+/* Long and wide enough to be shared out between threads, and dividing badly. */
+static const int64_t twin_large[2][2] = {{331, 131}, {37, 1201}};
+
 /* Every variant against plain: rows and widths around vector and block lengths with three
- * magnitudes in turn, added to and overwritten. */
+ * magnitudes in turn, and the large shapes; added to and overwritten. */
 static inline void twin_compare_all(int count, const twin_case *cases)
 {
     static const int64_t sizes[] = {0, 1, 3, 63, 64, 65};
     static const float magnitudes[] = {1.0f, 30.0f, 1e-3f};
-    for (int shape = 0; shape < 36; shape++)
-        for (int add = 0; add < 2; add++) {
-            float magnitude = magnitudes[(shape / 6 + shape % 6) % 3], *want[TWIN_SECTIONS];
-            twin_input in = twin_input_new(sizes[shape / 6], sizes[shape % 6], magnitude, add);
-            for (int s = 0; s < TWIN_SECTIONS; s++)
-                want[s] = twin_floats(in.section);
-            for (int i = 0; i < count; i++)
-                twin_compare(&cases[i], &in, want);
-            for (int s = 0; s < TWIN_SECTIONS; s++)
-                free(want[s]);
-            twin_input_free(&in);
-        }
+    for (int add = 0; add < 2; add++) {
+        for (int r = 0; r < 6; r++)
+            for (int w = 0; w < 6; w++)
+                twin_compare_shape(count, cases, sizes[r], sizes[w], magnitudes[(r + w) % 3], add);
+        for (int large = 0; large < 2; large++)
+            twin_compare_shape(count, cases, twin_large[large][0], twin_large[large][1], 1.0f, add);
+    }
 }
 
 static inline void twin_expect_bits_of_one_thread(const twin_case *tested,
@@ -209,17 +221,16 @@ static inline void twin_expect_bits_of_one_thread(const twin_case *tested,
     }
 }
 
-/* The bits of every variant at 1, 2 and 3 threads, on sizes that are shared out unevenly. */
+/* The bits of every variant at 1, 2 and 3 threads. */
 static inline void twin_expect_same_bits(int count, const twin_case *cases)
 {
-    static const int64_t shapes[][2] = {{331, 131}, {37, 1201}};
-    for (int shape = 0; shape < 2; shape++) {
+    for (int large = 0; large < 2; large++) {
         float *alone[TWIN_SECTIONS];
-        twin_input in = twin_input_new(shapes[shape][0], shapes[shape][1], 1.0f, shape == 0);
+        twin_input in = twin_input_new(twin_large[large][0], twin_large[large][1], 1.0f, large);
         for (int s = 0; s < TWIN_SECTIONS; s++)
             alone[s] = twin_floats(in.section);
         const assay_device *device;
-        for (int v = 0; (device = assay_cpu_variant(v)) != NULL; v++)
+        for (int v = 0; (device = cpu_variant_at(v)) != NULL; v++)
             for (int i = 0; i < count; i++)
                 twin_expect_bits_of_one_thread(&cases[i], device, &in, alone);
         for (int s = 0; s < TWIN_SECTIONS; s++)

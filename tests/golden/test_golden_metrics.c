@@ -18,9 +18,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define AGREEMENT        1e-4 /* norm of the difference, relative to the norm of the value */
-#define PIXELS_PER_PATCH 16.0
-#define CLASS_TOKENS     1
+#define AGREEMENT    1e-4 /* norm of the difference, relative to the norm of the value */
+#define CLASS_TOKENS 1
 
 #define PROBE        "users/probe.safetensors"
 #define ATTENTION    "infrared/vit_reference.safetensors"
@@ -168,11 +167,13 @@ static void the_probe_and_its_ranking_agree(void **state)
     assay_weights_close(file);
 }
 
-/* Adds 1 / images of the statistics of every head of one layer's maps (images, heads, T, T). */
-static void add_layer(const assay_stored *maps, double *nmi, double *distance)
+/* Adds 1 / images of the statistics of every head of one layer's maps (images, heads, T, T). The
+ * images are `side` pixels wide. */
+static void add_layer(const assay_stored *maps, int64_t side, double *nmi, double *distance)
 {
     int64_t images = maps->shape[0], heads = maps->shape[1], tokens = maps->shape[2];
     int64_t width = llround(sqrt((double)(tokens - CLASS_TOKENS)));
+    double pixels_per_patch = (double)side / (double)width;
     double *values = new_doubles(maps);
     float *map = test_malloc((size_t)(tokens * tokens) * sizeof(float));
     for (int64_t k = 0; k < images * heads; k++) {
@@ -181,7 +182,7 @@ static void add_layer(const assay_stored *maps, double *nmi, double *distance)
         for (int64_t i = 0; i < tokens * tokens; i++)
             map[i] = (float)values[k * tokens * tokens + i];
         must(assay_attention_nmi(map, tokens, CLASS_TOKENS, &one_nmi, &error), &error);
-        must(assay_attention_distance(map, tokens, CLASS_TOKENS, width, PIXELS_PER_PATCH,
+        must(assay_attention_distance(map, tokens, CLASS_TOKENS, width, pixels_per_patch,
                                       &one_distance, &error),
              &error);
         nmi[k % heads] += one_nmi / (double)images;
@@ -197,6 +198,7 @@ static void the_attention_statistics_agree(void **state)
     assay_weights *file = open_golden(ATTENTION);
     const assay_stored *expected = get(file, "nmi", 2);
     int64_t layers = expected->shape[0], heads = expected->shape[1];
+    int64_t side = get(file, "image", 4)->shape[3];
     double *nmi = test_calloc((size_t)(layers * heads), sizeof(double));
     double *distance = test_calloc((size_t)(layers * heads), sizeof(double));
     for (int64_t layer = 0; layer < layers; layer++) {
@@ -205,7 +207,7 @@ static void the_attention_statistics_agree(void **state)
         const assay_stored *maps = get(file, name, 4);
         assert_int_equal(maps->shape[1], heads);
         assert_int_equal(maps->shape[2], maps->shape[3]);
-        add_layer(maps, nmi + layer * heads, distance + layer * heads);
+        add_layer(maps, side, nmi + layer * heads, distance + layer * heads);
     }
     agree_with(file, "nmi", nmi, layers * heads);
     agree_with(file, "attention_distance", distance, layers * heads);

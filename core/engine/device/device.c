@@ -20,14 +20,14 @@ typedef struct cpu_variant {
 
 /* Slowest first. */
 static const cpu_variant variants[] = {
-    {{"cpu", "base", &assay_cpu_kernels_base}, dnnl_cpu_isa_sse41},
+    {{"cpu", "base", &cpu_kernels_base}, dnnl_cpu_isa_sse41},
 #if defined(__x86_64__)
-    {{"cpu", "avx2", &assay_cpu_kernels_avx2}, dnnl_cpu_isa_avx2},
-    {{"cpu", "avx512", &assay_cpu_kernels_avx512}, dnnl_cpu_isa_all},
+    {{"cpu", "avx2", &cpu_kernels_avx2}, dnnl_cpu_isa_avx2},
+    {{"cpu", "avx512", &cpu_kernels_avx512}, dnnl_cpu_isa_all},
 #endif
 };
 
-static const assay_device plain = {"plain", "plain", &assay_cpu_kernels_plain};
+static const assay_device plain = {"plain", "plain", &cpu_kernels_plain};
 
 enum {
     VARIANTS = sizeof variants / sizeof variants[0],
@@ -49,7 +49,7 @@ static int count_available(void)
 #endif
 }
 
-const assay_device *assay_cpu_variant(int index)
+const assay_device *cpu_variant_at(int index)
 {
     return index >= 0 && index < count_available() ? &variants[index].device : NULL;
 }

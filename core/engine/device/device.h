@@ -83,11 +83,19 @@ typedef struct device_attention {
     void *scratch;      /* attention_scratch() bytes, aligned */
 } device_attention;
 
+/* In the order of assay_contrastive_variant. */
+typedef enum device_contrastive_variant {
+    DEVICE_QA_CODE,
+    DEVICE_QA_PAPER,
+    DEVICE_GG_PAPER,
+    DEVICE_GG_CODE
+} device_contrastive_variant;
+
 /* Contrastive loss on similarity matrices (user-modelling spec 1.6). */
 typedef struct device_contrastive {
     int64_t n;
     const float *ab, *aa, *bb; /* (n, n) cosines a_i.b_j, a_i.a_j, b_i.b_j; aa, bb NULL if unused */
-    int variant;               /* assay_contrastive_variant */
+    device_contrastive_variant variant;
     float temperature, margin;
     float *row_loss;           /* (n): log Z_i - s_ii / temperature */
     float *d_ab, *d_aa, *d_bb; /* (n, n) gradients of mean(row_loss), overwritten; all NULL: not

@@ -8,8 +8,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Each parameter is a block of its own, so that what is borrowed stays valid while the set grows.
- */
+/* Each parameter is a block of its own, so that what is borrowed stays valid while the set
+ * grows. */
 struct assay_params {
     uint64_t seed;
     assay_parameter **items;

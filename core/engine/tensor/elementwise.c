@@ -1,5 +1,5 @@
-/* elementwise.c - addition, subtraction, multiplication (with a suffix broadcast), scaling, casts.
- */
+/* elementwise.c - addition, subtraction, multiplication (with a suffix broadcast), scaling,
+ * casts. */
 #include <assay/ops.h>
 
 #include "engine/tensor/operand.h"

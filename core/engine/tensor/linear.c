@@ -185,8 +185,8 @@ typedef struct gated_saved {
     assay_tensor *g, *u; /* (R, F) */
 } gated_saved;
 
-/* d_h = d_y down, then d_down with h computed again, then d_g and d_u, then x and the two weights.
- */
+/* d_h = d_y down, then d_down with h computed again, then d_g and d_u, then x and the two
+ * weights. */
 static bool gated_mlp_backward(assay_tape *tape, const assay_node *node)
 {
     const assay_kernels *k = op_kernels(tape);

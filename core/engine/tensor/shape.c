@@ -201,10 +201,9 @@ bool assay_split(assay_tape *tape, assay_tensor *x, int axis, int n, const int64
     for (int i = 0; i < n && first >= 0; i++)
         first = lengths[i] < 0 || lengths[i] > x->shape[axis] - first ? -1 : first + lengths[i];
     if (first != x->shape[axis]) {
-        op_mismatch(tape, "split", "the lengths do not sum to the axis",
-                    assay_text("%d lengths, none negative, that sum to %" PRId64, n,
-                               x->shape[axis]),
-                    x);
+        op_mismatch(
+            tape, "split", "the lengths do not sum to the axis",
+            assay_text("%d lengths, none negative, that sum to %" PRId64, n, x->shape[axis]), x);
         return false;
     }
     first = 0;

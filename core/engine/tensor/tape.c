@@ -1,5 +1,5 @@
-/* tape.c - the record of a step: its arena, its nodes, the walk back, taps, and the first failure.
- */
+/* tape.c - the record of a step: its arena, its nodes, the walk back, taps, and the first
+ * failure. */
 #include <assay/tape.h>
 
 #include "engine/device/device.h"
@@ -167,6 +167,7 @@ assay_tensor *assay_tape_tensor(assay_tape *tape, assay_dtype dtype, int rank, c
         return assay_tape_fail(tape, ASSAY_BAD_SHAPE,
                                (assay_failure){.where = "step tensor",
                                                .what = "rank or extents out of range",
+                                               .expected = "a rank of 0 to 4, extents of 0 or more",
                                                .got = rank >= 0 && rank <= ASSAY_MAX_RANK
                                                           ? assay_shape_text(rank, shape)
                                                           : assay_text("rank %d", rank)});

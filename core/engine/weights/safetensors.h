@@ -18,8 +18,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "safetensors needs a l
 #define ASSAY_SAFETENSORS_METADATA "__metadata__"
 
 /* Bytes of one stored element: 1 .. 8. */
-int64_t assay_stored_dtype_size(assay_stored_dtype dtype);
+int64_t stored_dtype_size(assay_stored_dtype dtype);
 /* The dtype of that name in a header; false when there is none. */
-bool assay_stored_dtype_parse(const char *name, assay_stored_dtype *out);
+bool stored_dtype_parse(const char *name, assay_stored_dtype *out);
 
 #endif

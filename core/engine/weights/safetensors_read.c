@@ -74,7 +74,7 @@ static bool read_dtype(const assay_weights *weights, const json_t *entry, assay_
     if (!json_is_string(dtype))
         return bad_tensor(weights, out->name, "dtype is not a name", "a string", kind_of(dtype),
                           error);
-    if (!assay_stored_dtype_parse(json_string_value(dtype), &out->dtype))
+    if (!stored_dtype_parse(json_string_value(dtype), &out->dtype))
         return bad_tensor(weights, out->name, "unknown dtype",
                           "F64, F32, F16, BF16, I64, I32, I16, I8, U8 or BOOL",
                           json_string_value(dtype), error);
@@ -127,8 +127,7 @@ static bool read_offsets(const assay_weights *weights, const json_t *entry, assa
                           assay_text("0 <= begin <= end <= %lld", (long long)weights->data_bytes),
                           range, error);
     int64_t bytes;
-    if (!assay_size_mul(&bytes, out->count, assay_stored_dtype_size(out->dtype)) ||
-        bytes != end - begin)
+    if (!assay_size_mul(&bytes, out->count, stored_dtype_size(out->dtype)) || bytes != end - begin)
         return bad_tensor(weights, out->name, "data_offsets do not match dtype and shape",
                           assay_text("the bytes of %s of %s",
                                      assay_shape_text(out->rank, out->shape),

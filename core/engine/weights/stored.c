@@ -27,12 +27,12 @@ const char *assay_stored_dtype_name(assay_stored_dtype dtype)
     return stored_dtypes[dtype].name;
 }
 
-int64_t assay_stored_dtype_size(assay_stored_dtype dtype)
+int64_t stored_dtype_size(assay_stored_dtype dtype)
 {
     return stored_dtypes[dtype].size;
 }
 
-bool assay_stored_dtype_parse(const char *name, assay_stored_dtype *out)
+bool stored_dtype_parse(const char *name, assay_stored_dtype *out)
 {
     for (size_t i = 0; i < sizeof stored_dtypes / sizeof stored_dtypes[0]; i++) {
         if (strcmp(stored_dtypes[i].name, name) == 0) {

@@ -1,9 +1,9 @@
 /* assay/attention.h - attention, and the bias that says who sees whom at what cost.
  *
  * One kernel serves every mask. A bias is data: which future keys are open, what they cost, and a
- * span inside which positions see each other free. The score of query i and key j is q_i . k_j *
- * scale + M_ij                             (user-modelling spec 1.3, 3.4) and M_ij is decided in
- * this order:
+ * span inside which positions see each other free. The score of query i and key j is
+ *     q_i . k_j * scale + M_ij                             (user-modelling spec 1.3, 3.4)
+ * and M_ij is decided in this order:
  *     1. padding (key or query at or beyond its row's length): never seen, whatever the bias says;
  *     2. j <= i: 0, unless scope is ASSAY_BIAS_EVERYWHERE, then log_weight;
  *     3. i and j both inside the span: the same as 2;
@@ -28,8 +28,7 @@ typedef enum assay_bias_scope {
     ASSAY_BIAS_EVERYWHERE /* log_weight is added at every pair (relative position bias, any mask) */
 } assay_bias_scope;
 
-/* A plain value; the tensors are borrowed and must outlive the step. All zero is causal attention.
- */
+/* A plain value; the tensors are borrowed and must outlive the step. All zero is causal. */
 typedef struct assay_attention_bias {
     assay_future future;
     assay_bias_scope scope;
@@ -84,8 +83,7 @@ typedef struct assay_attention_args {
 assay_tensor *assay_attention(assay_tape *tape, const assay_attention_args *args);
 
 /* The probabilities themselves, (B, H, Tq, Tk) f32, hidden pairs exactly 0; v is not read and may
- * be NULL. Materialised: for analysis and for losses on maps. Gradients reach q, k and log_weight.
- */
+ * be NULL. Materialised: for analysis and for losses on maps. Gradients: q, k and log_weight. */
 assay_tensor *assay_attention_map(assay_tape *tape, const assay_attention_args *args);
 
 #endif

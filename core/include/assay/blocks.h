@@ -2,8 +2,8 @@
  * BERT encoder, and a pre-norm ViT.
  *
  * Each is a configuration, parameters under their published names, and a forward pass on a tape. A
- * stack borrows its parameters from the set it was built in. Letters: B batch, T tokens, D width.
- */
+ * stack borrows its parameters from the set it was built in. Letters: B batch, T tokens, D
+ * width. */
 #ifndef ASSAY_BLOCKS_H
 #define ASSAY_BLOCKS_H
 
@@ -12,8 +12,8 @@
 #include <assay/ops.h>
 
 /* ---- decoder: Qwen2, Qwen2.5, Llama (user-modelling spec 1.3) ----
- * One layer: x += o_proj(attention(rms_norm(x))); x += down(silu(gate n) * up n), n = rms_norm(x).
- */
+ * One layer: x += o_proj(attention(rms_norm(x))); x += down(silu(gate n) * up n), with
+ * n = rms_norm(x). */
 typedef struct assay_decoder_config {
     int64_t vocabulary, width, layers, heads, kv_heads, head_width, mlp_width, positions;
     double rope_base;
@@ -31,13 +31,13 @@ bool assay_decoder_config_read(const char *path, assay_decoder_config *out, assa
 typedef struct assay_decoder assay_decoder;
 
 /* Adds the parameters "PREFIXmodel.embed_tokens.weight",
- * "PREFIXmodel.layers.0.self_attn.q_proj.weight"
- * ... "PREFIXlm_head.weight" to `params` (prefix NULL: none), all of them or, on failure, none. The
- * caller owns the result; `params` must outlive it. */
+ * "PREFIXmodel.layers.0.self_attn.q_proj.weight" ... "PREFIXlm_head.weight" to `params` (prefix
+ * NULL: none), all of them or, on failure, none. The caller owns the result; `params` must outlive
+ * it. */
 assay_decoder *assay_decoder_new(assay_params *params, const char *prefix,
                                  const assay_decoder_config *config, assay_error *error);
-void assay_decoder_free(
-    assay_decoder *decoder); /* accepts NULL; the parameters stay in their set */
+/* Accepts NULL; the parameters stay in their set. */
+void assay_decoder_free(assay_decoder *decoder);
 const assay_decoder_config *assay_decoder_config_get(const assay_decoder *decoder);
 
 /* Token embeddings (B, T, D) of ids (B, T) i32. */
@@ -48,8 +48,8 @@ assay_tensor *assay_decoder_embed(assay_tape *tape, const assay_decoder *decoder
  * the block), "final_norm". */
 assay_tensor *assay_decoder_forward(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
                                     const assay_tensor *lengths, const assay_attention_bias *bias);
-/* The matrix (vocabulary, D) that gives logits: the embedding table or the head; NULL without one.
- */
+/* The matrix (vocabulary, D) that gives logits: the embedding table or the head; NULL
+ * without one. */
 assay_tensor *assay_decoder_head(const assay_decoder *decoder);
 /* Next-token cross-entropy: hidden (B, T, D), ids (B, T); the target of position t is id t+1 while
  * t + 1 < lengths[b] (NULL: T). */
@@ -68,7 +68,7 @@ bool assay_bert_config_read(const char *path, assay_bert_config *out, assay_erro
 typedef struct assay_bert assay_bert;
 
 /* Parameters "PREFIXembeddings.word_embeddings.weight",
- * "PREFIXencoder.layer.0.attention.self.query. weight" ...; no pooler. Dropout (after embeddings,
+ * "PREFIXencoder.layer.0.attention.self.query.weight" ...; no pooler. Dropout (after embeddings,
  * attention output and MLP output) acts in training; attention probabilities are not dropped. */
 assay_bert *assay_bert_new(assay_params *params, const char *prefix,
                            const assay_bert_config *config, assay_error *error);

@@ -12,7 +12,8 @@
 typedef struct assay_device assay_device;
 
 /* The CPU device with the best instruction set of this machine. ASSAY_CPU=base|avx2|avx512 in the
- * environment lowers the choice; an unknown or unavailable name is an error. Static storage. */
+ * environment lowers the choice, and that of oneDNN's products when none has been computed yet; an
+ * unknown or unavailable name is an error. Static storage. */
 const assay_device *assay_device_cpu(assay_error *error);
 /* The plain twins. Static storage. */
 const assay_device *assay_device_plain(void);

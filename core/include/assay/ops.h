@@ -6,8 +6,8 @@
  * assay/tape.h). Inputs may be f32 or bf16 where no dtype is named; "activation dtype" is f32, or
  * bf16 on a bf16 tape. Formulas of the backward passes: user-modelling spec, appendix A.
  *
- * Letters: "..." any leading axes (R rows in all), D the last axis, B batch, T tokens, C classes.
- */
+ * Letters: "..." any leading axes (R rows in all), D the last axis, B batch, T tokens, C
+ * classes. */
 #ifndef ASSAY_OPS_H
 #define ASSAY_OPS_H
 

@@ -56,8 +56,8 @@ typedef enum assay_schedule_kind {
 typedef enum assay_warmup_kind {
     ASSAY_WARMUP_LINEAR, /* steps 0 .. W-1: factor (step + start) / W of the peak, then the schedule
                             over r = (step - W) / (T - W) */
-    ASSAY_WARMUP_SCALED  /* mmcv: the schedule runs over r = step / T from the start, and for step <
-                            W is  multiplied by 1 - (1 - step / W) (1 - ratio) (infrared spec 1.7) */
+    ASSAY_WARMUP_SCALED  /* mmcv: the schedule runs over r = step / T from the start, and for step
+                            < W is multiplied by 1 - (1 - step / W) (1 - ratio) (infrared 1.7) */
 } assay_warmup_kind;
 
 typedef struct assay_schedule {

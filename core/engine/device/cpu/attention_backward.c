@@ -274,8 +274,8 @@ static void multiply_transposed(const backward_task *task, int64_t columns, cons
     });
 }
 
-/* sum (TILE, stride) += x' y: x (rows, TILE) is transposed, y (rows, stride) is a tile of queries.
- */
+/* sum (TILE, stride) += x' y: x (rows, TILE) is transposed, y (rows, stride) is a tile of
+ * queries. */
 static void add_over_queries(const backward_task *task, int64_t columns, const float *x,
                              const float *y, float *sum)
 {

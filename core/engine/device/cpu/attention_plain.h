@@ -6,8 +6,8 @@
  *   dq_i = scale R_p' sum_j dS_ij R_j k_j,  dk_j = scale R_j' sum_i dS_ij R_p q_i,  dv_j = sum_i
  * P_ij dO_i
  *
- * R is the rotation of the rotary tables, R' its inverse, and cost_ij is -infinity at hidden pairs.
- */
+ * R is the rotation of the rotary tables, R' its inverse, and cost_ij is -infinity at hidden
+ * pairs. */
 #ifndef ASSAY_DEVICE_CPU_ATTENTION_PLAIN_H
 #define ASSAY_DEVICE_CPU_ATTENTION_PLAIN_H
 

@@ -17,8 +17,6 @@
 #include "engine/device/cpu/kernels.h"
 #include "engine/device/cpu/math.h"
 
-#include <assay/ops.h>
-
 #if ASSAY_PLAIN
 
 typedef struct negative {
@@ -37,13 +35,13 @@ static int negatives_of(const device_contrastive *c, int64_t i, int64_t j, negat
 {
     int64_t ij = i * c->n + j, ji = j * c->n + i;
     float limit = c->ab[i * c->n + i] + c->margin;
-    bool joint = c->variant == ASSAY_QA_PAPER;
+    bool joint = c->variant == DEVICE_QA_PAPER;
     bool both = joint && c->ab[ij] <= limit && c->aa[ij] <= limit;
     out[0] = negative_of(c->ab, c->d_ab, ij, joint ? both : c->ab[ij] <= limit);
-    if (c->variant == ASSAY_GG_CODE)
+    if (c->variant == DEVICE_GG_CODE)
         return 1;
     out[1] = negative_of(c->aa, c->d_aa, ij, joint ? both : c->aa[ij] <= limit);
-    if (c->variant == ASSAY_QA_CODE)
+    if (c->variant == DEVICE_QA_CODE)
         out[2] = negative_of(c->ab, c->d_ab, ji, c->ab[ji] <= limit);
     else
         out[2] = negative_of(c->bb, c->d_bb, ij, joint ? both : c->bb[ij] <= limit);
@@ -106,7 +104,7 @@ static row_term term_of(const device_contrastive *c, const float *matrix, float 
                         int64_t i)
 {
     int64_t at = i * c->n;
-    bool joint = c->variant == ASSAY_QA_PAPER;
+    bool joint = c->variant == DEVICE_QA_PAPER;
     return (row_term){matrix + at, (joint ? c->ab : matrix) + at, (joint ? c->aa : matrix) + at,
                       gradients != NULL ? gradients + at : NULL};
 }
@@ -117,9 +115,9 @@ static int terms_of_row(const device_contrastive *c, int64_t i, row_term out[3])
 {
     int count = 0;
     out[count++] = term_of(c, c->ab, c->d_ab, i);
-    if (c->variant != ASSAY_GG_CODE)
+    if (c->variant != DEVICE_GG_CODE)
         out[count++] = term_of(c, c->aa, c->d_aa, i);
-    if (c->variant == ASSAY_QA_PAPER || c->variant == ASSAY_GG_PAPER)
+    if (c->variant == DEVICE_QA_PAPER || c->variant == DEVICE_GG_PAPER)
         out[count++] = term_of(c, c->bb, c->d_bb, i);
     return count;
 }
@@ -214,7 +212,7 @@ static void losses_of_block(const device_contrastive *c, row_block *block)
                        &block->kept[lane]);
         }
     }
-    if (c->variant == ASSAY_QA_CODE)
+    if (c->variant == DEVICE_QA_CODE)
         look_down(c, block);
     for (int64_t lane = 0; lane < block->rows; lane++) {
         int64_t i = block->first + lane;
@@ -223,9 +221,9 @@ static void losses_of_block(const device_contrastive *c, row_block *block)
             block->sum[lane] += sum_along(&terms[k], 0, i, limit, largest, inverse) +
                                 sum_along(&terms[k], i + 1, c->n, limit, largest, inverse);
     }
-    if (c->variant == ASSAY_QA_CODE)
+    if (c->variant == DEVICE_QA_CODE)
         sum_down(c, block, inverse);
-    int64_t negatives = (c->n - 1) * (c->variant == ASSAY_GG_CODE ? 1 : 3);
+    int64_t negatives = (c->n - 1) * (c->variant == DEVICE_GG_CODE ? 1 : 3);
     for (int64_t lane = 0; lane < block->rows; lane++) {
         double above = (double)block->largest[lane] - block->positive[lane];
         above /= c->temperature;
@@ -274,7 +272,7 @@ static void gradients_of_row(const device_contrastive *c, int64_t i)
         slope_along(&terms[k], i + 1, c->n, positive, limit, loss, inverse, share);
         terms[k].d[i] = 0.0f;
     }
-    if (c->variant == ASSAY_QA_CODE) {
+    if (c->variant == DEVICE_QA_CODE) {
         slope_of_columns(c, i, 0, i, inverse, share);
         slope_of_columns(c, i, i + 1, c->n, inverse, share);
     }

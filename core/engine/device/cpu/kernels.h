@@ -1,7 +1,7 @@
 /* cpu/kernels.h - what every kernel source of this folder includes.
  *
  * Each source is compiled several times with ASSAY_VARIANT set to plain, base, avx2 or avx512, and
- * KERNEL(name) makes one symbol of each: assay_cpu_<name>_<variant>. The variant `plain` also sees
+ * KERNEL(name) makes one symbol of each: cpu_<name>_<variant>. The variant `plain` also sees
  * ASSAY_PLAIN; its kernels are the specification: they read like the formula, sum in double and
  * take their functions from libm. The others are the fast twins. */
 #ifndef ASSAY_DEVICE_CPU_KERNELS_H
@@ -9,7 +9,7 @@
 
 #include "engine/device/cpu/variants.h"
 
-#define KERNEL_PASTE(name, variant)  assay_cpu_##name##_##variant
+#define KERNEL_PASTE(name, variant)  cpu_##name##_##variant
 #define KERNEL_EXPAND(name, variant) KERNEL_PASTE(name, variant)
 #define KERNEL(name)                 KERNEL_EXPAND(name, ASSAY_VARIANT)
 

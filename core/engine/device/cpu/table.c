@@ -5,8 +5,8 @@
 
 const assay_kernels KERNEL(kernels) = {
 #if ASSAY_PLAIN
-    .gemm = assay_cpu_gemm_plain,
+    .gemm = cpu_gemm_plain,
 #else
-    .gemm = assay_cpu_gemm,
+    .gemm = cpu_gemm,
 #endif
     KERNEL_LIST(KERNEL_ENTRY)};

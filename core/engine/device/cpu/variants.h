@@ -7,19 +7,19 @@
 
 #include "engine/device/device.h"
 
-extern const assay_kernels assay_cpu_kernels_plain;
-extern const assay_kernels assay_cpu_kernels_base;
+extern const assay_kernels cpu_kernels_plain;
+extern const assay_kernels cpu_kernels_base;
 #if defined(__x86_64__)
-extern const assay_kernels assay_cpu_kernels_avx2;
-extern const assay_kernels assay_cpu_kernels_avx512;
+extern const assay_kernels cpu_kernels_avx2;
+extern const assay_kernels cpu_kernels_avx512;
 #endif
 
 /* The fast variants that this processor and its operating system can run, slowest ("base") first:
  * index 0, 1, ...; NULL past the last. Static storage. */
-const assay_device *assay_cpu_variant(int index);
+const assay_device *cpu_variant_at(int index);
 
 /* The products of all fast variants (oneDNN finds its own instruction set), and of `plain`. */
-void assay_cpu_gemm(const device_gemm *gemm);
-void assay_cpu_gemm_plain(const device_gemm *gemm);
+void cpu_gemm(const device_gemm *gemm);
+void cpu_gemm_plain(const device_gemm *gemm);
 
 #endif
