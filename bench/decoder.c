@@ -165,7 +165,7 @@ int main(int argc, char **argv)
     bool profiled = argc > 4 && strcmp(argv[4], "--profile") == 0, bf16 = strcmp(mode, "bf16") == 0;
     static double seconds[MAX_STEPS];
     profile times = {.count = 0};
-    bench b = {NULL};
+    bench b = {.params = NULL};
     assay_error error = {0};
     double loss = 0.0, total = 0.0;
     char line[1024];

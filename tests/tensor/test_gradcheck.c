@@ -234,6 +234,19 @@ static void without_an_input_that_wants_a_gradient_nothing_passes(void **state)
     assert_false(ran && report.passed);
 }
 
+static void an_input_without_elements_does_not_pass(void **state)
+{
+    fixture *f = *state;
+    assay_gradcheck_report report = {.passed = true};
+    fault_function fault = no_fault;
+    assay_tensor *empty = assay_tensor_new(ASSAY_F32, 1, (int64_t[]){0}, NULL);
+    assert_true(empty && assay_tensor_want_grad(empty, NULL));
+    assert_true(assay_gradcheck(f->tape, square, &fault, &empty, 1, NULL, &report, NULL));
+    assert_int_equal(report.compared, 0);
+    assert_false(report.passed);
+    assay_tensor_free(empty);
+}
+
 #define CHECK(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -251,6 +264,7 @@ int main(void)
         CHECK(a_forward_pass_that_fails_is_an_error_with_its_cause),
         CHECK(an_output_of_few_bits_is_an_error),
         CHECK(without_an_input_that_wants_a_gradient_nothing_passes),
+        CHECK(an_input_without_elements_does_not_pass),
     };
     return cmocka_run_group_tests_name("gradcheck", tests, NULL, NULL);
 }

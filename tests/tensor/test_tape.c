@@ -267,7 +267,6 @@ static void a_tapped_state_keeps_its_gradient(void **state)
     assay_tape_free(tape);
 }
 
-/* Every operation that might work in the place of its output's gradient, tapped and not. */
 static void taps_change_no_gradient(void **state)
 {
     (void)state;
@@ -291,6 +290,23 @@ static void taps_change_no_gradient(void **state)
     net_free(n);
     assay_tape_free(tape);
     assay_tape_free(tapped);
+}
+
+/* Linear may turn its output's gradient into that of its sums in place, but not a tapped one. */
+static void a_tapped_activation_keeps_the_gradient_of_its_output(void **state)
+{
+    (void)state;
+    static const float weights[] = {0.5f, -1.0f, 0.25f, 2.0f};
+    assay_tape *tape = new_tape();
+    assay_tensor *x = counting_leaf(2);
+    assert_true(assay_tape_tap(tape, "y"));
+    assay_tensor *w = assay_tape_constant(tape, ASSAY_F32, 2, (int64_t[]){2, 2}, weights);
+    assay_tensor *y = assay_state(tape, "y", assay_linear(tape, x, w, NULL, ASSAY_TANH));
+    assert_true(assay_tape_backward(tape, assay_sum(tape, y), 1.0f));
+    for (int i = 0; i < 2; i++)
+        assert_float_equal(y->grad[i], 1.0f, 0.0);
+    assay_tensor_free(x);
+    assay_tape_free(tape);
 }
 
 /* ---- an operation of one's own: sum and difference of a and an optional b ---- */
@@ -505,6 +521,7 @@ int main(void)
         cmocka_unit_test(a_missing_tensor_is_a_failure_even_without_a_cause),
         cmocka_unit_test(a_tapped_state_keeps_its_gradient),
         cmocka_unit_test(taps_change_no_gradient),
+        cmocka_unit_test(a_tapped_activation_keeps_the_gradient_of_its_output),
         cmocka_unit_test(an_operation_of_ones_own_takes_part),
         cmocka_unit_test(a_backward_function_that_fails_is_named),
         cmocka_unit_test(dropout_depends_on_seed_name_clock_and_nothing_else),

@@ -25,7 +25,8 @@ assay_tensor *assay_activate(assay_tape *tape, assay_tensor *x, assay_activation
     assay_tensor *y = NULL;
     assay_activation *saved = NULL;
     operand in, out;
-    if (!op_takes(tape, "activate", 1, (const assay_tensor *[]){x}))
+    if (!op_takes(tape, "activate", 1, (const assay_tensor *[]){x}) ||
+        !op_takes_activation(tape, "activate", activation))
         return NULL;
     y = op_like(tape, x, x->dtype);
     saved = assay_tape_scratch(tape, (int64_t)sizeof *saved);
@@ -66,7 +67,7 @@ static const assay_op silu_product_op = {sizeof(assay_op), "silu_product", silu_
 
 assay_tensor *assay_silu_product(assay_tape *tape, assay_tensor *gate, assay_tensor *up)
 {
-    assay_tensor *inputs[] = {gate, up};
+    assay_tensor *const inputs[] = {gate, up};
     assay_tensor *h = NULL;
     operand g, u, out;
     if (!op_takes(tape, "silu_product", 2, (const assay_tensor *[]){gate, up}))
@@ -74,10 +75,8 @@ assay_tensor *assay_silu_product(assay_tape *tape, assay_tensor *gate, assay_ten
     if (!assay_tensor_same_shape(gate, up))
         return op_mismatch(tape, "silu_product", "gate and up differ in shape",
                            assay_tensor_text(gate), up);
-    if (gate == up) /* two gradients, two places */
-        inputs[1] = up = assay_reshape(tape, up, up->rank, up->shape);
     h = op_like(tape, gate, gate->dtype);
-    if (!h || !up)
+    if (!h)
         return NULL;
     g = operand_read(tape, gate);
     u = operand_read(tape, up);

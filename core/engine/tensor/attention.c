@@ -1,7 +1,6 @@
 /* attention.c - the attention operations: biases, rotary tables, and the checks in front of the
  * kernel. B batch, Tq queries, Tk keys, H query heads, KV key/value heads, d head width. */
 #include <assay/attention.h>
-#include <assay/ops.h>
 
 #include "engine/tensor/operand.h"
 
@@ -340,16 +339,6 @@ static void grads_of(assay_tape *tape, assay_tensor *const inputs[], device_atte
     call->d_log_weight = to.data, call->add_bias = to.add;
 }
 
-/* Distinct tensors for q, k and v, so that each gradient has a place of its own. */
-static bool separate(assay_tape *tape, assay_tensor *inputs[])
-{
-    for (int i = IN_K; i <= IN_V; i++)
-        for (int j = IN_Q; j < i; j++)
-            if (inputs[i] && inputs[i] == inputs[j])
-                inputs[i] = assay_reshape(tape, inputs[i], inputs[i]->rank, inputs[i]->shape);
-    return op_sound(tape);
-}
-
 static void inputs_of(const assay_attention_args *args, bool needs_v, assay_tensor *inputs[])
 {
     inputs[IN_Q] = args->qkv ? NULL : args->q;
@@ -391,7 +380,7 @@ assay_tensor *assay_attention(assay_tape *tape, const assay_attention_args *args
     views view;
     int64_t bytes;
     inputs_of(args, true, inputs);
-    if (!read_args(tape, "attention", args, true, &call) || !separate(tape, inputs))
+    if (!read_args(tape, "attention", args, true, &call))
         return NULL;
     y = assay_tape_tensor(tape, op_activation_dtype(tape), 3,
                           (int64_t[]){call.batch, call.queries, call.heads * call.head_width});
@@ -446,7 +435,7 @@ assay_tensor *assay_attention_map(assay_tape *tape, const assay_attention_args *
     views view;
     int64_t bytes;
     inputs_of(args, false, inputs);
-    if (!read_args(tape, "attention_map", args, false, &call) || !separate(tape, inputs))
+    if (!read_args(tape, "attention_map", args, false, &call))
         return NULL;
     y = assay_tape_tensor(tape, ASSAY_F32, 4,
                           (int64_t[]){call.batch, call.heads, call.queries, call.keys});

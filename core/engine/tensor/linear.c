@@ -145,7 +145,7 @@ assay_tensor *assay_linear(assay_tape *tape, assay_tensor *x, assay_tensor *weig
     operand in, w, b = {NULL, 0}, sums, result;
     bool keep_z;
     if (!op_takes(tape, "linear", bias ? 3 : 2, (const assay_tensor *[]){x, weight, bias}) ||
-        !weight_fits(tape, "linear", x, weight))
+        !op_takes_activation(tape, "linear", activation) || !weight_fits(tape, "linear", x, weight))
         return NULL;
     if (bias && (bias->rank != 1 || bias->shape[0] != weight->shape[0]))
         return op_mismatch(tape, "linear", "the bias does not fit the weight",

@@ -10,13 +10,23 @@
 #define BLOCK_FLOATS (8 * 1024 * 1024)
 #define BLOCK_ROWS   64
 
-/* Targets in 0 .. classes-1 or ASSAY_IGNORE, one per row; counts those that are not ignored. */
-static bool takes_targets(assay_tape *tape, const char *op, const assay_tensor *target,
-                          int64_t rows, int64_t classes, int64_t *counted)
+/* A known reduction, and targets in 0 .. classes-1 or ASSAY_IGNORE, one per row; counts those that are
+ * not ignored. */
+static bool takes_targets(assay_tape *tape, const char *op, assay_reduction reduction,
+                          const assay_tensor *target, int64_t rows, int64_t classes,
+                          int64_t *counted)
 {
     const int32_t *t = NULL;
     if (!op_takes_ints(tape, op, target))
         return false;
+    if (reduction != ASSAY_MEAN && reduction != ASSAY_SUM) {
+        assay_tape_fail(tape, ASSAY_BAD_INPUT,
+                        (assay_failure){.where = op,
+                                        .what = "no such reduction",
+                                        .expected = "mean or sum",
+                                        .got = assay_text("%d", (int)reduction)});
+        return false;
+    }
     if (assay_tensor_count(target) != rows) {
         op_mismatch(tape, op, "one target a row is needed", assay_text("(%" PRId64 ") i32", rows),
                     target);
@@ -93,7 +103,7 @@ assay_tensor *assay_cross_entropy(assay_tape *tape, assay_tensor *x, const assay
     if (x->rank < 1)
         return op_mismatch(tape, "cross_entropy", "logits have no class axis", "(..., C)", x);
     rows = op_rows(x);
-    if (!takes_targets(tape, "cross_entropy", target, rows, op_width(x), &counted))
+    if (!takes_targets(tape, "cross_entropy", reduction, target, rows, op_width(x), &counted))
         return NULL;
     loss = assay_tape_tensor(tape, ASSAY_F32, 0, NULL);
     saved = assay_tape_scratch(tape, (int64_t)sizeof *saved);
@@ -247,7 +257,7 @@ assay_tensor *assay_cross_entropy_head(assay_tape *tape, assay_tensor *hidden, a
     d = op_width(hidden), c = weight->shape[0];
     if (op_rows(hidden) > INT32_MAX)
         return op_mismatch(tape, op, "too many rows", "at most 2^31 - 1", hidden);
-    if (!takes_targets(tape, op, target, op_rows(hidden), c, &counted))
+    if (!takes_targets(tape, op, reduction, target, op_rows(hidden), c, &counted))
         return NULL;
     most = block_rows(counted, c);
     loss = assay_tape_tensor(tape, ASSAY_F32, 0, NULL);

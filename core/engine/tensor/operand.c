@@ -35,6 +35,18 @@ bool op_takes_ints(assay_tape *tape, const char *op, const assay_tensor *tensor)
     return false;
 }
 
+bool op_takes_activation(assay_tape *tape, const char *op, int activation)
+{
+    if (activation >= DEVICE_IDENTITY && activation <= DEVICE_EXP)
+        return true;
+    assay_tape_fail(tape, ASSAY_BAD_INPUT,
+                    (assay_failure){.where = op,
+                                    .what = "no such activation",
+                                    .expected = assay_text("0 to %d", (int)DEVICE_EXP),
+                                    .got = assay_text("%d", activation)});
+    return false;
+}
+
 assay_tensor *op_mismatch(assay_tape *tape, const char *op, const char *what, const char *expected,
                           const assay_tensor *got)
 {

@@ -12,6 +12,8 @@
 bool op_takes(assay_tape *tape, const char *op, int n, const assay_tensor *const tensors[]);
 /* The same for one i32 tensor. */
 bool op_takes_ints(assay_tape *tape, const char *op, const assay_tensor *tensor);
+/* `activation` is one of assay_activation's. */
+bool op_takes_activation(assay_tape *tape, const char *op, int activation);
 /* A shape failure of `op` that shows both tensors; returns NULL. */
 assay_tensor *op_mismatch(assay_tape *tape, const char *op, const char *what, const char *expected,
                           const assay_tensor *got);

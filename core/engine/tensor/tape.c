@@ -148,6 +148,8 @@ assay_tensor *assay_tape_fail(assay_tape *tape, assay_code code, assay_failure f
 
 void *assay_tape_scratch(assay_tape *tape, int64_t bytes)
 {
+    if (tape->error.code != ASSAY_OK)
+        return NULL;
     return assay_arena_alloc(tape->arena, bytes, &tape->error);
 }
 
@@ -222,12 +224,59 @@ bool assay_tape_records(const assay_tape *tape, int n, assay_tensor *const input
     return false;
 }
 
+/* An entry with its arrays, in the step. */
+static entry *new_entry(assay_tape *tape, const assay_op *op, int input_count, int output_count,
+                        const void *saved)
+{
+    size_t pointers = (size_t)(input_count + output_count) * sizeof(assay_tensor *);
+    entry *e = assay_tape_scratch(tape, (int64_t)(sizeof *e + pointers));
+    if (!e)
+        return NULL;
+    e->node.op = op;
+    e->node.input_count = input_count;
+    e->node.output_count = output_count;
+    e->node.inputs = (assay_tensor **)(e + 1);
+    e->node.outputs = e->node.inputs + input_count;
+    e->node.saved = saved;
+    return e;
+}
+
+static void append(assay_tape *tape, entry *e)
+{
+    e->previous = tape->last;
+    tape->last = e;
+}
+
+static bool alias_backward(assay_tape *tape, const assay_node *node)
+{
+    tape_pass_grad(tape, node->outputs[0], node->inputs[0]);
+    return tape->error.code == ASSAY_OK;
+}
+
+static const assay_op alias_op = {sizeof(assay_op), "alias", alias_backward};
+
+/* A second name for an input that an operation takes twice: a backward function that asks for both
+ * gradients before it fills either needs two places. */
+static assay_tensor *alias_of(assay_tape *tape, assay_tensor *x)
+{
+    assay_tensor *alias = assay_tape_scratch(tape, (int64_t)sizeof *alias);
+    entry *e = alias ? new_entry(tape, &alias_op, 1, 1, NULL) : NULL;
+    if (!e)
+        return NULL;
+    *alias = *x;
+    alias->grad = NULL;
+    alias->has_grad = alias->is_leaf = alias->keeps_grad = false;
+    e->node.inputs[0] = x;
+    e->node.outputs[0] = alias;
+    append(tape, e);
+    return alias;
+}
+
 bool assay_tape_record(assay_tape *tape, const assay_op *op, int input_count,
                        assay_tensor *const inputs[], int output_count,
                        assay_tensor *const outputs[], const void *saved)
 {
     entry *e = NULL;
-    size_t pointers = (size_t)(input_count + output_count) * sizeof(assay_tensor *);
     if (tape->profile) {
         double now = seconds_now();
         tape->profile(op->name, false, now - tape->mark, tape->profile_user);
@@ -235,23 +284,24 @@ bool assay_tape_record(assay_tape *tape, const assay_op *op, int input_count,
     }
     if (!assay_tape_records(tape, input_count, inputs))
         return true;
-    e = assay_tape_scratch(tape, (int64_t)(sizeof *e + pointers));
+    e = new_entry(tape, op, input_count, output_count, saved);
     if (!e)
         return false;
-    e->node.op = op;
-    e->node.input_count = input_count;
-    e->node.output_count = output_count;
-    e->node.inputs = (assay_tensor **)(e + 1);
-    e->node.outputs = e->node.inputs + input_count;
-    e->node.saved = saved;
-    for (int i = 0; i < input_count; i++)
+    for (int i = 0; i < input_count; i++) {
         e->node.inputs[i] = inputs[i];
+        for (int j = 0; j < i; j++)
+            if (inputs[i] && inputs[i] == inputs[j] && inputs[i]->needs_grad) {
+                e->node.inputs[i] = alias_of(tape, inputs[i]);
+                if (!e->node.inputs[i])
+                    return false;
+                break;
+            }
+    }
     for (int i = 0; i < output_count; i++) {
         e->node.outputs[i] = outputs[i];
         outputs[i]->needs_grad = true;
     }
-    e->previous = tape->last;
-    tape->last = e;
+    append(tape, e);
     tape->nodes++;
     return true;
 }

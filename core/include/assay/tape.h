@@ -69,7 +69,8 @@ double assay_value(const assay_tensor *tensor);
 /* ---- backward ---- */
 
 /* Gradients of scale * loss for every tensor that wants one. `loss` is a scalar (one element) that
- * this pass computed. One backward pass per record; a second one is an error. */
+ * this pass computed. One backward pass per record; a second one is an error. After a failure the
+ * leaves' gradients are unfinished: clear them. */
 bool assay_tape_backward(assay_tape *tape, assay_tensor *loss, float scale);
 
 /* The same from given gradients of n outputs (fp32, each of its output's count): how a contrastive
