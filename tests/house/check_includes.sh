@@ -3,13 +3,15 @@
 #
 # Rooms are folders, and every header belongs to one: "a/b.h" to the room of its path, <assay/x.h> to
 # the room that the first table names. The second table lists the arrows; a room may always use its
-# own headers and libc. Prints each violation as file:line and ends with status 1 if there is any.
+# own headers, libc and the libraries it is linked with. Across rooms only public headers and the
+# doors of the third table are used. Prints each violation as file:line and ends with status 1 if
+# there is any.
 set -eu
 
 root=${1:?usage: check_includes.sh ROOT}
 cd "$root"
 
-# Room of every public header.
+# Room of every public header; "all" stands for everything at once, for users of the library.
 headers='
 error support   memory support   random support  hash support  stats support  file support
 log support     device device    tensor tensor   tape tensor   ops tensor     attention tensor
@@ -17,9 +19,9 @@ gradcheck tensor  nn nn          optim nn        blocks nn     weights weights  
 text text       image image      assay all
 '
 
-# FROM: TO ... Every arrow that the rooms need, and no other. nn -> weights and weights -> nn: a
-# parameter set loads and saves itself by name (assay/nn.h), and importers of published weights may
-# name the parameters of a model.
+# FROM: TO ... Every arrow that the rooms need, and no other. nn -> weights stands beside the house's
+# own weights -> nn because a parameter set loads and saves itself by name (assay/nn.h takes an
+# assay_weights).
 arrows='
 support:
 device: support
@@ -29,13 +31,17 @@ weights: nn tensor support
 metrics: tensor support
 text: tensor support
 image: tensor support
-lab: nn weights metrics text image tensor device support
-cli: lab nn weights metrics text image tensor device support
-plugins: nn weights metrics text image tensor device support
+lab: all nn weights metrics text image tensor device support
+cli: lab all nn weights metrics text image tensor device support
+plugins: all nn weights metrics text image tensor device support
+bench: all nn weights metrics text image tensor device support
 '
 
+# Private headers that rooms with an arrow may use: the table of kernels.
+doors='engine/device/device.h'
+
 list_sources() {
-    for folder in core plugins; do
+    for folder in core plugins bench; do
         if [ -d "$folder" ]; then
             find "$folder" -name '*.[ch]' -type f
         fi
@@ -44,18 +50,21 @@ list_sources() {
 
 list_sources | while IFS= read -r file; do
     grep -Hn '^[[:space:]]*#[[:space:]]*include' "$file" || :
-done | awk -v headers="$headers" -v arrows="$arrows" '
+done | headers="$headers" arrows="$arrows" doors="$doors" awk '
 BEGIN {
-    n = split(headers, word)
+    n = split(ENVIRON["headers"], word)
     for (i = 1; i < n; i += 2)
         owner[word[i]] = word[i + 1]
-    n = split(arrows, word)
+    n = split(ENVIRON["arrows"], word)
     for (i = 1; i <= n; i++) {
         if (sub(/:$/, "", word[i]))
             from = word[i]
         else
             allowed[from, word[i]] = 1
     }
+    n = split(ENVIRON["doors"], word)
+    for (i = 1; i <= n; i++)
+        door[word[i]] = 1
 }
 
 # The room of a path below core/ or of the whole tree.
@@ -83,12 +92,25 @@ function check_public(name) {
 }
 
 function check_arrow(to) {
-    if (from == to || from == "all")
-        return
-    if (to == "all")
-        return complain("only users of the library include everything")
-    if (!((from, to) in allowed))
-        complain("room " from " may not use room " to)
+    if (from != to && from != "all" && !((from, to) in allowed))
+        complain("room " from " may not use " (to == "all" ? "everything" : "room " to))
+}
+
+# A path without a folder, and one into the own room, is the own room.
+function check_private(file,    to, folder) {
+    folder = file
+    sub(/[^\/]*$/, "", folder)
+    to = index(included, "/") ? room_of(included) : from
+    if (public)
+        complain("a public header includes <assay/...> and the type headers of libc only")
+    else if (included ~ /\.\./)
+        complain("headers are named from core/, never by ..")
+    else if (from == "plugins" && index(included, "/") && index(included, folder) != 1)
+        complain("a plugin includes <assay/...> and its own files only")
+    else if (from != "plugins" && to != from && ((from, to) in allowed) && !(included in door))
+        complain("a private header of room " to)
+    else if (from != "plugins")
+        check_arrow(to)
 }
 
 {
@@ -102,28 +124,22 @@ function check_arrow(to) {
         name = file
         sub(/.*\//, "", name)
         sub(/\.h$/, "", name)
-        from = owner[name]
         if (!(name in owner)) {
+            owner[name] = "all"
             included = file
             complain("no room owns this header; name it in check_includes.sh")
-            next
         }
+        from = owner[name]
     }
     if (match(rest, /"[^"]*"/)) {
         included = substr(rest, RSTART + 1, RLENGTH - 2)
-        to = index(included, "/") ? room_of(included) : from
-        if (public)
-            complain("a public header includes <assay/...> and libc only")
-        else if (from == "plugins" && to != from)
-            complain("a plugin includes <assay/...> and its own files only")
-        else
-            check_arrow(to)
+        check_private(file)
     } else if (match(rest, /<[^>]*>/)) {
         included = substr(rest, RSTART + 1, RLENGTH - 2)
         if (included ~ /^assay\//)
             check_public(included)
-        else if (public && included !~ /^(float|limits|math|stdarg|stdbool|stddef|stdint|stdio|string|time)\.h$/)
-            complain("a public header includes <assay/...> and libc only")
+        else if (public && included !~ /^(stdbool|stddef|stdint)\.h$/)
+            complain("a public header includes <assay/...> and the type headers of libc only")
     }
 }
 
