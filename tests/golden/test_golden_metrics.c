@@ -10,15 +10,10 @@
 
 #include <cmocka.h>
 
+#include "golden.h"
+
 #include <assay/metrics.h>
-#include <assay/weights.h>
 
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-#define AGREEMENT    1e-4 /* norm of the difference, relative to the norm of the value */
 #define CLASS_TOKENS 1
 
 #define PROBE        "users/probe.safetensors"
@@ -34,62 +29,13 @@ static int start(void **state)
     return 0;
 }
 
-static void must(bool ok, const assay_error *error)
-{
-    char text[1024];
-    if (!ok)
-        fail_msg("%s", assay_error_format(error, text, sizeof text));
-}
-
-/* Where the golden file `name` should be; false when no folder is known. */
-static bool golden_path(const char *name, char *path, size_t size)
-{
-    const char *golden = getenv("ASSAY_GOLDEN"), *data = getenv("ASSAY_TEST_DATA");
-    if (!golden && !data)
-        return false;
-    int length = golden ? snprintf(path, size, "%s/%s", golden, name)
-                        : snprintf(path, size, "%s/golden/%s", data, name);
-    return length > 0 && (size_t)length < size;
-}
-
-/* The golden file `name`. Owned. */
-static assay_weights *open_golden(const char *name)
-{
-    char path[4096];
-    assay_error error = {0};
-    if (!golden_path(name, path, sizeof path))
-        fail_msg("neither ASSAY_GOLDEN nor ASSAY_TEST_DATA names a folder");
-    assay_weights *file = assay_weights_open(path, &error);
-    must(file != NULL, &error);
-    return file;
-}
-
 /* A tensor that the file has to hold, with `rank` dimensions. Borrowed. */
 static const assay_stored *get(const assay_weights *file, const char *name, int rank)
 {
-    assay_error error = {0};
-    const assay_stored *stored = assay_weights_get(file, name, &error);
-    must(stored != NULL, &error);
+    const assay_stored *stored = golden_get(file, name);
     if (stored->rank != rank)
         fail_msg("%s has rank %d, expected %d", name, stored->rank, rank);
     return stored;
-}
-
-static double scalar(const assay_weights *file, const char *name)
-{
-    double value = NAN;
-    assay_error error = {0};
-    const assay_stored *stored = assay_weights_get(file, name, &error);
-    must(stored && assay_stored_scalar(stored, &value, &error), &error);
-    return value;
-}
-
-/* All values of a tensor; test_free ends them. */
-static double *new_doubles(const assay_stored *stored)
-{
-    double *values = test_malloc((size_t)stored->count * sizeof(double));
-    assay_stored_doubles(stored, values);
-    return values;
 }
 
 static void agree(const char *name, const double *got, const double *expected, int64_t n)
@@ -99,7 +45,7 @@ static void agree(const char *name, const double *got, const double *expected, i
         difference += (got[i] - expected[i]) * (got[i] - expected[i]);
         norm += expected[i] * expected[i];
     }
-    if (n < 1 || !(sqrt(difference) <= AGREEMENT * sqrt(norm)))
+    if (n < 1 || !(sqrt(difference) <= GOLDEN_AGREEMENT * sqrt(norm)))
         fail_msg("%s: %lld values differ by %g of their norm %g", name, (long long)n,
                  sqrt(difference / norm), sqrt(norm));
     compared += n;
@@ -110,7 +56,7 @@ static void agree_with(const assay_weights *file, const char *name, const double
     const assay_stored *stored = assay_weights_find(file, name);
     if (!stored || stored->count != n)
         fail_msg("%s is missing or does not hold %lld values", name, (long long)n);
-    double *expected = new_doubles(stored);
+    double *expected = golden_doubles(stored);
     agree(name, got, expected, n);
     test_free(expected);
 }
@@ -121,7 +67,7 @@ static void agree_ranking(const assay_weights *file, const double *score, const 
 {
     assay_ranking ranking;
     assay_error error = {0};
-    must(assay_rank(score, label, n, &ranking, &error), &error);
+    golden_must(assay_rank(score, label, n, &ranking, &error), &error);
     agree_with(file, auc_name, &ranking.auc, 1);
     agree_with(file, ks_name, &ranking.ks, 1);
 }
@@ -129,21 +75,21 @@ static void agree_ranking(const assay_weights *file, const double *score, const 
 static void the_probe_and_its_ranking_agree(void **state)
 {
     (void)state;
-    assay_weights *file = open_golden(PROBE);
+    assay_weights *file = golden_open(PROBE);
     const assay_stored *stored = get(file, "X", 2);
     int64_t n = stored->shape[0], d = stored->shape[1];
-    int64_t train = (int64_t)scalar(file, "train_rows"), held_out = n - train;
-    double *x = new_doubles(stored);
+    int64_t train = (int64_t)golden_scalar(file, "train_rows"), held_out = n - train;
+    double *x = golden_doubles(stored);
     assert_int_equal(get(file, "y", 1)->count, n);
-    double *y = new_doubles(get(file, "y", 1));
+    double *y = golden_doubles(get(file, "y", 1));
     int32_t *label = test_malloc((size_t)n * sizeof(int32_t));
     for (int64_t i = 0; i < n; i++)
         label[i] = (int32_t)y[i];
 
     assay_error error = {0};
-    assay_probe_options options = {.l2 = scalar(file, "lambda")};
+    assay_probe_options options = {.l2 = golden_scalar(file, "lambda")};
     assay_probe *probe = assay_probe_fit(x, label, train, d, &options, &error);
-    must(probe != NULL, &error);
+    golden_must(probe != NULL, &error);
     double *score = test_malloc((size_t)held_out * sizeof(double));
     assay_probe_score(probe, x + train * d, held_out, score);
     double bias = assay_probe_bias(probe);
@@ -154,7 +100,7 @@ static void the_probe_and_its_ranking_agree(void **state)
 
     stored = get(file, "tied_scores", 1);
     assert_int_equal(stored->count, held_out);
-    double *tied = new_doubles(stored);
+    double *tied = golden_doubles(stored);
     agree_ranking(file, tied, label + train, held_out, "tied_auc", "tied_ks");
 
     assert_true(compared > 0);
@@ -174,17 +120,17 @@ static void add_layer(const assay_stored *maps, int64_t side, double *nmi, doubl
     int64_t images = maps->shape[0], heads = maps->shape[1], tokens = maps->shape[2];
     int64_t width = llround(sqrt((double)(tokens - CLASS_TOKENS)));
     double pixels_per_patch = (double)side / (double)width;
-    double *values = new_doubles(maps);
+    double *values = golden_doubles(maps);
     float *map = test_malloc((size_t)(tokens * tokens) * sizeof(float));
     for (int64_t k = 0; k < images * heads; k++) {
         double one_nmi = NAN, one_distance = NAN;
         assay_error error = {0};
         for (int64_t i = 0; i < tokens * tokens; i++)
             map[i] = (float)values[k * tokens * tokens + i];
-        must(assay_attention_nmi(map, tokens, CLASS_TOKENS, &one_nmi, &error), &error);
-        must(assay_attention_distance(map, tokens, CLASS_TOKENS, width, pixels_per_patch,
-                                      &one_distance, &error),
-             &error);
+        golden_must(assay_attention_nmi(map, tokens, CLASS_TOKENS, &one_nmi, &error), &error);
+        golden_must(assay_attention_distance(map, tokens, CLASS_TOKENS, width, pixels_per_patch,
+                                             &one_distance, &error),
+                    &error);
         nmi[k % heads] += one_nmi / (double)images;
         distance[k % heads] += one_distance / (double)images;
     }
@@ -195,7 +141,7 @@ static void add_layer(const assay_stored *maps, int64_t side, double *nmi, doubl
 static void the_attention_statistics_agree(void **state)
 {
     (void)state;
-    assay_weights *file = open_golden(ATTENTION);
+    assay_weights *file = golden_open(ATTENTION);
     const assay_stored *expected = get(file, "nmi", 2);
     int64_t layers = expected->shape[0], heads = expected->shape[1];
     int64_t side = get(file, "image", 4)->shape[3];
@@ -219,7 +165,7 @@ static void the_attention_statistics_agree(void **state)
 
 static uint8_t *new_bytes(const assay_stored *stored)
 {
-    double *values = new_doubles(stored);
+    double *values = golden_doubles(stored);
     uint8_t *bytes = test_malloc((size_t)stored->count);
     for (int64_t i = 0; i < stored->count; i++)
         bytes[i] = (uint8_t)values[i];
@@ -230,7 +176,7 @@ static uint8_t *new_bytes(const assay_stored *stored)
 static void the_segmentation_scores_agree(void **state)
 {
     (void)state;
-    assay_weights *file = open_golden(SEGMENTATION);
+    assay_weights *file = golden_open(SEGMENTATION);
     const assay_stored *truth = get(file, "miou.truth", 3);
     const assay_stored *prediction = get(file, "miou.prediction", 3);
     int64_t images = truth->shape[0], classes = get(file, "miou.iou", 1)->count;
@@ -241,14 +187,14 @@ static void the_segmentation_scores_agree(void **state)
 
     assay_error error = {0};
     assay_confusion *confusion = assay_confusion_new(classes, 255, &error);
-    must(confusion != NULL, &error);
+    golden_must(confusion != NULL, &error);
     for (int64_t i = 0; i < images; i++)
-        must(assay_confusion_add(confusion, truth_bytes + i * pixels, prediction_bytes + i * pixels,
-                                 pixels, &error),
-             &error);
+        golden_must(assay_confusion_add(confusion, truth_bytes + i * pixels,
+                                        prediction_bytes + i * pixels, pixels, &error),
+                    &error);
     double *iou = test_malloc((size_t)classes * sizeof(double));
     assay_segmentation scores;
-    must(assay_confusion_summary(confusion, &scores, iou, &error), &error);
+    golden_must(assay_confusion_summary(confusion, &scores, iou, &error), &error);
     agree_with(file, "miou.iou", iou, classes);
     agree_with(file, "miou.miou", &scores.miou, 1);
     agree_with(file, "miou.macc", &scores.macc, 1);
@@ -261,33 +207,15 @@ static void the_segmentation_scores_agree(void **state)
     assay_weights_close(file);
 }
 
-static void compare_nothing(void **state)
-{
-    (void)state;
-}
-
-/* Turns a test whose file is absent into a skipped one. TAP counts a test as skipped when its line
- * is "ok" and a SKIP directive follows the name; cmocka's skip() prints "not ok", which readers of
- * TAP count as a failure. */
-static void skip_if_absent(struct CMUnitTest *test, const char *file, char *name, size_t size)
-{
-    char path[4096];
-    if (!golden_path(file, path, sizeof path) || access(path, F_OK) == 0)
-        return;
-    snprintf(name, size, "%s # SKIP %s is absent", test->name, file);
-    *test = (struct CMUnitTest){.name = name, .test_func = compare_nothing};
-}
-
 int main(void)
 {
-    struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(the_probe_and_its_ranking_agree, start),
-        cmocka_unit_test_setup(the_attention_statistics_agree, start),
-        cmocka_unit_test_setup(the_segmentation_scores_agree, start),
+    static const char *const probe[] = {PROBE, NULL};
+    static const char *const attention[] = {ATTENTION, NULL};
+    static const char *const segmentation[] = {SEGMENTATION, NULL};
+    const golden_test tests[] = {
+        {cmocka_unit_test_setup(the_probe_and_its_ranking_agree, start), probe},
+        {cmocka_unit_test_setup(the_attention_statistics_agree, start), attention},
+        {cmocka_unit_test_setup(the_segmentation_scores_agree, start), segmentation},
     };
-    const char *files[] = {PROBE, ATTENTION, SEGMENTATION};
-    char names[3][128];
-    for (int i = 0; i < 3; i++)
-        skip_if_absent(&tests[i], files[i], names[i], sizeof names[i]);
-    return cmocka_run_group_tests_name("golden/metrics", tests, NULL, NULL);
+    return golden_run("golden metrics", sizeof tests / sizeof tests[0], tests);
 }

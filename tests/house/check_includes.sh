@@ -19,14 +19,12 @@ gradcheck tensor  nn nn          optim nn        blocks nn     weights weights  
 text text       image image      assay all
 '
 
-# FROM: TO ... Every arrow that the rooms need, and no other. nn -> weights stands beside the house's
-# own weights -> nn because a parameter set loads and saves itself by name (assay/nn.h takes an
-# assay_weights).
+# FROM: TO ... Every arrow that the rooms need, and no other.
 arrows='
 support:
 device: support
 tensor: device support
-nn: tensor device weights support
+nn: tensor device support
 weights: nn tensor support
 metrics: tensor support
 text: tensor support

@@ -8,7 +8,6 @@
 
 #include <assay/device.h>
 #include <assay/tensor.h>
-#include <assay/weights.h>
 
 /* ---- initialisers ---- */
 
@@ -79,21 +78,5 @@ double assay_params_grad_norm(const assay_params *params, const assay_device *de
  * none. */
 const assay_parameter *assay_params_nonfinite(const assay_params *params,
                                               const assay_device *device, bool values);
-
-/* ---- weights ---- */
-
-typedef struct assay_load_options {
-    const char *prefix; /* put before every parameter's name to find it in the file; NULL: none */
-    bool allow_missing; /* a parameter that the file lacks keeps its value instead of failing */
-    bool allow_unused;  /* a tensor of the file that no parameter takes is no error */
-} assay_load_options;
-
-/* Copies stored tensors of a floating type into the parameters of the same name and shape. With
- * both options false (or `options` NULL) the file and the set must match exactly; nothing is
- * changed on failure. `loaded` (or NULL) counts. */
-bool assay_params_load(assay_params *params, const assay_weights *weights,
-                       const assay_load_options *options, int64_t *loaded, assay_error *error);
-/* Publishes all parameters as safetensors under their names. */
-bool assay_params_save(const assay_params *params, const char *path, assay_error *error);
 
 #endif

@@ -7,6 +7,7 @@
 #define ASSAY_WEIGHTS_H
 
 #include <assay/error.h>
+#include <assay/nn.h>
 #include <assay/tensor.h>
 
 #include <stdint.h>
@@ -86,5 +87,21 @@ typedef struct assay_weights_item {
  * or keys, the names "" and "__metadata__", and texts that are not UTF-8 are errors. */
 bool assay_weights_write(const char *path, int64_t n, const assay_weights_item *items,
                          int64_t n_metadata, const char *const (*metadata)[2], assay_error *error);
+
+/* ---- parameter sets ---- */
+
+typedef struct assay_load_options {
+    const char *prefix; /* put before every parameter's name to find it in the file; NULL: none */
+    bool allow_missing; /* a parameter that the file lacks keeps its value instead of failing */
+    bool allow_unused;  /* a tensor of the file that no parameter takes is no error */
+} assay_load_options;
+
+/* Copies stored tensors of a floating type into the parameters of the same name and shape. With
+ * both options false (or `options` NULL) the file and the set must match exactly; nothing is
+ * changed on failure. `loaded` (or NULL) counts. */
+bool assay_params_load(assay_params *params, const assay_weights *weights,
+                       const assay_load_options *options, int64_t *loaded, assay_error *error);
+/* Publishes all parameters as safetensors under their names. */
+bool assay_params_save(const assay_params *params, const char *path, assay_error *error);
 
 #endif

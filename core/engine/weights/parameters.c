@@ -1,0 +1,117 @@
+/* parameters.c - a parameter set filled from a file, and written to one, by its published names. */
+#include <assay/memory.h>
+#include <assay/weights.h>
+
+#include <string.h>
+
+/* The stored tensor that a parameter takes, NULL with *error set when it does not fit, and NULL
+ * without a failure when the file lacks it. */
+static const assay_stored *stored_for(const assay_parameter *parameter,
+                                      const assay_weights *weights, const char *prefix,
+                                      assay_error *error)
+{
+    const assay_tensor *value = parameter->value;
+    const assay_stored *stored =
+        assay_weights_find(weights, assay_text("%s%s", prefix, parameter->name));
+    if (!stored)
+        return NULL;
+    const char *where = assay_text("tensor %s", stored->name);
+    if (stored->rank != value->rank ||
+        memcmp(stored->shape, value->shape, (size_t)value->rank * sizeof *value->shape) != 0) {
+        ASSAY_FAIL(error, ASSAY_BAD_SHAPE, .where = where,
+                   .what = "the stored shape differs from the parameter's",
+                   .expected = assay_shape_text(value->rank, value->shape),
+                   .got = assay_shape_text(stored->rank, stored->shape));
+        return NULL;
+    }
+    if (stored->dtype > ASSAY_STORED_BF16) {
+        ASSAY_FAIL(
+            error, ASSAY_BAD_FILE, .where = where, .what = "a parameter is not a floating type",
+            .expected = "F64, F32, F16 or BF16", .got = assay_stored_dtype_name(stored->dtype));
+        return NULL;
+    }
+    return stored;
+}
+
+static bool fail_unused(const assay_params *params, const assay_weights *weights,
+                        const char *prefix, assay_error *error)
+{
+    const char *name = "";
+    for (int64_t i = 0; i < assay_weights_count(weights); i++) {
+        name = assay_weights_at(weights, i)->name;
+        if (strncmp(name, prefix, strlen(prefix)) != 0 ||
+            !assay_params_find(params, name + strlen(prefix)))
+            break;
+    }
+    return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = assay_text("tensor %s", name),
+                      .what = "no parameter takes this tensor of the file",
+                      .hint = "the file holds another model, or more than this one");
+}
+
+/* Everything is checked before the first copy, so that a failure changes nothing. Returns how many
+ * tensors fit, -1 with *error set if the file and the set disagree. */
+static int64_t check_load(const assay_params *params, const assay_weights *weights,
+                          const assay_load_options *options, const char *prefix, assay_error *error)
+{
+    int64_t fitting = 0;
+    for (int64_t i = 0; i < assay_params_count(params); i++) {
+        assay_error own = {0};
+        if (stored_for(assay_params_at(params, i), weights, prefix, &own)) {
+            fitting++;
+            continue;
+        }
+        if (own.code != ASSAY_OK) {
+            if (error && error->code == ASSAY_OK)
+                *error = own;
+            return -1;
+        }
+        if (!options->allow_missing) {
+            assay_weights_get(weights, assay_text("%s%s", prefix, assay_params_at(params, i)->name),
+                              error);
+            return -1;
+        }
+    }
+    if (fitting < assay_weights_count(weights) && !options->allow_unused) {
+        fail_unused(params, weights, prefix, error);
+        return -1;
+    }
+    return fitting;
+}
+
+bool assay_params_load(assay_params *params, const assay_weights *weights,
+                       const assay_load_options *options, int64_t *loaded, assay_error *error)
+{
+    static const assay_load_options strict = {0};
+    if (!options)
+        options = &strict;
+    const char *prefix = options->prefix ? options->prefix : "";
+    int64_t fitting = check_load(params, weights, options, prefix, error);
+    if (fitting < 0)
+        return false;
+    for (int64_t i = 0; i < assay_params_count(params); i++) {
+        const assay_stored *stored = stored_for(assay_params_at(params, i), weights, prefix, error);
+        if (stored && !assay_stored_read(stored, assay_params_at(params, i)->value, error))
+            return false;
+    }
+    if (loaded)
+        *loaded = fitting;
+    return true;
+}
+
+bool assay_params_save(const assay_params *params, const char *path, assay_error *error)
+{
+    int64_t bytes = 0;
+    assay_weights_item *items = NULL;
+    if (!assay_size_mul(&bytes, assay_params_count(params), (int64_t)sizeof *items))
+        return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = path, .what = "too many parameters");
+    items = assay_alloc(bytes, error);
+    if (!items)
+        return false;
+    for (int64_t i = 0; i < assay_params_count(params); i++) {
+        const assay_parameter *parameter = assay_params_at(params, i);
+        items[i] = (assay_weights_item){parameter->name, parameter->value};
+    }
+    bool saved = assay_weights_write(path, assay_params_count(params), items, 0, NULL, error);
+    assay_free(items);
+    return saved;
+}
