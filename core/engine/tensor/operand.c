@@ -135,7 +135,7 @@ operand operand_read(assay_tape *tape, const assay_tensor *x)
 {
     operand o = {x->dtype == ASSAY_F32 ? x->data : NULL, 0};
     int64_t n = assay_tensor_count(x);
-    if (x->dtype == ASSAY_F32 || n == 0)
+    if (x->dtype == ASSAY_F32)
         return o;
     o = operand_scratch(tape, n);
     if (o.data)
@@ -169,7 +169,7 @@ operand operand_factor(assay_tape *tape, const assay_tensor *x)
 operand operand_for(assay_tape *tape, const assay_tensor *y)
 {
     operand o = {y->dtype == ASSAY_F32 ? y->data : NULL, 0};
-    if (y->dtype == ASSAY_F32 || assay_tensor_count(y) == 0)
+    if (y->dtype == ASSAY_F32)
         return o;
     return operand_scratch(tape, assay_tensor_count(y));
 }

@@ -37,7 +37,7 @@ typedef struct operand {
     int64_t bytes; /* of step memory; 0: the tensor's own */
 } operand;
 
-/* To read x. `data` is NULL after a failure, and for tensors without elements. */
+/* To read x. `data` is NULL after a failure. */
 operand operand_read(assay_tape *tape, const assay_tensor *x);
 /* A factor of a product: x, or on a bf16 tape x rounded to bf16. */
 operand operand_factor(assay_tape *tape, const assay_tensor *x);

@@ -177,7 +177,8 @@ assay_tensor *assay_tape_tensor(assay_tape *tape, assay_dtype dtype, int rank, c
     if (!tensor)
         return NULL;
     memset(tensor, 0, sizeof *tensor);
-    if (bytes > 0 && !(tensor->data = assay_tape_scratch(tape, bytes)))
+    tensor->data = assay_tape_scratch(tape, bytes);
+    if (!tensor->data)
         return NULL;
     tensor->dtype = dtype;
     tensor->rank = rank;
@@ -190,14 +191,14 @@ assay_tensor *assay_tape_constant(assay_tape *tape, assay_dtype dtype, int rank,
                                   const int64_t *shape, const void *data)
 {
     assay_tensor *tensor = assay_tape_tensor(tape, dtype, rank, shape);
-    if (tensor && tensor->data)
+    if (tensor && assay_tensor_bytes(tensor) > 0)
         memcpy(tensor->data, data, (size_t)assay_tensor_bytes(tensor));
     return tensor;
 }
 
 double assay_value(const assay_tensor *tensor)
 {
-    if (!tensor || !tensor->data)
+    if (!tensor || assay_tensor_count(tensor) == 0)
         return NAN;
     switch (tensor->dtype) {
     case ASSAY_F32:

@@ -100,7 +100,8 @@ assay_tensor *assay_tensor_new(assay_dtype dtype, int rank, const int64_t *shape
     tensor = assay_zalloc((int64_t)sizeof *tensor, error);
     if (!tensor)
         return NULL;
-    if (bytes > 0 && !(tensor->data = assay_alloc(bytes, error))) {
+    tensor->data = assay_alloc(bytes, error);
+    if (!tensor->data) {
         assay_free(tensor);
         return NULL;
     }

@@ -20,7 +20,7 @@ typedef enum assay_dtype {
 } assay_dtype;
 
 typedef struct assay_tensor {
-    void *data;                    /* shape's product of dtype; NULL only when that is 0 */
+    void *data;                    /* shape's product of dtype; never NULL, even when that is 0 */
     float *grad;                   /* fp32 gradient of the same shape, see has_grad; or NULL */
     int64_t shape[ASSAY_MAX_RANK]; /* the first `rank` entries; the rest are 1 */
     int rank;                      /* 0 .. ASSAY_MAX_RANK; 0 is a scalar */
