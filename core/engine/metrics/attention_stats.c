@@ -73,7 +73,7 @@ bool assay_attention_nmi(const float *attention, int64_t tokens, int64_t skip, d
                          assay_error *error)
 {
     patch_map map;
-    if (!cut_map(attention, tokens, skip, 2, "assay_attention_nmi", &map, error))
+    if (!cut_map(attention, tokens, skip, 2, "attention nmi", &map, error))
         return false;
     double *key = assay_alloc(map.patches * (int64_t)sizeof(double), error);
     if (!key)
@@ -117,7 +117,7 @@ bool assay_attention_distance(const float *attention, int64_t tokens, int64_t sk
                               int64_t grid_width, double pixels_per_patch, double *distance,
                               assay_error *error)
 {
-    const char *where = "assay_attention_distance";
+    const char *where = "attention distance";
     patch_map map;
     if (!cut_map(attention, tokens, skip, 1, where, &map, error))
         return false;

@@ -16,14 +16,14 @@ struct assay_confusion {
 assay_confusion *assay_confusion_new(int64_t classes, int64_t ignore, assay_error *error)
 {
     if (classes < 1 || classes > MAX_CLASSES) {
-        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "assay_confusion_new",
+        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "confusion matrix",
                    .what = "impossible number of classes", .expected = "1 .. 256",
                    .got = assay_text("%lld", (long long)classes),
                    .hint = "labels are stored in one byte");
         return NULL;
     }
     if (ignore < -1 || ignore >= MAX_CLASSES) {
-        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "assay_confusion_new",
+        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "confusion matrix",
                    .what = "impossible label to ignore", .expected = "-1 (none) or 0 .. 255",
                    .got = assay_text("%lld", (long long)ignore));
         return NULL;
@@ -60,7 +60,7 @@ static bool check_pixels(const assay_confusion *confusion, const uint8_t *truth,
             continue;
         bool bad_truth = truth[i] >= confusion->classes;
         return ASSAY_FAIL(
-            error, ASSAY_BAD_INPUT, .where = "assay_confusion_add",
+            error, ASSAY_BAD_INPUT, .where = "confusion matrix",
             .what =
                 bad_truth ? "a true label is out of range" : "a predicted label is out of range",
             .expected = assay_text("0 .. %lld", (long long)confusion->classes - 1),
@@ -110,7 +110,7 @@ bool assay_confusion_summary(const assay_confusion *confusion, assay_segmentatio
     for (int64_t i = 0; i < confusion->classes * confusion->classes; i++)
         total += confusion->counts[i];
     if (total == 0)
-        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "assay_confusion_summary",
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "confusion matrix",
                           .what = "no pixel was counted",
                           .hint = "the set is empty, or every true label is the ignored one");
 

@@ -261,7 +261,7 @@ static bool minimise(objective *o, double tolerance, int64_t max_iterations, dou
     for (evaluate(o, beta, false);; steps++) {
         slope = largest(o->gradient, o->d + 1);
         if (o->l2 == 0 && o->least_margin > 0)
-            return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "assay_probe_fit",
+            return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "linear probe",
                               .what = "the labels are separable: no finite weights are best",
                               .expected = "overlapping classes, or l2 above 0", .got = "l2 = 0",
                               .hint = "set l2 > 0");
@@ -276,7 +276,7 @@ static bool minimise(objective *o, double tolerance, int64_t max_iterations, dou
         moved = take_step(o, beta, scratch, scratch + o->stride);
     }
     return ASSAY_FAIL(
-        error, ASSAY_BAD_INPUT, .where = "assay_probe_fit", .what = "the fit did not converge",
+        error, ASSAY_BAD_INPUT, .where = "linear probe", .what = "the fit did not converge",
         .expected = assay_text("a gradient of at most %g, and steps that shrink", tolerance),
         .got = assay_text("a gradient of %g and a step of %g after %lld steps", slope,
                           fmax(moved, 0), (long long)steps),
@@ -307,7 +307,7 @@ static bool standardise(const double *x, int64_t n, int64_t d, assay_probe *prob
         if (constant || sd[j] == 0)
             sd[j] = 1;
         if (!isfinite(sd[j]))
-            return ASSAY_FAIL(error, ASSAY_NOT_FINITE, .where = "assay_probe_fit",
+            return ASSAY_FAIL(error, ASSAY_NOT_FINITE, .where = "linear probe",
                               .what = "the spread of a column overflows",
                               .got = assay_text("column %lld", (long long)j),
                               .hint = "scale the column");
@@ -318,7 +318,7 @@ static bool standardise(const double *x, int64_t n, int64_t d, assay_probe *prob
 static bool check_options(const assay_probe_options *options, int64_t n, int64_t d,
                           assay_error *error)
 {
-    const char *where = "assay_probe_fit";
+    const char *where = "linear probe";
     if (n < 1 || d < 1)
         return ASSAY_FAIL(error, ASSAY_BAD_SHAPE, .where = where, .what = "there is nothing to fit",
                           .expected = "at least one row and one column",
@@ -338,7 +338,7 @@ static bool check_options(const assay_probe_options *options, int64_t n, int64_t
 static bool check_rows(const double *x, const int32_t *label, int64_t n, int64_t d,
                        int64_t *positives, assay_error *error)
 {
-    const char *where = "assay_probe_fit";
+    const char *where = "linear probe";
     int64_t ones = 0;
     for (int64_t i = 0; i < n; i++) {
         if (label[i] != 0 && label[i] != 1)
@@ -368,7 +368,7 @@ static double *new_doubles(int64_t count, assay_error *error)
 {
     int64_t bytes = 0;
     if (!assay_size_mul(&bytes, count, (int64_t)sizeof(double))) {
-        ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "assay_probe_fit",
+        ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "linear probe",
                    .what = "a size does not fit in 63 bits",
                    .got = assay_text("%lld numbers", (long long)count));
         return NULL;

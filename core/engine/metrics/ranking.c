@@ -26,19 +26,19 @@ static bool count_classes(const double *score, const int32_t *label, int64_t n, 
 {
     for (int64_t i = 0; i < n; i++) {
         if (!isfinite(score[i]))
-            return ASSAY_FAIL(error, ASSAY_NOT_FINITE, .where = "assay_rank",
+            return ASSAY_FAIL(error, ASSAY_NOT_FINITE, .where = "ranking",
                               .what = "a score is not finite", .expected = "finite scores",
                               .got = assay_text("%g in row %lld", score[i], (long long)i),
                               .hint = "the model that scored the row has diverged");
         if (label[i] != 0 && label[i] != 1)
-            return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "assay_rank",
+            return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "ranking",
                               .what = "a label is not binary", .expected = "0 or 1",
                               .got = assay_text("%d in row %lld", (int)label[i], (long long)i));
         out->positives += label[i];
     }
     out->negatives = n - out->positives;
     if (out->positives == 0 || out->negatives == 0)
-        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "assay_rank",
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "ranking",
                           .what = "AUC and KS do not exist for one class",
                           .expected = "rows of both labels",
                           .got = assay_text("%lld positives, %lld negatives",
@@ -85,7 +85,7 @@ bool assay_rank(const double *score, const int32_t *label, int64_t n, assay_rank
     if (!assay_size_mul(&bytes, n, (int64_t)sizeof(scored)) ||
         !assay_size_mul(&pairs, ranking.positives, ranking.negatives) ||
         !assay_size_mul(&pairs, pairs, 2))
-        return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "assay_rank",
+        return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "ranking",
                           .what = "the pairs of rows do not fit in 63 bits",
                           .got = assay_text("%lld rows", (long long)n));
     scored *row = assay_alloc(bytes, error);

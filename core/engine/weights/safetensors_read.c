@@ -188,9 +188,11 @@ static bool read_header(assay_weights *weights, assay_error *error)
     memcpy(&length, weights->mapping.data, sizeof length);
     uint64_t room = (uint64_t)(file_bytes - ASSAY_SAFETENSORS_PREFIX);
     if (length > ASSAY_SAFETENSORS_MAX_HEADER)
-        return bad_file(weights, "the header is too long",
-                        assay_text("at most %d bytes", ASSAY_SAFETENSORS_MAX_HEADER),
-                        assay_text("%llu", (unsigned long long)length), error);
+        return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = weights->path,
+                          .what = "the header is too long",
+                          .expected = assay_text("at most %d bytes", ASSAY_SAFETENSORS_MAX_HEADER),
+                          .got = assay_text("%llu", (unsigned long long)length),
+                          .hint = "is this a safetensors file?");
     if (length > room)
         return bad_file(weights, "the header is longer than the file",
                         assay_text("at most %llu bytes", (unsigned long long)room),
