@@ -49,6 +49,26 @@ static inline assay_params *new_params(uint64_t seed)
     return params;
 }
 
+static inline assay_tensor *add_uniform(assay_params *params, const char *name, int rank,
+                                        const int64_t *shape)
+{
+    assay_error error = {0};
+    assay_tensor *tensor = assay_params_add(
+        params, name, rank, shape, (assay_init){.kind = ASSAY_INIT_UNIFORM, .a = 1.0f}, &error);
+    must(tensor != NULL, &error);
+    return tensor;
+}
+
+/* "tower.w" (3, 4), "tower.b" (4), "head.w" (2, 3). */
+static inline assay_params *small_set(uint64_t seed)
+{
+    assay_params *params = new_params(seed);
+    add_uniform(params, "tower.w", 2, (int64_t[]){3, 4});
+    add_uniform(params, "tower.b", 1, (int64_t[]){4});
+    add_uniform(params, "head.w", 2, (int64_t[]){2, 3});
+    return params;
+}
+
 static inline assay_tape *new_tape(const assay_device *device)
 {
     assay_error error = {0};

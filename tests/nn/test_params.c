@@ -11,26 +11,6 @@
 #include <math.h>
 
 static const assay_init ones = {.kind = ASSAY_INIT_ONES};
-static const assay_init uniform = {ASSAY_INIT_UNIFORM, 1.0f, 0};
-
-static assay_tensor *add(assay_params *params, const char *name, int rank, const int64_t *shape)
-{
-    assay_error error = {0};
-    assay_tensor *tensor = assay_params_add(params, name, rank, shape, uniform, &error);
-    must(tensor != NULL, &error);
-    return tensor;
-}
-
-/* "tower.w" (3, 4), "tower.b" (4), "head.w" (2, 3). */
-static assay_params *small_set(uint64_t seed)
-{
-    assay_params *params = new_params(seed);
-    add(params, "tower.w", 2, (int64_t[]){3, 4});
-    add(params, "tower.b", 1, (int64_t[]){4});
-    add(params, "head.w", 2, (int64_t[]){2, 3});
-    return params;
-}
-
 static void fill_grad(assay_tensor *tensor, float value)
 {
     for (int64_t i = 0; i < assay_tensor_count(tensor); i++)
@@ -57,7 +37,7 @@ static void matrices_decay_and_vectors_do_not(void **state)
 {
     (void)state;
     assay_params *params = small_set(1);
-    add(params, "cls", 3, (int64_t[]){1, 1, 5});
+    add_uniform(params, "cls", 3, (int64_t[]){1, 1, 5});
     assert_true(assay_params_find(params, "tower.w")->decays);
     assert_false(assay_params_find(params, "tower.b")->decays);
     assert_true(assay_params_find(params, "cls")->decays);
@@ -68,10 +48,10 @@ static void borrowed_parameters_stay_where_they_are(void **state)
 {
     (void)state;
     assay_params *params = new_params(1);
-    assay_tensor *first = add(params, "p0", 1, (int64_t[]){2});
+    assay_tensor *first = add_uniform(params, "p0", 1, (int64_t[]){2});
     assay_parameter *parameter = assay_params_at(params, 0);
     for (int i = 1; i < 300; i++)
-        add(params, assay_text("p%d", i), 1, (int64_t[]){2});
+        add_uniform(params, assay_text("p%d", i), 1, (int64_t[]){2});
     assert_ptr_equal(assay_params_at(params, 0), parameter);
     assert_ptr_equal(parameter->value, first);
     assert_string_equal(parameter->name, "p0");
@@ -111,7 +91,7 @@ static void short_memory_adds_nothing_and_leaks_nothing(void **state)
         assay_error error = {0};
         assert_in_range(n, 0, 20);
         assay_memory_fail_after(n);
-        added = assay_params_add(params, "w", 2, (int64_t[]){3, 4}, uniform, &error) != NULL;
+        added = assay_params_add(params, "w", 2, (int64_t[]){3, 4}, ones, &error) != NULL;
         assay_memory_fail_after(-1);
         if (added)
             break;

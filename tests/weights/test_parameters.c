@@ -10,26 +10,6 @@
 
 #include "nn/support.h"
 
-static const assay_init uniform = {ASSAY_INIT_UNIFORM, 1.0f, 0};
-
-static assay_tensor *add(assay_params *params, const char *name, int rank, const int64_t *shape)
-{
-    assay_error error = {0};
-    assay_tensor *tensor = assay_params_add(params, name, rank, shape, uniform, &error);
-    must(tensor != NULL, &error);
-    return tensor;
-}
-
-/* "tower.w" (3, 4), "tower.b" (4), "head.w" (2, 3). */
-static assay_params *small_set(uint64_t seed)
-{
-    assay_params *params = new_params(seed);
-    add(params, "tower.w", 2, (int64_t[]){3, 4});
-    add(params, "tower.b", 1, (int64_t[]){4});
-    add(params, "head.w", 2, (int64_t[]){2, 3});
-    return params;
-}
-
 static bool equal_values(const assay_params *a, const assay_params *b)
 {
     for (int64_t i = 0; i < assay_params_count(a); i++) {

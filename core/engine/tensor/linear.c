@@ -68,6 +68,28 @@ static void product_weight(const assay_kernels *k, int64_t r, int64_t i, int64_t
                            .add = d_w.add});
 }
 
+/* The gradients of y = x w^T for x and w, from d_y (R, O), a factor already. */
+static void product_grads(assay_tape *tape, int64_t out, const float *d_y, assay_tensor *x,
+                          assay_tensor *weight)
+{
+    const assay_kernels *k = op_kernels(tape);
+    int64_t rows = op_rows(x), in = op_width(x);
+    assay_grad_target to = assay_tape_grad(tape, x);
+    if (to.data) {
+        operand w = operand_factor(tape, weight);
+        if (op_sound(tape))
+            product_back(k, rows, in, out, d_y, w.data, to);
+        operand_end(tape, &w);
+    }
+    to = assay_tape_grad(tape, weight);
+    if (to.data) {
+        operand input = operand_factor(tape, x);
+        if (op_sound(tape))
+            product_weight(k, rows, in, out, d_y, input.data, to);
+        operand_end(tape, &input);
+    }
+}
+
 static bool weight_fits(assay_tape *tape, const char *op, const assay_tensor *x,
                         const assay_tensor *weight)
 {
@@ -96,7 +118,7 @@ static bool linear_backward(assay_tape *tape, const assay_node *node)
     const linear_saved *saved = node->saved;
     assay_tensor *x = node->inputs[0], *weight = node->inputs[1], *bias = node->inputs[2];
     assay_tensor *y = node->outputs[0];
-    int64_t rows = op_rows(x), in = op_width(x), out = op_width(y), n = rows * out;
+    int64_t rows = op_rows(x), out = op_width(y), n = rows * out;
     operand own = {NULL, 0}, factor = {NULL, 0};
     float *d_z = y->grad;
     assay_grad_target to;
@@ -115,20 +137,8 @@ static bool linear_backward(assay_tape *tape, const assay_node *node)
     if (to.data)
         k->sum_rows(rows, out, d_z, NULL, to.data, to.add);
     factor = operand_factor_of(tape, d_z, n);
-    to = assay_tape_grad(tape, x);
-    if (to.data) {
-        operand w = operand_factor(tape, weight);
-        if (op_sound(tape))
-            product_back(k, rows, in, out, factor.data, w.data, to);
-        operand_end(tape, &w);
-    }
-    to = assay_tape_grad(tape, weight);
-    if (to.data) {
-        operand input = operand_factor(tape, x);
-        if (op_sound(tape))
-            product_weight(k, rows, in, out, factor.data, input.data, to);
-        operand_end(tape, &input);
-    }
+    if (op_sound(tape))
+        product_grads(tape, out, factor.data, x, weight);
     operand_end(tape, &factor);
     operand_end(tape, &own);
     return op_sound(tape);
@@ -197,7 +207,7 @@ static bool gated_mlp_backward(assay_tape *tape, const assay_node *node)
     operand g = operand_read(tape, saved->g), u = operand_read(tape, saved->u);
     operand h = operand_scratch(tape, n), d_h = operand_scratch(tape, n);
     operand d_u = operand_scratch(tape, n), down = operand_factor(tape, node->inputs[3]);
-    assay_grad_target d_down = assay_tape_grad(tape, node->inputs[3]), to;
+    assay_grad_target d_down = assay_tape_grad(tape, node->inputs[3]);
     if (!op_sound(tape))
         return false;
     product_back(k, rows, inner, width, d_y.data, down.data, (assay_grad_target){d_h.data, false});
@@ -218,20 +228,8 @@ static bool gated_mlp_backward(assay_tape *tape, const assay_node *node)
     operand_end(tape, &g);
     for (int i = 1; i <= 2; i++) { /* the gate's path, then up's: h holds d_g by now */
         operand d = operand_factor_of(tape, i == 1 ? h.data : d_u.data, n);
-        to = assay_tape_grad(tape, x);
-        if (to.data) {
-            operand w = operand_factor(tape, node->inputs[i]);
-            if (op_sound(tape))
-                product_back(k, rows, width, inner, d.data, w.data, to);
-            operand_end(tape, &w);
-        }
-        to = assay_tape_grad(tape, node->inputs[i]);
-        if (to.data) {
-            operand in = operand_factor(tape, x);
-            if (op_sound(tape))
-                product_weight(k, rows, width, inner, d.data, in.data, to);
-            operand_end(tape, &in);
-        }
+        if (op_sound(tape))
+            product_grads(tape, inner, d.data, x, node->inputs[i]);
         operand_end(tape, &d);
     }
     operand_end(tape, &d_u);
@@ -241,61 +239,91 @@ static bool gated_mlp_backward(assay_tape *tape, const assay_node *node)
 
 static const assay_op gated_mlp_op = {sizeof(assay_op), "gated_mlp", gated_mlp_backward};
 
+static bool gated_fits(assay_tape *tape, const assay_tensor *x, const assay_tensor *gate,
+                       const assay_tensor *up, const assay_tensor *down)
+{
+    static const char op[] = "gated_mlp";
+    int64_t width, inner;
+    if (!op_takes(tape, op, 4, (const assay_tensor *[]){x, gate, up, down}) ||
+        !weight_fits(tape, op, x, gate) || !weight_fits(tape, op, x, up))
+        return false;
+    width = op_width(x), inner = gate->shape[0];
+    if (up->shape[0] != inner) {
+        op_mismatch(tape, op, "gate and up differ in shape", assay_tensor_text(gate), up);
+        return false;
+    }
+    if (down->rank != 2 || down->shape[0] != width || down->shape[1] != inner) {
+        op_mismatch(tape, op, "the down projection does not fit",
+                    assay_text("(%" PRId64 ", %" PRId64 ")", width, inner), down);
+        return false;
+    }
+    return true;
+}
+
+/* part (R, F) = x w^T, in the memory of `kept` or, when nothing is recorded, in scratch. */
+static operand gated_part(assay_tape *tape, const float *x, int64_t rows, int64_t width,
+                          const assay_tensor *weight, const assay_tensor *kept)
+{
+    int64_t inner = weight->shape[0];
+    operand part = kept ? operand_for(tape, kept) : operand_scratch(tape, rows * inner);
+    operand w = operand_factor(tape, weight);
+    if (op_sound(tape))
+        product(op_kernels(tape), rows, width, inner, x, w.data, part.data);
+    operand_end(tape, &w);
+    return part;
+}
+
+/* y (R, D) = h down^T with h (R, F) = silu(g) u in scratch. */
+static void gated_close(assay_tape *tape, const float *g, const float *u, int64_t rows,
+                        const assay_tensor *down, assay_tensor *y)
+{
+    int64_t width = down->shape[0], inner = down->shape[1];
+    operand h = operand_scratch(tape, rows * inner), factor, w, out;
+    if (!op_sound(tape))
+        return;
+    op_kernels(tape)->silu_product(rows * inner, g, u, h.data);
+    factor = operand_factor_of(tape, h.data, rows * inner);
+    w = operand_factor(tape, down);
+    out = operand_for(tape, y);
+    if (op_sound(tape))
+        product(op_kernels(tape), rows, inner, width, factor.data, w.data, out.data);
+    operand_store(tape, &out, y);
+    operand_end(tape, &w);
+    operand_end(tape, &factor);
+    operand_end(tape, &h);
+}
+
 assay_tensor *assay_gated_mlp(assay_tape *tape, assay_tensor *x, assay_tensor *gate,
                               assay_tensor *up, assay_tensor *down)
 {
-    static const char op[] = "gated_mlp";
     assay_tensor *const inputs[] = {x, gate, up, down};
-    const assay_kernels *k = op_kernels(tape);
-    assay_tensor *y = NULL, *kept[2] = {NULL, NULL};
+    assay_dtype dtype = op_activation_dtype(tape);
+    assay_tensor *y = NULL, *g = NULL, *u = NULL;
     gated_saved *saved = NULL;
-    operand in, part[2], h, hf, w;
-    int64_t rows, width, inner;
-    bool record;
-    if (!op_takes(tape, op, 4, (const assay_tensor *[]){x, gate, up, down}) ||
-        !weight_fits(tape, op, x, gate) || !weight_fits(tape, op, x, up))
+    operand in, g_part, u_part;
+    if (!gated_fits(tape, x, gate, up, down))
         return NULL;
-    rows = op_rows(x), width = op_width(x), inner = gate->shape[0];
-    if (up->shape[0] != inner)
-        return op_mismatch(tape, op, "gate and up differ in shape", assay_tensor_text(gate), up);
-    if (down->rank != 2 || down->shape[0] != width || down->shape[1] != inner)
-        return op_mismatch(tape, op, "the down projection does not fit",
-                           assay_text("(%" PRId64 ", %" PRId64 ")", width, inner), down);
-    record = assay_tape_records(tape, 4, inputs);
-    y = op_like(tape, x, op_activation_dtype(tape));
-    for (int i = 0; i < 2 && record; i++)
-        kept[i] = with_width(tape, x, inner, op_activation_dtype(tape));
+    if (assay_tape_records(tape, 4, inputs)) {
+        g = with_width(tape, x, gate->shape[0], dtype);
+        u = with_width(tape, x, gate->shape[0], dtype);
+    }
+    y = op_like(tape, x, dtype);
     saved = assay_tape_scratch(tape, (int64_t)sizeof *saved);
     in = operand_factor(tape, x);
-    for (int i = 0; i < 2; i++) {
-        part[i] = record && op_sound(tape) ? operand_for(tape, kept[i])
-                                           : operand_scratch(tape, rows * inner);
-        w = operand_factor(tape, inputs[i + 1]);
-        if (!op_sound(tape))
-            return NULL;
-        product(k, rows, width, inner, in.data, w.data, part[i].data);
-        operand_end(tape, &w);
-    }
+    if (!op_sound(tape))
+        return NULL;
+    g_part = gated_part(tape, in.data, op_rows(x), op_width(x), gate, g);
+    u_part = gated_part(tape, in.data, op_rows(x), op_width(x), up, u);
     operand_end(tape, &in);
-    h = operand_scratch(tape, rows * inner);
+    gated_close(tape, g_part.data, u_part.data, op_rows(x), down, y);
     if (!op_sound(tape))
         return NULL;
-    k->silu_product(rows * inner, part[0].data, part[1].data, h.data);
-    for (int i = 1; i >= 0; i--) {
-        if (record)
-            operand_store(tape, &part[i], kept[i]);
-        operand_end(tape, &part[i]);
-    }
-    hf = operand_factor_of(tape, h.data, rows * inner);
-    w = operand_factor(tape, down);
-    in = operand_for(tape, y);
-    if (!op_sound(tape))
-        return NULL;
-    product(k, rows, inner, width, hf.data, w.data, in.data);
-    operand_store(tape, &in, y);
-    operand_end(tape, &w);
-    operand_end(tape, &hf);
-    operand_end(tape, &h);
-    *saved = (gated_saved){kept[0], kept[1]};
+    if (g)
+        operand_store(tape, &g_part, g);
+    if (u)
+        operand_store(tape, &u_part, u);
+    operand_end(tape, &u_part);
+    operand_end(tape, &g_part);
+    *saved = (gated_saved){g, u};
     return assay_tape_record(tape, &gated_mlp_op, 4, inputs, 1, &y, saved) ? y : NULL;
 }
