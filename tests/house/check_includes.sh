@@ -30,7 +30,8 @@ metrics: tensor support
 text: tensor support
 image: tensor support
 lab: all nn weights metrics text image tensor device support
-cli: lab all nn weights metrics text image tensor device support
+lab/store: support
+cli: lab lab/store all nn weights metrics text image tensor device support
 plugins: all nn weights metrics text image tensor device support
 bench: all nn weights metrics text image tensor device support
 '
@@ -65,12 +66,15 @@ BEGIN {
         door[word[i]] = 1
 }
 
-# The room of a path below core/ or of the whole tree.
+# The room of a path below core/ or of the whole tree. The lab has rooms inside, with rules of their
+# own; so far the table names those that exist.
 function room_of(path) {
     sub(/^core\//, "", path)
     sub(/^engine\//, "", path)
     if (path ~ /^include\/assay\//)
         return "public"
+    if (match(path, /^lab\/[^\/]+\//))
+        return substr(path, 1, RLENGTH - 1)
     sub(/\/.*/, "", path)
     return path
 }
