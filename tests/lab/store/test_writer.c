@@ -259,6 +259,18 @@ static void a_spill_file_counts_whole_batches_of_attempts_that_are_not_supersede
     store_free(store);
 }
 
+/* Rows a second, far below what a quiet machine does. Instrumented code has no speed to hold. */
+#if defined(__SANITIZE_ADDRESS__)
+#define LOWEST_RATE 0.0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LOWEST_RATE 0.0
+#endif
+#endif
+#ifndef LOWEST_RATE
+#define LOWEST_RATE 50000.0
+#endif
+
 /* Generous: other tests may have the machine. */
 static void many_rows_a_second_go_into_the_store(void **state)
 {
@@ -281,7 +293,7 @@ static void many_rows_a_second_go_into_the_store(void **state)
     assert_true(store_flush(writer, NULL));
     double rate = ROWS / (seconds() - start);
     print_message("# %.0f series rows a second\n", rate);
-    assert_true(rate > 50000);
+    assert_true(rate > LOWEST_RATE);
     assert_true(store_writer_free(writer, NULL));
     store_free(store);
 }
