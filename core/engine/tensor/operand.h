@@ -60,4 +60,7 @@ assay_tensor *op_rows_by_index(assay_tape *tape, const char *op, assay_tensor *t
  * nothing else needs it. The output's gradient is gone afterwards: call it last. */
 void tape_pass_grad(assay_tape *tape, assay_tensor *output, assay_tensor *input);
 
+/* The backward function of an operation whose one output is its input under another name. */
+bool tape_pass_back(assay_tape *tape, const assay_node *node);
+
 #endif

@@ -248,13 +248,13 @@ static void append(assay_tape *tape, entry *e)
     tape->last = e;
 }
 
-static bool alias_backward(assay_tape *tape, const assay_node *node)
+bool tape_pass_back(assay_tape *tape, const assay_node *node)
 {
     tape_pass_grad(tape, node->outputs[0], node->inputs[0]);
     return tape->error.code == ASSAY_OK;
 }
 
-static const assay_op alias_op = {sizeof(assay_op), "alias", alias_backward};
+static const assay_op alias_op = {sizeof(assay_op), "alias", tape_pass_back};
 
 /* A second name for an input that an operation takes twice: a backward function that asks for both
  * gradients before it fills either needs two places. */
