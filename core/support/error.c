@@ -108,6 +108,8 @@ const char *assay_code_name(assay_code code)
         return "not finite";
     case ASSAY_UNSUPPORTED:
         return "unsupported";
+    case ASSAY_STOPPED:
+        return "stopped";
     }
     return "unknown";
 }

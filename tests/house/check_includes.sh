@@ -17,6 +17,8 @@ error support   memory support   random support  hash support  stats support  fi
 log support     device device    tensor tensor   tape tensor   ops tensor     attention tensor
 gradcheck tensor  nn nn          optim nn        blocks nn     weights weights  metrics metrics
 text text       image image      assay all
+option abi      plugin abi       dataset abi    model abi      mask abi
+loss abi        adapter abi      evaluator abi
 '
 
 # FROM: TO ... Every arrow that the rooms need, and no other.
@@ -29,15 +31,22 @@ weights: nn tensor support
 metrics: tensor support
 text: tensor support
 image: tensor support
-lab: all nn weights metrics text image tensor device support
+abi: nn weights tensor device support
+lab/plugin: abi nn weights tensor device support
+lab/script: lab/plugin abi support
+lab/train: lab/plugin lab/store abi nn weights metrics tensor device support
+lab/run: lab/script lab/train lab/store lab/plugin abi weights device support
+lab/report: lab/store support
 lab/store: support
-cli: lab lab/store all nn weights metrics text image tensor device support
-plugins: all nn weights metrics text image tensor device support
+cli: lab/run lab/script lab/train lab/plugin lab/report lab/store abi all nn weights metrics text image tensor device support
+plugins: abi all nn weights metrics text image tensor device support
 bench: all nn weights metrics text image tensor device support
 '
 
-# Private headers that rooms with an arrow may use: the table of kernels.
-doors='engine/device/device.h'
+# Private headers that rooms with an arrow may use: the table of kernels, and the lab's doors.
+doors='engine/device/device.h lab/plugin/registry.h lab/plugin/settings.h lab/plugin/host_tables.h
+lab/plugin/recipe.h lab/script/plan.h lab/train/train.h lab/run/run.h lab/store/store.h
+lab/report/table.h lab/report/report.h'
 
 list_sources() {
     for folder in core plugins bench; do

@@ -21,6 +21,7 @@ typedef enum assay_code {
     ASSAY_NO_MEMORY,   /* an allocation failed, or a size does not fit in 63 bits */
     ASSAY_NOT_FINITE,  /* a NaN or an infinity where a number is due */
     ASSAY_UNSUPPORTED, /* understood, but this build or device cannot do it */
+    ASSAY_STOPPED,     /* asked to end; not a failure of anything */
 } assay_code;
 
 /* UTF-8. Sizes include the closing NUL; longer texts are cut between two characters. An empty field

@@ -1,0 +1,50 @@
+/* lab/plugin/host_tables.h - the options of `experiment` and `train`: tables of the host's own. */
+#ifndef LAB_PLUGIN_HOST_TABLES_H
+#define LAB_PLUGIN_HOST_TABLES_H
+
+#include <assay/option.h>
+
+typedef enum train_optimizer { TRAIN_ADAMW } train_optimizer;
+typedef enum train_precision { TRAIN_FP32, TRAIN_BF16, TRAIN_TF32 } train_precision;
+typedef enum train_schedule {
+    TRAIN_CONSTANT,
+    TRAIN_LINEAR,
+    TRAIN_COSINE,
+    TRAIN_POLY
+} train_schedule;
+
+/* What `train = { ... }` fills. */
+typedef struct train_options {
+    int64_t steps;      /* optimizer steps; 0: evaluate only */
+    int64_t batch;      /* samples per optimizer step, over all its micro-batches */
+    int64_t accumulate; /* micro-batches per step, each with losses of its own */
+    int64_t pieces;     /* parts that a micro-batch is run in, to bound memory (assay/loss.h) */
+    int optimizer;      /* train_optimizer */
+    double lr;
+    int schedule;             /* train_schedule */
+    double warmup;            /* fraction of the steps */
+    double floor;             /* of the peak, where the schedule ends */
+    double beta1, beta2, eps; /* of AdamW */
+    double weight_decay;
+    double clip;   /* of the global gradient norm; 0: none */
+    int precision; /* train_precision */
+    bool shuffle;
+    int split;                /* 0 auto (pretrain, or train without it), 1 pretrain, 2 train */
+    int64_t checkpoint_every; /* steps; 0: at the end only. Not part of a run's identity */
+    int64_t keep;             /* checkpoints kept. Not part of a run's identity */
+    int64_t evaluate_every;   /* steps; 0: at the end only */
+    int64_t early_stop;       /* evaluations without a better valid loss; 0: never */
+} train_options;
+
+extern const assay_option train_table[];
+extern const int train_table_count;
+
+/* The keys of `experiment` and `run`, for listing and messages; their values are the script's own
+ * (constructors, lists, stages), so nothing is filled from this table. */
+extern const assay_option experiment_table[];
+extern const int experiment_table_count;
+
+/* Whether the option belongs to the attempt rather than to the run (checkpoint_every, keep). */
+bool train_option_is_attempt(const char *name);
+
+#endif

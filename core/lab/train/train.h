@@ -1,0 +1,91 @@
+/* lab/train/train.h - one run from its recipe to its scores.
+ *
+ * An assembly opens what a recipe names: dataset, model, mask, adapters, losses, in one parameter
+ * set. train_run trains it from the newest good checkpoint (or from the seed), evaluates, and writes
+ * series, checkpoints, scores and artifacts under the attempt's lease. */
+#ifndef LAB_TRAIN_TRAIN_H
+#define LAB_TRAIN_TRAIN_H
+
+#include "lab/plugin/recipe.h"
+#include "lab/store/store.h"
+
+#include <assay/device.h>
+
+#include <signal.h>
+
+/* ---- datasets: opened once per process, shared by its runs ---- */
+typedef struct dataset_pool dataset_pool;
+
+/* `cache` is the folder for what can be made again; ASSAY_CACHE or, NULL, ~/.cache/assay. */
+dataset_pool *dataset_pool_new(const char *cache, assay_error *error);
+void dataset_pool_free(dataset_pool *pool); /* accepts NULL */
+/* The open dataset of these settings, opened at first use. Borrowed. */
+const assay_data *dataset_pool_get(dataset_pool *pool, const settings *dataset, assay_error *error);
+
+/* ---- what a recipe comes to ---- */
+
+/* Where the weights of a stage lie. The run room knows. */
+typedef struct train_sources {
+    void *user;
+    /* The safetensors file of a weights value. Borrowed until the run ends. */
+    bool (*weights)(void *user, const setting *value, char *path, int64_t size, assay_error *error);
+    /* The recipe behind a stage's weights (for assay_host.network); NULL for a plain path. */
+    const recipe *(*stage)(void *user, const setting *value);
+} train_sources;
+
+typedef struct recipe_part {
+    char name[80];
+    int64_t total, trainable;
+} recipe_part;
+
+typedef struct recipe_facts { /* for `assay plan` */
+    int64_t parameters, trainable;
+    int part_count;
+    recipe_part parts[64];
+    double flops;        /* of the whole training: 3 forward passes per sample and step */
+    double memory_bytes; /* parameters, gradients, moments, activations of a piece */
+    int64_t samples;     /* of the training split */
+} recipe_facts;
+
+/* Opens everything with parameters that have shapes and no values, and checks that it fits: outputs
+ * that losses and evaluators want, fields, extra tokens, suites. Whatever is wrong with a recipe is
+ * found here, before a run starts. */
+bool recipe_inspect(const recipe *recipe, dataset_pool *pool, recipe_facts *out,
+                    assay_error *error);
+
+/* ---- training ---- */
+typedef struct train_progress {
+    int64_t step, total;
+    double loss, tokens_per_s, seconds_left;
+    const char *doing; /* "training", "evaluating linear_probe", "saving" */
+} train_progress;
+
+typedef struct train_job {
+    const recipe *recipe;
+    const char *run_hash;
+    dataset_pool *pool;
+    const assay_device *device;
+    store_handle *store;
+    store_lease *lease;   /* claimed; train_run does not end it */
+    const char *folder;   /* of the run's files, absolute: STORE.files/HASH16 */
+    const char *relative; /* the same relative to STORE.files: "HASH16" */
+    bool same_build;      /* threads, CPU and build are those of the attempt before */
+    train_sources sources;
+    const volatile sig_atomic_t *stop; /* set: checkpoint now and return TRAIN_STOPPED */
+    void (*progress)(void *user, const train_progress *progress);
+    void *user;
+} train_job;
+
+typedef enum train_result {
+    TRAIN_DONE,
+    TRAIN_STOPPED, /* asked to; a checkpoint holds all that was done */
+    TRAIN_LOST,    /* a newer attempt has the run; nothing more was written */
+    TRAIN_FAILED,  /* *error says why */
+} train_result;
+
+train_result train_run(const train_job *job, assay_error *error);
+
+/* The file of a finished run's parameters, from its newest good checkpoint. */
+bool train_weights_path(const char *folder, char *path, int64_t size, assay_error *error);
+
+#endif
