@@ -108,26 +108,59 @@ assay_tensor *assay_decoder_embed(assay_tape *tape, const assay_decoder *decoder
     return assay_embedding(tape, decoder->embedding, ids);
 }
 
-static assay_tensor *forward_layer(assay_tape *tape, const assay_decoder *decoder,
-                                   const decoder_layer *layer, assay_tensor *x,
-                                   const assay_tensor *lengths, const assay_attention_bias *bias)
+/* A layer's branch where an adapter may act: "layers.L.NAME". */
+static assay_tensor *at_place(assay_tape *tape, int64_t layer, const char *name,
+                              assay_tensor *input, assay_tensor *output)
+{
+    if (!assay_tape_attached(tape))
+        return output;
+    return assay_place(tape, assay_text("layers.%" PRId64 ".%s", layer, name), input, output);
+}
+
+static assay_tensor *project(assay_tape *tape, int64_t layer, const char *name, assay_tensor *x,
+                             const nn_linear *linear)
+{
+    return at_place(tape, layer, name, x, nn_apply(tape, x, linear, ASSAY_IDENTITY));
+}
+
+/* The fused operation keeps less; it is taken apart where an adapter acts on one of its products. */
+static assay_tensor *forward_mlp(assay_tape *tape, const decoder_layer *layer, int64_t i,
+                                 assay_tensor *n)
+{
+    static const char *const parts[] = {"mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"};
+    bool taken = false;
+    for (int k = 0; k < 3 && assay_tape_attached(tape); k++)
+        taken |= assay_place_taken(tape, assay_text("layers.%" PRId64 ".%s", i, parts[k]));
+    if (!taken)
+        return assay_gated_mlp(tape, n, layer->gate, layer->up, layer->down);
+    assay_tensor *gate = project(tape, i, parts[0], n, &(nn_linear){.weight = layer->gate});
+    assay_tensor *up = project(tape, i, parts[1], n, &(nn_linear){.weight = layer->up});
+    assay_tensor *h = assay_silu_product(tape, gate, up);
+    return project(tape, i, parts[2], h, &(nn_linear){.weight = layer->down});
+}
+
+static assay_tensor *forward_layer(assay_tape *tape, const assay_decoder *decoder, int64_t i,
+                                   assay_tensor *x, const assay_tensor *lengths,
+                                   const assay_attention_bias *bias)
 {
     const assay_decoder_config *c = &decoder->config;
+    const decoder_layer *layer = &decoder->layers[i];
     assay_tensor *n = assay_rms_norm(tape, x, layer->attention_norm, c->norm_eps);
     assay_tensor *mixed =
         assay_attention(tape, &(assay_attention_args){
-                                  .q = nn_apply(tape, n, &layer->query, ASSAY_IDENTITY),
-                                  .k = nn_apply(tape, n, &layer->key, ASSAY_IDENTITY),
-                                  .v = nn_apply(tape, n, &layer->value, ASSAY_IDENTITY),
+                                  .q = project(tape, i, "self_attn.q_proj", n, &layer->query),
+                                  .k = project(tape, i, "self_attn.k_proj", n, &layer->key),
+                                  .v = project(tape, i, "self_attn.v_proj", n, &layer->value),
                                   .heads = c->heads,
                                   .kv_heads = c->kv_heads,
                                   .rotary = decoder->rotary,
                                   .lengths = lengths,
                                   .bias = *bias,
                               });
-    x = assay_add(tape, x, nn_apply(tape, mixed, &layer->out, ASSAY_IDENTITY));
+    mixed = project(tape, i, "self_attn.o_proj", mixed, &layer->out);
+    x = assay_add(tape, x, at_place(tape, i, "self_attn", n, mixed));
     n = assay_rms_norm(tape, x, layer->mlp_norm, c->norm_eps);
-    return assay_add(tape, x, assay_gated_mlp(tape, n, layer->gate, layer->up, layer->down));
+    return assay_add(tape, x, at_place(tape, i, "mlp", n, forward_mlp(tape, layer, i, n)));
 }
 
 assay_tensor *assay_decoder_forward(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
@@ -136,7 +169,7 @@ assay_tensor *assay_decoder_forward(assay_tape *tape, const assay_decoder *decod
     assay_attention_bias causal = assay_bias_causal();
     x = assay_state(tape, "embeddings", x);
     for (int64_t i = 0; i < decoder->config.layers; i++) {
-        x = forward_layer(tape, decoder, &decoder->layers[i], x, lengths, bias ? bias : &causal);
+        x = forward_layer(tape, decoder, i, x, lengths, bias ? bias : &causal);
         x = assay_state(tape, assay_text("layers.%" PRId64, i), x);
     }
     x = assay_rms_norm(tape, x, decoder->norm, decoder->config.norm_eps);

@@ -12,6 +12,7 @@
  * grows. */
 struct assay_params {
     uint64_t seed;
+    bool counting; /* shapes without values */
     assay_parameter **items;
     int64_t count, capacity;
 };
@@ -24,12 +25,31 @@ assay_params *assay_params_new(uint64_t seed, assay_error *error)
     return params;
 }
 
+assay_params *assay_params_new_counting(assay_error *error)
+{
+    assay_params *params = assay_params_new(0, error);
+    if (params)
+        params->counting = true;
+    return params;
+}
+
+bool assay_params_counting(const assay_params *params)
+{
+    return params->counting;
+}
+
+/* What the tensors of a counting set point at. */
+static float nothing[ASSAY_ALIGNMENT / sizeof(float)];
+
 static void parameter_free(assay_parameter *parameter)
 {
     if (!parameter)
         return;
     assay_free(parameter->name);
-    assay_tensor_free(parameter->value);
+    if (parameter->value && parameter->value->data == nothing)
+        assay_free(parameter->value);
+    else
+        assay_tensor_free(parameter->value);
     assay_free(parameter);
 }
 
@@ -69,6 +89,29 @@ static bool make_room(assay_params *params, assay_error *error)
     return true;
 }
 
+/* The parameter's tensor: filled, with a gradient; or, in a counting set, its shape alone. */
+static assay_tensor *make_value(const assay_params *params, const char *name, int rank,
+                                const int64_t *shape, assay_init init, assay_error *error)
+{
+    int64_t count = 0;
+    if (!params->counting || rank < 0 || rank > ASSAY_MAX_RANK ||
+        !assay_size_count(&count, rank, shape)) {
+        assay_tensor *value = assay_tensor_new(ASSAY_F32, rank, shape, error);
+        if (value && assay_init_fill(value, init, params->seed, name, error) &&
+            assay_tensor_want_grad(value, error))
+            return value;
+        assay_tensor_free(value);
+        return NULL;
+    }
+    assay_tensor *value = assay_zalloc((int64_t)sizeof *value, error);
+    if (!value)
+        return NULL;
+    *value = (assay_tensor){.data = nothing, .rank = rank, .is_leaf = true, .needs_grad = true};
+    for (int i = 0; i < ASSAY_MAX_RANK; i++)
+        value->shape[i] = i < rank ? shape[i] : 1;
+    return value;
+}
+
 assay_tensor *assay_params_add(assay_params *params, const char *name, int rank,
                                const int64_t *shape, assay_init init, assay_error *error)
 {
@@ -87,12 +130,10 @@ assay_tensor *assay_params_add(assay_params *params, const char *name, int rank,
     if (!parameter)
         return NULL;
     parameter->name = assay_strdup(name, error);
-    parameter->value = assay_tensor_new(ASSAY_F32, rank, shape, error);
+    parameter->value = make_value(params, name, rank, shape, init, error);
     parameter->trainable = true;
     parameter->decays = rank >= 2;
-    if (!parameter->name || !parameter->value ||
-        !assay_init_fill(parameter->value, init, params->seed, name, error) ||
-        !assay_tensor_want_grad(parameter->value, error)) {
+    if (!parameter->name || !parameter->value) {
         parameter_free(parameter);
         return NULL;
     }
@@ -142,9 +183,11 @@ int64_t assay_params_size(const assay_params *params, const char *prefix, bool t
 
 /* ---- gradients ---- */
 
-static bool thaw(assay_parameter *parameter, assay_error *error)
+static bool thaw(const assay_params *params, assay_parameter *parameter, assay_error *error)
 {
-    if (!assay_tensor_want_grad(parameter->value, error))
+    if (params->counting)
+        parameter->value->needs_grad = true;
+    else if (!assay_tensor_want_grad(parameter->value, error))
         return false;
     parameter->trainable = true;
     return true;
@@ -170,7 +213,7 @@ int64_t assay_params_train(assay_params *params, const char *prefix, bool traina
         found++;
         if (!trainable)
             freeze(parameter);
-        else if (!parameter->trainable && !thaw(parameter, error))
+        else if (!parameter->trainable && !thaw(params, parameter, error))
             return -1;
     }
     return found;

@@ -1,6 +1,5 @@
-/* tape.c - the record of a step: its arena, its nodes, the walk back, taps, and the first
- * failure. */
-#include <assay/tape.h>
+/* tape.c - the record of a step: its arena, its nodes, the walk back, and the first failure. */
+#include "engine/tensor/tape.h"
 
 #include "engine/device/device.h"
 #include "engine/tensor/operand.h"
@@ -9,35 +8,6 @@
 #include <math.h>
 #include <string.h>
 #include <time.h>
-
-#define MAX_TAPS 256
-
-typedef struct entry {
-    assay_node node;
-    struct entry *previous;
-} entry;
-
-typedef struct tap {
-    char *name;
-    assay_tensor *state; /* of this pass, or NULL */
-} tap;
-
-struct assay_tape {
-    const assay_device *device;
-    assay_precision precision;
-    assay_arena *arena;
-    assay_step step;
-    assay_error error;
-    bool paused;
-    bool walked; /* the record has been used up by a backward pass */
-    entry *last;
-    int64_t nodes;
-    tap taps[MAX_TAPS];
-    int tap_count;
-    assay_profile_sink profile;
-    void *profile_user;
-    double mark; /* when the last operation ended, for the profile */
-};
 
 static double seconds_now(void)
 {
@@ -86,6 +56,7 @@ void assay_tape_begin(assay_tape *tape, assay_step step)
     tape->paused = tape->walked = false;
     tape->last = NULL;
     tape->nodes = 0;
+    tape->scope[0] = '\0';
     for (int i = 0; i < tape->tap_count; i++)
         tape->taps[i].state = NULL;
     if (tape->profile)
@@ -226,11 +197,11 @@ bool assay_tape_records(const assay_tape *tape, int n, assay_tensor *const input
 }
 
 /* An entry with its arrays, in the step. */
-static entry *new_entry(assay_tape *tape, const assay_op *op, int input_count, int output_count,
-                        const void *saved)
+static tape_entry *new_entry(assay_tape *tape, const assay_op *op, int input_count,
+                             int output_count, const void *saved)
 {
     size_t pointers = (size_t)(input_count + output_count) * sizeof(assay_tensor *);
-    entry *e = assay_tape_scratch(tape, (int64_t)(sizeof *e + pointers));
+    tape_entry *e = assay_tape_scratch(tape, (int64_t)(sizeof *e + pointers));
     if (!e)
         return NULL;
     e->node.op = op;
@@ -242,7 +213,7 @@ static entry *new_entry(assay_tape *tape, const assay_op *op, int input_count, i
     return e;
 }
 
-static void append(assay_tape *tape, entry *e)
+static void append(assay_tape *tape, tape_entry *e)
 {
     e->previous = tape->last;
     tape->last = e;
@@ -261,7 +232,7 @@ static const assay_op alias_op = {sizeof(assay_op), "alias", tape_pass_back};
 static assay_tensor *alias_of(assay_tape *tape, assay_tensor *x)
 {
     assay_tensor *alias = assay_tape_scratch(tape, (int64_t)sizeof *alias);
-    entry *e = alias ? new_entry(tape, &alias_op, 1, 1, NULL) : NULL;
+    tape_entry *e = alias ? new_entry(tape, &alias_op, 1, 1, NULL) : NULL;
     if (!e)
         return NULL;
     *alias = *x;
@@ -277,7 +248,7 @@ bool assay_tape_record(assay_tape *tape, const assay_op *op, int input_count,
                        assay_tensor *const inputs[], int output_count,
                        assay_tensor *const outputs[], const void *saved)
 {
-    entry *e = NULL;
+    tape_entry *e = NULL;
     if (tape->profile) {
         double now = seconds_now();
         tape->profile(op->name, false, now - tape->mark, tape->profile_user);
@@ -363,7 +334,7 @@ static void drop_output_grads(assay_tape *tape, const assay_node *node)
 static bool walk_back(assay_tape *tape)
 {
     tape->walked = true;
-    for (entry *e = tape->last; e; e = e->previous) {
+    for (tape_entry *e = tape->last; e; e = e->previous) {
         bool reached = false;
         for (int i = 0; i < e->node.output_count; i++)
             reached = reached || e->node.outputs[i]->has_grad;
@@ -439,51 +410,6 @@ bool assay_tape_backward(assay_tape *tape, assay_tensor *loss, float scale)
         return false;
     }
     return assay_tape_backward_from(tape, 1, outputs, d_outputs);
-}
-
-/* ---- taps ---- */
-
-bool assay_tape_tap(assay_tape *tape, const char *name)
-{
-    assay_error error = {0};
-    for (int i = 0; i < tape->tap_count; i++)
-        if (strcmp(tape->taps[i].name, name) == 0)
-            return true;
-    if (tape->tap_count == MAX_TAPS) {
-        assay_tape_fail(tape, ASSAY_UNSUPPORTED,
-                        (assay_failure){.where = assay_text("tap '%s'", name),
-                                        .what = "too many taps on one tape",
-                                        .expected = assay_text("at most %d", MAX_TAPS)});
-        return false;
-    }
-    tape->taps[tape->tap_count].name = assay_strdup(name, &error);
-    if (!tape->taps[tape->tap_count].name) {
-        if (tape->error.code == ASSAY_OK)
-            tape->error = error;
-        return false;
-    }
-    tape->taps[tape->tap_count++].state = NULL;
-    return true;
-}
-
-assay_tensor *assay_state(assay_tape *tape, const char *name, assay_tensor *x)
-{
-    if (!x)
-        return NULL;
-    for (int i = 0; i < tape->tap_count; i++)
-        if (strcmp(tape->taps[i].name, name) == 0) {
-            tape->taps[i].state = x;
-            x->keeps_grad = true;
-        }
-    return x;
-}
-
-assay_tensor *assay_tape_tapped(const assay_tape *tape, const char *name)
-{
-    for (int i = 0; i < tape->tap_count; i++)
-        if (strcmp(tape->taps[i].name, name) == 0)
-            return tape->taps[i].state;
-    return NULL;
 }
 
 /* ---- figures ---- */

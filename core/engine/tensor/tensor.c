@@ -79,38 +79,58 @@ const char *assay_tensor_text(const assay_tensor *tensor)
                       assay_dtype_name(tensor->dtype));
 }
 
+/* Whether there is such a tensor, and the bytes of its data. */
+static bool check_shape(assay_dtype dtype, int rank, const int64_t *shape, int64_t *bytes,
+                        assay_error *error)
+{
+    int64_t count = 0;
+    if (rank < 0 || rank > ASSAY_MAX_RANK)
+        return ASSAY_FAIL(error, ASSAY_BAD_SHAPE, .where = "tensor", .what = "rank out of range",
+                          .expected = assay_text("0 to %d", ASSAY_MAX_RANK),
+                          .got = assay_text("%d", rank));
+    if (!assay_size_count(&count, rank, shape) ||
+        !assay_size_mul(bytes, count, assay_dtype_size(dtype)))
+        return ASSAY_FAIL(error, ASSAY_BAD_SHAPE, .where = "tensor",
+                          .what = "an extent is negative, or the size does not fit in 63 bits",
+                          .got = assay_shape_text(rank, shape));
+    return true;
+}
+
+static void fill_leaf(assay_tensor *tensor, void *data, assay_dtype dtype, int rank,
+                      const int64_t *shape)
+{
+    *tensor = (assay_tensor){.data = data, .dtype = dtype, .rank = rank, .is_leaf = true};
+    for (int i = 0; i < ASSAY_MAX_RANK; i++)
+        tensor->shape[i] = i < rank ? shape[i] : 1;
+}
+
 assay_tensor *assay_tensor_new(assay_dtype dtype, int rank, const int64_t *shape,
                                assay_error *error)
 {
-    int64_t count = 0, bytes = 0;
-    assay_tensor *tensor = NULL;
-    if (rank < 0 || rank > ASSAY_MAX_RANK) {
-        ASSAY_FAIL(error, ASSAY_BAD_SHAPE, .where = "tensor", .what = "rank out of range",
-                   .expected = assay_text("0 to %d", ASSAY_MAX_RANK),
-                   .got = assay_text("%d", rank));
+    int64_t bytes = 0;
+    if (!check_shape(dtype, rank, shape, &bytes, error))
         return NULL;
-    }
-    if (!assay_size_count(&count, rank, shape) ||
-        !assay_size_mul(&bytes, count, assay_dtype_size(dtype))) {
-        ASSAY_FAIL(error, ASSAY_BAD_SHAPE, .where = "tensor",
-                   .what = "an extent is negative, or the size does not fit in 63 bits",
-                   .got = assay_shape_text(rank, shape));
-        return NULL;
-    }
-    tensor = assay_zalloc((int64_t)sizeof *tensor, error);
-    if (!tensor)
-        return NULL;
-    tensor->data = assay_alloc(bytes, error);
-    if (!tensor->data) {
+    assay_tensor *tensor = assay_alloc((int64_t)sizeof *tensor, error);
+    void *data = tensor ? assay_alloc(bytes, error) : NULL;
+    if (!data) {
         assay_free(tensor);
         return NULL;
     }
-    tensor->dtype = dtype;
-    tensor->rank = rank;
-    for (int i = 0; i < ASSAY_MAX_RANK; i++)
-        tensor->shape[i] = i < rank ? shape[i] : 1;
-    tensor->is_leaf = true;
+    fill_leaf(tensor, data, dtype, rank, shape);
     return tensor;
+}
+
+assay_tensor *assay_tensor_in(assay_arena *arena, assay_dtype dtype, int rank, const int64_t *shape,
+                              assay_error *error)
+{
+    int64_t bytes = 0;
+    if (!check_shape(dtype, rank, shape, &bytes, error))
+        return NULL;
+    assay_tensor *tensor = assay_arena_alloc(arena, (int64_t)sizeof *tensor, error);
+    void *data = tensor ? assay_arena_alloc(arena, bytes, error) : NULL;
+    if (data)
+        fill_leaf(tensor, data, dtype, rank, shape);
+    return data ? tensor : NULL;
 }
 
 void assay_tensor_free(assay_tensor *tensor)

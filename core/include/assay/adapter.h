@@ -1,7 +1,7 @@
 /* assay/adapter.h - the functions of an adapter plugin: small trainable parts in a frozen model.
  *
- * A model's places have names, marked in its forward pass by assay_place (assay/tape.h) under the
- * tower's scope or none: "layers.3.self_attn.q_proj" (a linear layer), "layers.3.mlp" (a block's
+ * A model's places have names, marked in its forward pass by assay_place (assay/tape.h), the same
+ * in every tower: "layers.3.self_attn.q_proj" (a linear layer), "layers.3.mlp" (a block's
  * branch), "embeddings". At a place the adapter sees the branch's input and its output and returns
  * what takes the output's place: LoRA adds B A input, patch_scale adds s adapter(input). A soft
  * prompt asks for extra tokens instead and gives their vectors. */
@@ -28,7 +28,8 @@ typedef struct assay_adapter_functions {
     bool (*needs)(const void *options, assay_needs *out, assay_error *error);
     void *(*open)(const void *options, const assay_adapter_setup *setup, assay_error *error);
     void (*close)(void *adapter);
-    /* Optional: whether the adapter acts at this place; asked once per place and tape. */
+    /* Optional: whether the adapter acts at this place. Asked in every pass: a comparison of
+     * texts, no more. */
     bool (*attaches)(void *adapter, const char *place);
     /* Optional: what replaces `output` (its shape stays); NULL after a failure of the tape. */
     assay_tensor *(*apply)(void *adapter, assay_tape *tape, const char *place, assay_tensor *input,

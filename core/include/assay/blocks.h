@@ -45,7 +45,9 @@ assay_tensor *assay_decoder_embed(assay_tape *tape, const assay_decoder *decoder
                                   const assay_tensor *ids);
 /* States after the final norm (B, T, D) from embeddings x (B, T, D). Rows at or beyond lengths (B)
  * are zero. `bias` NULL is causal. States named on the tape: "embeddings", "layers.0" ... (after
- * the block), "final_norm". */
+ * the block), "final_norm". Places (assay/tape.h): "layers.0.self_attn.q_proj", k_proj, v_proj,
+ * o_proj, "layers.0.mlp.gate_proj", up_proj, down_proj, and the branches "layers.0.self_attn" and
+ * "layers.0.mlp". */
 assay_tensor *assay_decoder_forward(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
                                     const assay_tensor *lengths, const assay_attention_bias *bias);
 /* The matrix (vocabulary, D) that gives logits: the embedding table or the head; NULL

@@ -49,6 +49,10 @@ typedef struct assay_params assay_params;
 
 /* `seed` addresses the initialisers. The caller owns the result. */
 assay_params *assay_params_new(uint64_t seed, assay_error *error);
+/* A set for counting: parameters have names, shapes and flags, and no values or gradients (their
+ * data is one shared place that must not be touched), so a model of any size is built at once. */
+assay_params *assay_params_new_counting(assay_error *error);
+bool assay_params_counting(const assay_params *params);
 void assay_params_free(assay_params *params); /* accepts NULL */
 
 /* Adds a trainable parameter filled by `init`; a name that exists already is an error. Borrowed:

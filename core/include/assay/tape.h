@@ -81,12 +81,39 @@ bool assay_tape_backward_from(assay_tape *tape, int n, assay_tensor *const outpu
 /* ---- taps: named states ----
  * A model names its states ("embeddings", "layers.3", "final_norm") with assay_state as it computes
  * them; whoever wants one asks for it by name beforehand and finds it, with its gradient after the
- * backward pass, under that name. Asking lasts for the tape's life. */
+ * backward pass, under that name. Asking lasts for the tape's life.
+ *
+ * Two towers of one pass compute states of the same name: a scope sets them apart. While it is
+ * "user", the state "final_norm" is found as "user/final_norm". NULL ends it, and so does
+ * assay_tape_begin. The text is copied. */
+#define ASSAY_SCOPE_LIMIT 63 /* bytes */
+bool assay_tape_scope(assay_tape *tape, const char *scope);
 bool assay_tape_tap(assay_tape *tape, const char *name);
 /* Marks x as the state `name` and returns x. Costs nothing unless the name was asked for. */
 assay_tensor *assay_state(assay_tape *tape, const char *name, assay_tensor *x);
 /* The tapped state of this pass, NULL if the model did not produce it. Borrowed from the step. */
 assay_tensor *assay_tape_tapped(const assay_tape *tape, const char *name);
+
+/* ---- places: where adapters act ----
+ * A model marks the branches that may be adapted ("layers.3.self_attn.q_proj", "layers.3.mlp") by
+ * assay_place, whatever the scope. An attachment that says it acts there sees the branch's input and
+ * output and returns what takes the output's place, of the same shape; several act in the order in
+ * which they were attached, each on the result of the one before. Attachments last for the tape's
+ * life, and cost nothing where there are none. */
+typedef struct assay_attachment {
+    void *user;
+    bool (*attaches)(void *user, const char *place);
+    assay_tensor *(*apply)(void *user, assay_tape *tape, const char *place, assay_tensor *input,
+                           assay_tensor *output);
+} assay_attachment;
+bool assay_tape_attach(assay_tape *tape, assay_attachment attachment);
+/* Whether anything is attached at all: names of places need not be made when not. */
+bool assay_tape_attached(const assay_tape *tape);
+/* Whether somebody acts at this place: a fused operation that hides it must be taken apart. */
+bool assay_place_taken(const assay_tape *tape, const char *place);
+/* `output`, or what attachments make of it; NULL after a failure. */
+assay_tensor *assay_place(assay_tape *tape, const char *place, assay_tensor *input,
+                          assay_tensor *output);
 
 /* ---- operations of one's own ----
  * An operation computes its outputs into step tensors and records itself with what its backward

@@ -12,6 +12,8 @@
 
 #define ASSAY_MAX_RANK 4
 
+struct assay_arena;
+
 typedef enum assay_dtype {
     ASSAY_F32,  /* IEEE 754 binary32: masters, norms, softmax, losses, every gradient */
     ASSAY_BF16, /* bfloat16, for stored activations and inputs of products */
@@ -41,6 +43,9 @@ const char *assay_dtype_name(assay_dtype dtype);
  * a rank above ASSAY_MAX_RANK, a negative extent, or a size that does not fit. */
 assay_tensor *assay_tensor_new(assay_dtype dtype, int rank, const int64_t *shape,
                                assay_error *error);
+/* The same in an arena, struct and data: borrowed, valid until the arena is reset (a batch). */
+assay_tensor *assay_tensor_in(struct assay_arena *arena, assay_dtype dtype, int rank,
+                              const int64_t *shape, assay_error *error);
 /* Frees data, gradient and struct of a tensor made by assay_tensor_new. Accepts NULL. */
 void assay_tensor_free(assay_tensor *tensor);
 /* Makes the leaf want a gradient: allocates `grad` (uninitialised, has_grad false). */
