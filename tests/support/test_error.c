@@ -159,6 +159,24 @@ static void every_code_has_a_name_of_its_own(void **state)
     assert_string_equal(assay_code_name((assay_code)99), "unknown");
 }
 
+static void the_nearest_word_is_the_one_that_was_meant(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"temperature", "margin", "weight", "auc", "ks"};
+    static const char *const cases[][2] = {
+        {"tempreature", "temperature"}, {"margn", "margin"}, {"wieght", "weight"}, {"acu", "auc"},
+        {"weight", "weight"},           {"k", "ks"},         {"banana", NULL},     {"miou", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *near = assay_nearest(cases[i][0], 5, words);
+        if (cases[i][1] == NULL)
+            assert_null(near);
+        else
+            assert_string_equal(near, cases[i][1]);
+    }
+    assert_null(assay_nearest("auc", 0, NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +191,7 @@ int main(void)
         cmocka_unit_test(a_text_of_the_exact_size_is_kept),
         cmocka_unit_test(sixteen_formatted_texts_live_together),
         cmocka_unit_test(every_code_has_a_name_of_its_own),
+        cmocka_unit_test(the_nearest_word_is_the_one_that_was_meant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,6 +55,10 @@ const char *assay_text(const char *format, ...) __attribute__((format(printf, 1,
  * most `size` bytes including the NUL, and returns `out`. */
 const char *assay_error_format(const assay_error *error, char *out, size_t size);
 
+/* For hints: the word of `words` (n) nearest to `word` by edits (a transposition is one), or NULL
+ * when none is near enough to be meant. Borrowed from `words`. */
+const char *assay_nearest(const char *word, int n, const char *const *words);
+
 /* Empties the value, so that it can take another failure. Accepts NULL. */
 void assay_error_clear(assay_error *error);
 

@@ -26,15 +26,18 @@ table *table_new(int columns, const char *const *names, assay_error *error);
 void table_free(table *table); /* accepts NULL */
 
 /* Cells are added from left to right; a full row begins the next. Memory failures are kept and
- * reported by table_print. Texts are copied. */
+ * reported by table_print. Texts are copied; a byte that is no UTF-8 becomes U+FFFD. */
 void table_text(table *table, const char *text); /* NULL: an empty cell, null in JSON */
 void table_integer(table *table, int64_t value);
-void table_number(table *table, double value,
-                  int digits); /* digits after the point; NaN: "n/a", null
-                                                              in JSON, where all digits are kept */
+/* For people, `digits` after the point, or ten significant ones when `digits` is negative; a number
+ * that would show as nothing but zeros, or is 1e15 and more, is shown with an exponent. NaN is
+ * "n/a". JSON and CSV keep all digits; there a NaN is null and an empty field, and an infinity is
+ * the text inf or -inf. */
+void table_number(table *table, double value, int digits);
 int64_t table_rows(const table *table);
 
-/* Prints the table and nothing else; false when writing or an earlier cell failed. */
+/* Prints the table and nothing else; false when writing or an earlier cell failed, or when the last
+ * row is not full. Control characters are shown as \n, \t, \x1b, never sent to a terminal. */
 bool table_print(const table *table, table_format format, FILE *out, assay_error *error);
 
 #endif
