@@ -1,0 +1,10 @@
+/* cli/commands.h - the commands of `assay`, each in the file of its name. */
+#ifndef CLI_COMMANDS_H
+#define CLI_COMMANDS_H
+
+#include "cli/args.h"
+
+extern const command run_command, plan_command, plugins_command, runs_command, show_command,
+    compare_command, query_command, merge_command, doctor_command;
+
+#endif

@@ -1,0 +1,71 @@
+/* compare.c - `assay compare EXPERIMENT`: the ablation table, with what it can and cannot show. */
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/places.h"
+
+enum { MOST_AXES = 32 };
+
+static int compare_run(const arguments *args, assay_error *error)
+{
+    table_format format;
+    const char *by[MOST_AXES];
+    int by_count = args_values(args, "by");
+    if (!output_format(args, &format, error))
+        return EXIT_WRONG;
+    if (by_count > MOST_AXES) {
+        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "assay compare",
+                   .what = "too many axes to compare by",
+                   .expected = assay_text("at most %d", MOST_AXES));
+        return EXIT_WRONG;
+    }
+    for (int i = 0; i < by_count; i++)
+        by[i] = args_value_at(args, "by", i);
+    const char *store = place_of_existing_store(args, error);
+    if (store == NULL)
+        return EXIT_WRONG;
+    report_comparison asked = {
+        .experiment = args_operand(args, 0),
+        .by_count = by_count,
+        .by = by,
+        .metric = args_value(args, "metric"),
+        .suite = args_value(args, "suite"),
+        .split = args_value(args, "split"),
+        .stage = args_value(args, "stage"),
+        .baseline = args_value(args, "baseline"),
+    };
+    return output_report(args, report_compare(store, &asked, error), error);
+}
+
+static const flag flags[] = {
+    {.name = "by",
+     .argument = "AXIS",
+     .repeatable = true,
+     .meaning = "compare the values of this axis, at equal values of the others (all axes); "
+                "repeatable"},
+    {.name = "metric", .argument = "METRIC", .meaning = "auc, ks ... (the first by name)"},
+    {.name = "suite", .argument = "SUITE", .meaning = "one suite (every one with the metric)"},
+    {.name = "split", .argument = "SPLIT", .meaning = "valid or test (test, where there is one)"},
+    {.name = "stage", .argument = "STAGE", .meaning = "the runs of this stage (main)"},
+    {.name = "baseline",
+     .argument = "VALUE",
+     .meaning = "what the others are compared with: a value of an axis, AXIS=VALUE, or a cell "
+                "(the first in the plan)"},
+    FORMAT_FLAG,
+};
+
+const command compare_command = {
+    .name = "compare",
+    .operands = "EXPERIMENT",
+    .least = 1,
+    .most = 1,
+    .summary = "the ablation table: mean, spread and paired differences over seeds",
+    .details = "Each row is a cell: mean and standard deviation over its seeds, the difference to "
+               "the baseline paired by seed with a 95 % interval, and the exact two-sided "
+               "sign-flip p, also after Holm's correction. The notes say what so few seeds cannot "
+               "show.",
+    .example = "assay compare mask_ablation\n"
+               "assay compare mask_ablation --by mask --metric ks --baseline causal",
+    .flag_count = sizeof flags / sizeof *flags,
+    .flags = flags,
+    .run = compare_run,
+};

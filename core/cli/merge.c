@@ -1,0 +1,76 @@
+/* merge.c - `assay merge DEST SRC...`: stores of several machines become one. */
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/places.h"
+
+#include <sys/stat.h>
+
+/* Every source is a store, which is found out before the destination is touched. */
+static bool check_sources(const arguments *args, assay_error *error)
+{
+    for (int i = 1; i < args_operands(args); i++) {
+        const char *path = args_operand(args, i);
+        struct stat status;
+        if (stat(path, &status) != 0)
+            return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = path, .what = "there is no store");
+        store_handle *source = store_open(path, STORE_READ_ONLY, error);
+        if (source == NULL)
+            return false;
+        store_free(source);
+    }
+    return true;
+}
+
+static bool merge_all(store_handle *store, const arguments *args, table *table, assay_error *error)
+{
+    for (int i = 1; i < args_operands(args); i++) {
+        store_merge_report report = {0};
+        if (!store_merge(store, args_operand(args, i), &report, error))
+            return false;
+        table_text(table, args_operand(args, i));
+        table_integer(table, report.runs);
+        table_integer(table, report.taken);
+        table_integer(table, report.kept);
+        table_integer(table, report.running);
+    }
+    return true;
+}
+
+static int merge_run(const arguments *args, assay_error *error)
+{
+    static const char *const columns[] = {"source", "runs", "taken", "kept", "running"};
+    table_format format;
+    store_handle *store = NULL;
+    table *table = NULL;
+    int status = EXIT_WRONG;
+    if (!output_format(args, &format, error) ||
+        !place_prepare_store(args_operand(args, 0), error) || !check_sources(args, error))
+        return EXIT_WRONG;
+    table = table_new(5, columns, error);
+    if (table != NULL)
+        store = store_open(args_operand(args, 0), STORE_READ_WRITE, error);
+    if (store == NULL)
+        goto done;
+    status = merge_all(store, args, table, error) ? output_table(args, table, error) : EXIT_FAILED;
+done:
+    store_free(store);
+    table_free(table);
+    return status;
+}
+
+static const flag flags[] = {FORMAT_FLAG};
+
+const command merge_command = {
+    .name = "merge",
+    .operands = "DEST SRC...",
+    .least = 2,
+    .most = -1,
+    .summary = "join stores into DEST, which is made if it is not there",
+    .details = "Runs are matched by their hashes. Of a run that both have, rows and files come "
+               "whole from one: done first, then the larger last step, then the newer end. Twice "
+               "is once; the sources are not changed.",
+    .example = "assay merge results/all.db node1.db node2.db",
+    .flag_count = sizeof flags / sizeof *flags,
+    .flags = flags,
+    .run = merge_run,
+};
