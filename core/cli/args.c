@@ -8,12 +8,12 @@
 #include <string.h>
 
 typedef struct given { /* a flag as it was written */
-    const flag *flag;
+    const cli_flag *flag;
     const char *value; /* NULL for a switch */
 } given;
 
 struct arguments {
-    const command *command;
+    const cli_command *command;
     int given_count, operand_count;
     given *given;          /* at most argc */
     const char **operands; /* at most argc */
@@ -21,7 +21,7 @@ struct arguments {
 
 /* ---- names ---- */
 
-const command *command_find(const char *name, assay_error *error)
+const cli_command *command_find(const char *name, assay_error *error)
 {
     const char *names[32];
     for (int i = 0; i < command_count; i++) {
@@ -36,21 +36,21 @@ const command *command_find(const char *name, assay_error *error)
     return NULL;
 }
 
-static const char *place(const command *command)
+static const char *place(const cli_command *command)
 {
     return command == NULL ? "assay" : assay_text("assay %s", command->name);
 }
 
 /* Whether `flag` is called `name`, which has `length` characters: --name, or -n by its letter. */
-static bool is_called(const flag *flag, const char *name, size_t length, bool by_letter)
+static bool is_called(const cli_flag *flag, const char *name, size_t length, bool by_letter)
 {
     if (by_letter)
         return length == 1 && flag->letter != '\0' && flag->letter == name[0];
     return strlen(flag->name) == length && memcmp(flag->name, name, length) == 0;
 }
 
-static const flag *find_flag(const command *command, const char *name, size_t length,
-                             bool by_letter)
+static const cli_flag *find_flag(const cli_command *command, const char *name, size_t length,
+                                 bool by_letter)
 {
     for (int i = 0; command != NULL && i < command->flag_count; i++)
         if (is_called(&command->flags[i], name, length, by_letter))
@@ -62,7 +62,7 @@ static const flag *find_flag(const command *command, const char *name, size_t le
 }
 
 /* The nearest known flag as a hint; NULL when none is near. */
-static const char *suggest_flag(const command *command, const char *name)
+static const char *suggest_flag(const cli_command *command, const char *name)
 {
     const char *names[64];
     int n = 0;
@@ -80,7 +80,7 @@ static const char *suggest_flag(const command *command, const char *name)
 
 /* ---- reading ---- */
 
-static bool add_flag(arguments *args, const flag *flag, const char *value, assay_error *error)
+static bool add_flag(arguments *args, const cli_flag *flag, const char *value, assay_error *error)
 {
     for (int i = 0; i < args->given_count && !flag->repeatable; i++)
         if (args->given[i].flag == flag && flag->argument != NULL)
@@ -97,12 +97,12 @@ static bool read_flag(arguments *args, int argc, char **argv, int *i, assay_erro
     bool by_letter = word[1] != '-';
     const char *name = word + (by_letter ? 1 : 2);
     size_t length = by_letter ? strlen(name) : strcspn(name, "=");
-    const flag *flag = find_flag(args->command, name, length, by_letter);
+    const cli_flag *flag = find_flag(args->command, name, length, by_letter);
     if (flag == NULL) {
         const char *plain = assay_text("%.*s", (int)length, name);
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = place(args->command),
-                          .what = assay_text("unknown option '%s%s'", by_letter ? "-" : "--",
-                                             plain),
+                          .what =
+                              assay_text("unknown option '%s%s'", by_letter ? "-" : "--", plain),
                           .hint = suggest_flag(args->command, plain));
     }
     const char *attached = !by_letter && name[length] == '=' ? name + length + 1 : NULL;
@@ -127,7 +127,7 @@ static int find_command_word(int argc, char **argv)
             return i;
         if (strcmp(argv[i], "--") == 0)
             return 0;
-        const flag *flag = NULL;
+        const cli_flag *flag = NULL;
         if (argv[i][1] == '-' && strchr(argv[i], '=') == NULL)
             flag = find_flag(NULL, argv[i] + 2, strlen(argv[i] + 2), false);
         if (flag != NULL && flag->argument != NULL)
@@ -138,7 +138,7 @@ static int find_command_word(int argc, char **argv)
 
 static bool count_operands(const arguments *args, assay_error *error)
 {
-    const command *command = args->command;
+    const cli_command *command = args->command;
     if (command == NULL || args_has(args, "help") || args_has(args, "version"))
         return true;
     if (args->operand_count < command->least)
@@ -195,7 +195,7 @@ void args_free(arguments *args)
 
 /* ---- asking ---- */
 
-const command *args_command(const arguments *args)
+const cli_command *args_command(const arguments *args)
 {
     return args->command;
 }
@@ -247,11 +247,11 @@ bool args_integer(const arguments *args, const char *flag_name, int64_t low, int
     errno = 0;
     long long value = strtoll(text, &end, 10);
     if (errno != 0 || end == text || *end != '\0' || value < low || value > high)
-        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = place(args->command),
-                          .what = assay_text("bad value of '--%s'", flag_name),
-                          .expected = assay_text("a whole number, %lld .. %lld", (long long)low,
-                                                 (long long)high),
-                          .got = assay_text("'%s'", text));
+        return ASSAY_FAIL(
+            error, ASSAY_BAD_INPUT, .where = place(args->command),
+            .what = assay_text("bad value of '--%s'", flag_name),
+            .expected = assay_text("a whole number, %lld .. %lld", (long long)low, (long long)high),
+            .got = assay_text("'%s'", text));
     *out = value;
     return true;
 }

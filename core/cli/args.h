@@ -12,16 +12,16 @@
 
 typedef struct arguments arguments;
 
-typedef struct flag {
+typedef struct cli_flag {
     const char *name;     /* without the dashes: "db" */
     char letter;          /* 'o' for -o; 0 without */
     const char *argument; /* "FILE"; NULL: a switch */
     bool repeatable;      /* several values; others are given at most once */
     bool hidden;          /* not for people: absent from the help and from suggestions */
     const char *meaning;  /* what the help says of it */
-} flag;
+} cli_flag;
 
-typedef struct command {
+typedef struct cli_command {
     const char *name;
     const char *operands; /* "SCRIPT.lua" as the help shows them; "" for none */
     int least, most;      /* how many operands; most -1: any number */
@@ -29,10 +29,10 @@ typedef struct command {
     const char *details;  /* paragraphs separated by \n; may be NULL */
     const char *example;  /* command lines separated by \n */
     int flag_count;
-    const flag *flags;
+    const cli_flag *flags;
     /* Does it. The exit status; with *error set, main prints the error before it leaves. */
     int (*run)(const arguments *args, assay_error *error);
-} command;
+} cli_command;
 
 enum {
     EXIT_DONE = 0,
@@ -42,20 +42,20 @@ enum {
 };
 
 /* The flags of every command, and the commands themselves (main.c). */
-extern const flag global_flags[];
+extern const cli_flag global_flags[];
 extern const int global_flag_count;
-extern const command *const commands[];
+extern const cli_command *const commands[];
 extern const int command_count;
 
 /* The command called `name`; NULL with the nearest name as hint. */
-const command *command_find(const char *name, assay_error *error);
+const cli_command *command_find(const char *name, assay_error *error);
 
 /* Reads argv (argc of them; the command's name is among them or, for an overview, is absent). The
  * caller owns the result. --help and --version are accepted without operands. */
 arguments *args_new(int argc, char **argv, assay_error *error);
 void args_free(arguments *args); /* accepts NULL */
 
-const command *args_command(const arguments *args); /* NULL: none was named */
+const cli_command *args_command(const arguments *args); /* NULL: none was named */
 bool args_has(const arguments *args, const char *flag_name);
 /* The value of a flag, or NULL without it. */
 const char *args_value(const arguments *args, const char *flag_name);
@@ -70,6 +70,6 @@ bool args_integer(const arguments *args, const char *flag_name, int64_t low, int
 
 /* The overview of all commands, and one command's page, in at most 100 columns. */
 void help_overview(FILE *out);
-void help_command(const command *of, FILE *out);
+void help_command(const cli_command *of, FILE *out);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "cli/args.h"
 
-extern const command run_command, plan_command, plugins_command, runs_command, show_command,
+extern const cli_command run_command, plan_command, plugins_command, runs_command, show_command,
     compare_command, query_command, merge_command, doctor_command;
 
 #endif

@@ -36,7 +36,7 @@ static int compare_run(const arguments *args, assay_error *error)
     return output_report(args, report_compare(store, &asked, error), error);
 }
 
-static const flag flags[] = {
+static const cli_flag flags[] = {
     {.name = "by",
      .argument = "AXIS",
      .repeatable = true,
@@ -53,7 +53,7 @@ static const flag flags[] = {
     FORMAT_FLAG,
 };
 
-const command compare_command = {
+const cli_command compare_command = {
     .name = "compare",
     .operands = "EXPERIMENT",
     .least = 1,

@@ -37,13 +37,13 @@ static void print_wrapped(const char *text, int column, int indent, FILE *out)
     fputc('\n', out);
 }
 
-static void print_flag(const flag *flag, FILE *out)
+static void print_flag(const cli_flag *flag, FILE *out)
 {
     char name[64];
-    int length = snprintf(name, sizeof name, "  %s%s%s--%s%s%s", flag->letter ? "-" : "",
-                          flag->letter ? (char[]){flag->letter, '\0'} : "",
-                          flag->letter ? ", " : "", flag->name, flag->argument ? " " : "",
-                          flag->argument ? flag->argument : "");
+    int length =
+        snprintf(name, sizeof name, "  %s%s%s--%s%s%s", flag->letter ? "-" : "",
+                 flag->letter ? (char[]){flag->letter, '\0'} : "", flag->letter ? ", " : "",
+                 flag->name, flag->argument ? " " : "", flag->argument ? flag->argument : "");
     fputs(name, out);
     if (length + 2 > MEANING_AT) {
         fputc('\n', out);
@@ -53,7 +53,7 @@ static void print_flag(const flag *flag, FILE *out)
     print_wrapped(flag->meaning, MEANING_AT, MEANING_AT, out);
 }
 
-static void print_flags(const char *title, int n, const flag *flags, FILE *out)
+static void print_flags(const char *title, int n, const cli_flag *flags, FILE *out)
 {
     int shown = 0;
     for (int i = 0; i < n; i++)
@@ -76,7 +76,7 @@ static void print_examples(const char *lines, FILE *out)
     }
 }
 
-void help_command(const command *of, FILE *out)
+void help_command(const cli_command *of, FILE *out)
 {
     fprintf(out, "assay %s%s%s [OPTION]...\n\n", of->name, of->operands[0] ? " " : "",
             of->operands);
@@ -98,8 +98,8 @@ void help_overview(FILE *out)
           out);
     for (int i = 0; i < command_count; i++) {
         char name[64];
-        int length = snprintf(name, sizeof name, "  %s %s", commands[i]->name,
-                              commands[i]->operands);
+        int length =
+            snprintf(name, sizeof name, "  %s %s", commands[i]->name, commands[i]->operands);
         fputs(name, out);
         if (length + 2 > MEANING_AT) {
             fputc('\n', out);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const flag global_flags[] = {
+const cli_flag global_flags[] = {
     {.name = "db",
      .argument = "FILE",
      .meaning = "the store (ASSAY_DB in the environment; results/assay.db)"},
@@ -27,7 +27,7 @@ const int global_flag_count = sizeof global_flags / sizeof *global_flags;
 static int help_run(const arguments *args, assay_error *error)
 {
     const char *name = args_operand(args, 0);
-    const command *of = name == NULL ? NULL : command_find(name, error);
+    const cli_command *of = name == NULL ? NULL : command_find(name, error);
     if (name != NULL && of == NULL)
         return EXIT_WRONG;
     if (of != NULL)
@@ -37,7 +37,7 @@ static int help_run(const arguments *args, assay_error *error)
     return EXIT_DONE;
 }
 
-static const command help_page = {
+static const cli_command help_page = {
     .name = "help",
     .operands = "[COMMAND]",
     .most = 1,
@@ -46,8 +46,8 @@ static const command help_page = {
     .run = help_run,
 };
 
-const command *const commands[] = {
-    &run_command,  &plan_command,    &plugins_command, &runs_command,  &show_command,
+const cli_command *const commands[] = {
+    &run_command,     &plan_command,  &plugins_command, &runs_command,   &show_command,
     &compare_command, &query_command, &merge_command,   &doctor_command, &help_page,
 };
 const int command_count = sizeof commands / sizeof *commands;
@@ -71,7 +71,7 @@ static int finish_output(int status)
 
 static int perform(const arguments *args, assay_error *error)
 {
-    const command *command = args_command(args);
+    const cli_command *command = args_command(args);
     if (args_has(args, "version")) {
         printf("assay %s\n", ASSAY_PROGRAM_VERSION);
         return EXIT_DONE;

@@ -21,17 +21,17 @@ static bool check_sources(const arguments *args, assay_error *error)
     return true;
 }
 
-static bool merge_all(store_handle *store, const arguments *args, table *table, assay_error *error)
+static bool merge_all(store_handle *store, const arguments *args, table *cells, assay_error *error)
 {
     for (int i = 1; i < args_operands(args); i++) {
-        store_merge_report report = {0};
-        if (!store_merge(store, args_operand(args, i), &report, error))
+        store_merge_report sum = {0};
+        if (!store_merge(store, args_operand(args, i), &sum, error))
             return false;
-        table_text(table, args_operand(args, i));
-        table_integer(table, report.runs);
-        table_integer(table, report.taken);
-        table_integer(table, report.kept);
-        table_integer(table, report.running);
+        table_text(cells, args_operand(args, i));
+        table_integer(cells, sum.runs);
+        table_integer(cells, sum.taken);
+        table_integer(cells, sum.kept);
+        table_integer(cells, sum.running);
     }
     return true;
 }
@@ -41,26 +41,26 @@ static int merge_run(const arguments *args, assay_error *error)
     static const char *const columns[] = {"source", "runs", "taken", "kept", "running"};
     table_format format;
     store_handle *store = NULL;
-    table *table = NULL;
+    table *cells = NULL;
     int status = EXIT_WRONG;
     if (!output_format(args, &format, error) ||
         !place_prepare_store(args_operand(args, 0), error) || !check_sources(args, error))
         return EXIT_WRONG;
-    table = table_new(5, columns, error);
-    if (table != NULL)
+    cells = table_new(5, columns, error);
+    if (cells != NULL)
         store = store_open(args_operand(args, 0), STORE_READ_WRITE, error);
     if (store == NULL)
         goto done;
-    status = merge_all(store, args, table, error) ? output_table(args, table, error) : EXIT_FAILED;
+    status = merge_all(store, args, cells, error) ? output_table(args, cells, error) : EXIT_FAILED;
 done:
     store_free(store);
-    table_free(table);
+    table_free(cells);
     return status;
 }
 
-static const flag flags[] = {FORMAT_FLAG};
+static const cli_flag flags[] = {FORMAT_FLAG};
 
-const command merge_command = {
+const cli_command merge_command = {
     .name = "merge",
     .operands = "DEST SRC...",
     .least = 2,

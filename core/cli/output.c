@@ -13,25 +13,25 @@ bool output_format(const arguments *args, table_format *out, assay_error *error)
     return table_format_of(word == NULL ? "table" : word, out, error);
 }
 
-int output_table(const arguments *args, const table *table, assay_error *error)
+int output_table(const arguments *args, const table *cells, assay_error *error)
 {
     table_format format = TABLE_TEXT;
     if (!output_format(args, &format, error))
         return EXIT_WRONG;
-    return table_print(table, format, stdout, error) ? EXIT_DONE : EXIT_FAILED;
+    return table_print(cells, format, stdout, error) ? EXIT_DONE : EXIT_FAILED;
 }
 
-int output_report(const arguments *args, report *report, assay_error *error)
+int output_report(const arguments *args, report *answer, assay_error *error)
 {
     table_format format = TABLE_TEXT;
     int status = EXIT_DONE;
-    if (report == NULL)
+    if (answer == NULL)
         return output_status(error);
     if (!output_format(args, &format, error))
         status = EXIT_WRONG;
-    else if (!report_print(report, format, stdout, args_has(args, "quiet") ? NULL : stderr, error))
+    else if (!report_print(answer, format, stdout, args_has(args, "quiet") ? NULL : stderr, error))
         status = EXIT_FAILED;
-    report_free(report);
+    report_free(answer);
     return status;
 }
 
@@ -101,6 +101,9 @@ const char *output_quantity(double value)
         value /= 1000;
         unit++;
     }
-    return assay_text("%.*f%s", fabs(value) < 10 ? 2 : fabs(value) < 100 ? 1 : 0, value,
-                      units[unit]);
+    return assay_text("%.*f%s",
+                      fabs(value) < 10    ? 2
+                      : fabs(value) < 100 ? 1
+                                          : 0,
+                      value, units[unit]);
 }

@@ -18,7 +18,7 @@ bool output_format(const arguments *args, table_format *out, assay_error *error)
 /* Prints to stdout. EXIT_DONE, or another status with the error set. */
 int output_table(const arguments *args, const table *table, assay_error *error);
 /* The same for a report, which may be NULL: then *error says why. Frees the report. */
-int output_report(const arguments *args, report *report, assay_error *error);
+int output_report(const arguments *args, report *answer, assay_error *error);
 
 /* Prints the error on stderr as one line, "assay: ...". */
 void output_error(const assay_error *error);

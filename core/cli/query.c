@@ -20,7 +20,7 @@ static int query_run(const arguments *args, assay_error *error)
     return output_report(args, report_query(store, args_operand(args, 0), limits, error), error);
 }
 
-static const flag flags[] = {
+static const cli_flag flags[] = {
     FORMAT_FLAG,
     {.name = "limit",
      .argument = "ROWS",
@@ -28,7 +28,7 @@ static const flag flags[] = {
     {.name = "seconds", .argument = "N", .meaning = "the longest time (60)"},
 };
 
-const command query_command = {
+const cli_command query_command = {
     .name = "query",
     .operands = "\"SQL\"",
     .least = 1,

@@ -19,9 +19,9 @@ static int runs_run(const arguments *args, assay_error *error)
     return output_report(args, report_runs(store, args_operand(args, 0), now_ms, error), error);
 }
 
-static const flag flags[] = {FORMAT_FLAG};
+static const cli_flag flags[] = {FORMAT_FLAG};
 
-const command runs_command = {
+const cli_command runs_command = {
     .name = "runs",
     .operands = "[EXPERIMENT]",
     .most = 1,

@@ -15,9 +15,9 @@ static int show_run(const arguments *args, assay_error *error)
         args, report_show(store, args_operand(args, 0), args_operand(args, 1), error), error);
 }
 
-static const flag flags[] = {FORMAT_FLAG};
+static const cli_flag flags[] = {FORMAT_FLAG};
 
-const command show_command = {
+const cli_command show_command = {
     .name = "show",
     .operands = "RUN [RUN]",
     .least = 1,

@@ -1,0 +1,60 @@
+/* estimate.c - times one product on the training device (estimate.h). */
+#include "cli/estimate.h"
+
+#include <assay/ops.h>
+#include <assay/tape.h>
+
+#include <string.h>
+#include <time.h>
+
+enum {
+    ROWS = 1024,
+    WIDTH = 256,
+    REPEATS = 4, /* of 134 MFLOP */
+};
+
+/* Of a product's speed, what a whole training step reaches: norms, attention, losses, the optimizer
+ * and the data take their part. */
+#define SHARE 0.3
+
+static double seconds_now(void)
+{
+    struct timespec now = {0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+double estimate_speed(assay_error *error)
+{
+    assay_tape *tape = NULL;
+    assay_tensor *weight = NULL;
+    double best = 0;
+    const assay_device *device = assay_device_cpu(error);
+    if (device != NULL)
+        tape = assay_tape_new(device, ASSAY_PRECISION_FP32, error);
+    if (tape != NULL)
+        weight = assay_tensor_new(ASSAY_F32, 2, (int64_t[]){WIDTH, WIDTH}, error);
+    if (weight == NULL)
+        goto done;
+    memset(weight->data, 0, (size_t)assay_tensor_bytes(weight));
+    for (int i = 0; i <= REPEATS; i++) { /* the first is a warm-up */
+        assay_tape_begin(tape, (assay_step){.no_gradient = true});
+        assay_tensor *x = assay_tape_tensor(tape, ASSAY_F32, 2, (int64_t[]){ROWS, WIDTH});
+        if (x != NULL)
+            memset(x->data, 0, (size_t)assay_tensor_bytes(x));
+        double start = seconds_now();
+        assay_tensor *y = assay_linear(tape, x, weight, NULL, ASSAY_IDENTITY);
+        double speed = 2.0 * ROWS * WIDTH * WIDTH / (seconds_now() - start + 1e-9);
+        if (y == NULL) {
+            assay_tape_failed(tape, error);
+            best = 0;
+            goto done;
+        }
+        if (i > 0 && speed > best)
+            best = speed;
+    }
+done:
+    assay_tensor_free(weight);
+    assay_tape_free(tape);
+    return best * SHARE;
+}
