@@ -61,21 +61,37 @@ static const cli_flag *find_flag(const cli_command *command, const char *name, s
     return NULL;
 }
 
-/* The nearest known flag as a hint; NULL when none is near. */
-static const char *suggest_flag(const cli_command *command, const char *name)
+/* A flag of any command at all. */
+static const cli_flag *find_flag_anywhere(const char *name, size_t length, bool by_letter)
 {
-    const char *names[64];
-    int n = 0;
-    for (int i = 0; command != NULL && i < command->flag_count; i++)
-        if (!command->flags[i].hidden)
-            names[n++] = command->flags[i].name;
-    for (int i = 0; i < global_flag_count; i++)
-        names[n++] = global_flags[i].name;
+    const cli_flag *found = find_flag(NULL, name, length, by_letter);
+    for (int i = 0; i < command_count && found == NULL; i++)
+        found = find_flag(commands[i], name, length, by_letter);
+    return found;
+}
+
+static int add_names(const char **names, int n, int most, const cli_flag *flags, int flag_count)
+{
+    for (int i = 0; i < flag_count && n < most; i++)
+        if (!flags[i].hidden)
+            names[n++] = flags[i].name;
+    return n;
+}
+
+/* The nearest known flag as a hint; without a command, of all commands. */
+static const char *suggest_flag(const cli_command *of, const char *name)
+{
+    enum { MOST = 128 };
+    const char *names[MOST];
+    int n = add_names(names, 0, MOST, global_flags, global_flag_count);
+    for (int i = 0; i < command_count; i++)
+        if (of == NULL || of == commands[i])
+            n = add_names(names, n, MOST, commands[i]->flags, commands[i]->flag_count);
     const char *near = assay_nearest(name, n, names);
     if (near != NULL)
         return assay_text("did you mean '--%s'?", near);
-    return command == NULL ? "'assay help' lists what there is"
-                           : assay_text("'assay help %s' lists the options", command->name);
+    return of == NULL ? "'assay help' lists what there is"
+                      : assay_text("'assay help %s' lists the options", of->name);
 }
 
 /* ---- reading ---- */
@@ -119,18 +135,21 @@ static bool read_flag(arguments *args, int argc, char **argv, int *i, assay_erro
     return add_flag(args, flag, attached != NULL ? attached : argv[++*i], error);
 }
 
-/* The first word that is no flag, nor the value of one, names the command. 0 without one. */
+/* The first word that is no flag, nor the value of one, names the command. 0 without one, and when a
+ * flag that nobody knows stands before it. */
 static int find_command_word(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        if (argv[i][0] != '-')
+        const char *word = argv[i];
+        if (word[0] != '-')
             return i;
-        if (strcmp(argv[i], "--") == 0)
+        bool by_letter = word[1] != '-';
+        const char *name = word + (by_letter ? 1 : 2);
+        size_t length = by_letter ? strlen(name) : strcspn(name, "=");
+        const cli_flag *known = find_flag_anywhere(name, length, by_letter);
+        if (known == NULL)
             return 0;
-        const cli_flag *flag = NULL;
-        if (argv[i][1] == '-' && strchr(argv[i], '=') == NULL)
-            flag = find_flag(NULL, argv[i] + 2, strlen(argv[i] + 2), false);
-        if (flag != NULL && flag->argument != NULL)
+        if (known->argument != NULL && name[length] == '\0')
             i++;
     }
     return 0;

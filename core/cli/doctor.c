@@ -18,6 +18,13 @@
 #include <unistd.h>
 #include <zlib.h>
 
+/* clang's own version text begins with its name. */
+#ifdef __clang__
+#define COMPILER ""
+#else
+#define COMPILER "gcc "
+#endif
+
 static void row(table *out, const char *about, const char *name, const char *value)
 {
     table_text(out, about);
@@ -31,7 +38,7 @@ static void add_program(table *out)
     row(out, "program", "assay", ASSAY_PROGRAM_VERSION);
     if (place_of_program(folder, sizeof folder, NULL))
         row(out, "program", "folder", folder);
-    row(out, "program", "compiler", __VERSION__);
+    row(out, "program", "compiler", COMPILER __VERSION__);
     row(out, "program", "build", ASSAY_PROGRAM_BUILD);
     row(out, "program", "plugin interface",
         assay_text("%d.%d, %s", ASSAY_ABI_MAJOR, ASSAY_ABI_MINOR, ASSAY_BUILD));
@@ -41,7 +48,8 @@ static void add_libraries(table *out)
 {
     row(out, "library", "Lua", LUA_VERSION_MAJOR "." LUA_VERSION_MINOR "." LUA_VERSION_RELEASE);
     row(out, "library", "SQLite", sqlite3_libversion());
-    row(out, "library", "oneDNN", assay_products_version());
+    const char *products = assay_products_version();
+    row(out, "library", "oneDNN", strncmp(products, "oneDNN ", 7) == 0 ? products + 7 : products);
     row(out, "library", "jansson", jansson_version_str());
     row(out, "library", "zlib", zlibVersion());
 }

@@ -1,6 +1,7 @@
 /* help.c - the pages of `assay help`, made from the tables that command lines are read with. */
 #include "cli/args.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,7 +81,7 @@ void help_command(const cli_command *of, FILE *out)
 {
     fprintf(out, "assay %s%s%s [OPTION]...\n\n", of->name, of->operands[0] ? " " : "",
             of->operands);
-    print_wrapped(of->summary, 0, 0, out);
+    fprintf(out, "%c%s.\n", toupper((unsigned char)of->summary[0]), of->summary + 1);
     if (of->details != NULL) {
         fputc('\n', out);
         print_wrapped(of->details, 0, 0, out);

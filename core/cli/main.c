@@ -97,8 +97,9 @@ int main(int argc, char **argv)
     arguments *args = args_new(argc, argv, &error);
     if (args != NULL)
         status = perform(args, &error);
-    if (error.code != ASSAY_OK)
-        output_error(&error);
     args_free(args);
-    return finish_output(status);
+    if (error.code == ASSAY_OK)
+        return finish_output(status);
+    output_error(&error);
+    return status;
 }
