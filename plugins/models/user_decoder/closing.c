@@ -1,0 +1,112 @@
+/* closing.c - answer words behind a user's tokens, closed to all that stands before them.
+ *
+ * A mask may open the future. If it opened the answer to the tokens that the user's representation
+ * is read from, the contrast would compare the answer with itself and the next-word loss would see
+ * what it predicts. So the price of every answer word as a future key is raised to infinity: its own
+ * tower stays causal from there on, and what the mask says of all other keys is left as it is. */
+#include "user_decoder.h"
+
+#include <math.h>
+
+/* log_weight (B|1, H|1, Q|1, T|1) + closed (B, T) -> (B, H|1, Q|1, T) */
+typedef struct closing_saved {
+    const float *closed;
+} closing_saved;
+
+typedef struct cell {
+    int64_t from, key; /* places in log_weight and in closed */
+} cell;
+
+/* Place i of the result, taken apart. */
+static cell cell_at(const assay_tensor *y, const assay_tensor *weight, int64_t i)
+{
+    const int64_t *w = weight->shape;
+    int64_t t = i % y->shape[3], q = i / y->shape[3] % y->shape[2];
+    int64_t h = i / (y->shape[3] * y->shape[2]) % y->shape[1];
+    int64_t b = i / (y->shape[3] * y->shape[2] * y->shape[1]);
+    int64_t from = w[0] > 1 ? b : 0;
+    from = from * w[1] + (w[1] > 1 ? h : 0);
+    from = from * w[2] + (w[2] > 1 ? q : 0);
+    from = from * w[3] + (w[3] > 1 ? t : 0);
+    return (cell){from, b * y->shape[3] + t};
+}
+
+/* What a closed key costs no longer depends on the weight. */
+static bool closing_backward(assay_tape *tape, const assay_node *node)
+{
+    const closing_saved *saved = node->saved;
+    assay_tensor *weight = node->inputs[0], *y = node->outputs[0];
+    assay_grad_target to = assay_tape_grad(tape, weight);
+    if (!to.data)
+        return true;
+    for (int64_t i = 0; !to.add && i < assay_tensor_count(weight); i++)
+        to.data[i] = 0;
+    for (int64_t i = 0; i < assay_tensor_count(y); i++) {
+        cell c = cell_at(y, weight, i);
+        if (saved->closed[c.key] == 0)
+            to.data[c.from] += y->grad[i];
+    }
+    return true;
+}
+
+static const assay_op closing_op = {sizeof(assay_op), "close_answers", closing_backward};
+
+static assay_tensor *close_keys(assay_tape *tape, assay_tensor *weight, const assay_tensor *closed)
+{
+    closing_saved *saved = assay_tape_scratch(tape, (int64_t)sizeof *saved);
+    assay_tensor *y = assay_tape_tensor(
+        tape, ASSAY_F32, 4,
+        (int64_t[]){closed->shape[0], weight->shape[1], weight->shape[2], closed->shape[1]});
+    if (!saved || !y)
+        return NULL;
+    saved->closed = assay_f32(closed);
+    for (int64_t i = 0; i < assay_tensor_count(y); i++) {
+        cell c = cell_at(y, weight, i);
+        assay_f32(y)[i] = assay_f32(weight)[c.from] + saved->closed[c.key];
+    }
+    return assay_tape_record(tape, &closing_op, 1, (assay_tensor *[]){weight}, 1,
+                             (assay_tensor *[]){y}, saved)
+               ? y
+               : NULL;
+}
+
+/* A span that ends with the row's own tokens. */
+static assay_tensor *clip_span(assay_tape *tape, const assay_tensor *span, const assay_tower *tower)
+{
+    int64_t rows = tower->rows;
+    assay_tensor *clipped = assay_tape_tensor(tape, ASSAY_I32, 2, (int64_t[]){rows, 2});
+    for (int64_t b = 0; clipped && b < rows; b++) {
+        const int32_t *from = assay_i32(span) + (span->rank == 2 ? 2 * b : 0);
+        int32_t end = assay_i32(tower->lengths)[b];
+        assay_i32(clipped)[2 * b] = from[0] < end ? from[0] : end;
+        assay_i32(clipped)[2 * b + 1] = from[1] < end ? from[1] : end;
+    }
+    return clipped;
+}
+
+bool closing_apply(assay_tape *tape, const assay_tower *tower, const assay_tensor *closed,
+                   assay_attention_bias *bias)
+{
+    static float free_of_cost = 0;
+    assay_tensor none = {.data = &free_of_cost, .shape = {1, 1, 1, 1}, .rank = 4};
+    if (!closed)
+        return true;
+    if (bias->span) {
+        bias->span = clip_span(tape, bias->span, tower);
+        if (!bias->span)
+            return false;
+    }
+    if (bias->future == ASSAY_FUTURE_HIDDEN)
+        return true;
+    if (bias->scope == ASSAY_BIAS_EVERYWHERE && bias->log_weight) {
+        assay_tape_fail(tape, ASSAY_UNSUPPORTED,
+                        (assay_failure){.where = MODEL_WHERE,
+                                        .what = "next-word targets need a mask whose cost is that "
+                                                "of the future alone",
+                                        .hint = "leave out loss.next_token, or use another mask"});
+        return false;
+    }
+    bias->scope = ASSAY_BIAS_FUTURE;
+    bias->log_weight = close_keys(tape, bias->log_weight ? bias->log_weight : &none, closed);
+    return bias->log_weight != NULL;
+}
