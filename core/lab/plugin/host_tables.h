@@ -2,6 +2,7 @@
 #ifndef LAB_PLUGIN_HOST_TABLES_H
 #define LAB_PLUGIN_HOST_TABLES_H
 
+#include <assay/error.h>
 #include <assay/option.h>
 
 typedef enum train_optimizer { TRAIN_ADAMW } train_optimizer;
@@ -39,8 +40,21 @@ typedef struct train_options {
 extern const assay_option train_table[];
 extern const int train_table_count;
 
-/* The keys of `experiment` and `run`, for listing and messages; their values are the script's own
- * (constructors, lists, stages), so nothing is filled from this table. */
+/* What the values depend on of each other and of the device ("cpu", "cuda"): a batch of equal parts,
+ * tf32 on cuda only, early_stop with evaluate_every. */
+bool train_options_check(const train_options *train, const char *device, const char *where,
+                         assay_error *error);
+
+/* Types of values that only the script's own keys have, beyond assay_option_type. Listings know them
+ * (option_type_name, option_default_text), settings do not: such values are the script's business. */
+enum {
+    HOST_OPTION_PLUGIN = 100, /* one constructor KIND.NAME { ... }; the unit says which kind */
+    HOST_OPTION_PLUGINS,      /* one or a list of them */
+    HOST_OPTION_TABLE,        /* a table of named options: train */
+    HOST_OPTION_SEEDS,        /* a number, a list, seeds(n) */
+};
+
+/* The keys of `experiment` and `run`, for listing and messages; nothing is filled from this table. */
 extern const assay_option experiment_table[];
 extern const int experiment_table_count;
 

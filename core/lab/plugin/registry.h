@@ -63,8 +63,4 @@ const char *plugin_kind_name(assay_kind kind);
 /* False for a word that is no kind. */
 bool plugin_kind_of(const char *word, assay_kind *out);
 
-/* The word of `words` (n) nearest to `word` by edits (transpositions are one), or NULL when none is
- * near enough to be meant. */
-const char *plugin_nearest(const char *word, int n, const char *const *words);
-
 #endif

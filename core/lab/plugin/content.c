@@ -1,0 +1,157 @@
+/* content.c - what a path in a script names (lab/plugin/content.h). */
+#include "lab/plugin/content.h"
+
+#include <assay/file.h>
+#include <assay/hash.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- finding ---- */
+
+/* FOLDER/PATH made absolute, into out; false when it is too long. */
+static bool join(char out[PATH_MAX], const char *folder, const char *path)
+{
+    char here[PATH_MAX];
+    int length;
+    if (path[0] == '/')
+        length = snprintf(out, PATH_MAX, "%s", path);
+    else if (folder[0] == '/')
+        length = snprintf(out, PATH_MAX, "%s/%s", folder, path);
+    else if (getcwd(here, sizeof here) == NULL)
+        return false;
+    else if (folder[0] == '\0' || strcmp(folder, ".") == 0)
+        length = snprintf(out, PATH_MAX, "%s/%s", here, path);
+    else
+        length = snprintf(out, PATH_MAX, "%s/%s/%s", here, folder, path);
+    return length < PATH_MAX;
+}
+
+static bool replace_text(char **text, const char *with, assay_error *error)
+{
+    char *copy = assay_strdup(with, error);
+    if (copy == NULL)
+        return false;
+    assay_free(*text);
+    *text = copy;
+    return true;
+}
+
+bool content_resolve(setting *value, const char *name, const char *folder, const char *where,
+                     assay_error *error)
+{
+    const char *places[2] = {folder, ""};
+    for (int i = 0; i < 2; i++) {
+        char path[PATH_MAX];
+        if (places[i] != NULL && value->text[0] != '\0' && join(path, places[i], value->text) &&
+            access(path, F_OK) == 0)
+            return replace_text(&value->resolved, path, error);
+    }
+    return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = where,
+                      .what = assay_text("the path of %s does not exist", name),
+                      .got = assay_text("'%s'", value->text),
+                      .hint = value->text[0] == '/'
+                                  ? NULL
+                                  : "paths are beside the script or in the current folder");
+}
+
+/* ---- folders of weights ---- */
+
+/* The weights in a folder as published: model.safetensors, or the only file of that ending. */
+static bool find_weights(char path[PATH_MAX], const char *folder, const char *name,
+                         const char *where, assay_error *error)
+{
+    static const char ending[] = ".safetensors";
+    char found[NAME_MAX + 1] = "";
+    int count = 0;
+    DIR *open = opendir(folder);
+    if (open == NULL)
+        return ASSAY_FAIL(error, ASSAY_IO, .where = where,
+                          .what = assay_text("the folder of %s cannot be read", name),
+                          .got = strerror(errno));
+    for (struct dirent *entry = readdir(open); entry != NULL; entry = readdir(open)) {
+        size_t length = strlen(entry->d_name), tail = sizeof ending - 1;
+        if (length <= tail || strcmp(entry->d_name + length - tail, ending) != 0)
+            continue;
+        bool main = strcmp(entry->d_name, "model.safetensors") == 0;
+        count++;
+        if (main || found[0] == '\0')
+            snprintf(found, sizeof found, "%s", entry->d_name);
+        if (main) {
+            count = 1;
+            break;
+        }
+    }
+    closedir(open);
+    if (count != 1)
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = where,
+                          .what = assay_text("the folder of %s is not one model's", name),
+                          .expected = "model.safetensors or one file *.safetensors",
+                          .got = assay_text("%d files *.safetensors in %s", count, folder));
+    if (snprintf(path, PATH_MAX, "%s/%s", folder, found) >= PATH_MAX)
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = where, .what = "the path is too long");
+    return true;
+}
+
+/* ---- hashes ---- */
+
+/* Files hashed lately, so that a thousand runs from one file read it once. */
+typedef struct hashed {
+    struct stat info; /* all zero: no entry */
+    char sha256[65];
+} hashed;
+
+#define HASHED_FILES 8
+static hashed lately[HASHED_FILES];
+static int next_lately;
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* Under the lock: two threads that ask for one file read it once. */
+static bool hash_locked(const char *path, char sha256[65], assay_error *error)
+{
+    struct stat info;
+    bool known = stat(path, &info) == 0;
+    for (int i = 0; known && i < HASHED_FILES; i++)
+        if (lately[i].sha256[0] != '\0' && same_file(&lately[i].info, &info)) {
+            memcpy(sha256, lately[i].sha256, 65);
+            return true;
+        }
+    assay_mapping mapping;
+    if (!assay_map(path, &mapping, error))
+        return false;
+    assay_sha256_of(mapping.data, (size_t)mapping.bytes, sha256);
+    assay_unmap(&mapping);
+    if (known) {
+        hashed *slot = &lately[next_lately++ % HASHED_FILES];
+        slot->info = info;
+        memcpy(slot->sha256, sha256, 65);
+    }
+    return true;
+}
+
+bool content_weights(setting *value, const char *name, const char *where, assay_error *error)
+{
+    struct stat info;
+    char path[PATH_MAX], sha256[65];
+    if (stat(value->resolved, &info) == 0 && S_ISDIR(info.st_mode) &&
+        (!find_weights(path, value->resolved, name, where, error) ||
+         !replace_text(&value->resolved, path, error)))
+        return false;
+    pthread_mutex_lock(&turn);
+    bool ok = hash_locked(value->resolved, sha256, error);
+    pthread_mutex_unlock(&turn);
+    return ok && replace_text(&value->sha256, sha256, error);
+}

@@ -1,0 +1,18 @@
+/* lab/plugin/content.h - what a path in a script names: found, and identified by its content.
+ * Private to this room. */
+#ifndef LAB_PLUGIN_CONTENT_H
+#define LAB_PLUGIN_CONTENT_H
+
+#include "lab/plugin/settings.h"
+
+/* Fills `resolved` with the absolute path of what `text` names: as written when it is absolute, else
+ * beside `folder` (NULL: not looked for there), else in the current folder. It exists. `name` and
+ * `where` are for the message. */
+bool content_resolve(setting *value, const char *name, const char *folder, const char *where,
+                     assay_error *error);
+
+/* After content_resolve: `resolved` becomes the safetensors file when it was a folder, and `sha256` is
+ * of the file's bytes. A file is read once as long as its size and times stay. */
+bool content_weights(setting *value, const char *name, const char *where, assay_error *error);
+
+#endif
