@@ -91,17 +91,6 @@ static bool add_plugins(table *out, const arguments *args, assay_error *error)
     return true;
 }
 
-/* The folder that holds the path, whether or not the path is there. */
-static void folder_of(const char *path, char *out, size_t size)
-{
-    snprintf(out, size, "%s", path);
-    char *slash = strrchr(out, '/');
-    if (slash == NULL)
-        snprintf(out, size, ".");
-    else
-        slash[slash == out] = '\0';
-}
-
 static const char *access_text(const char *path)
 {
     return access(path, W_OK) == 0 ? "yes" : assay_text("no: %s", strerror(errno));
@@ -120,7 +109,7 @@ static void add_store(table *out, const char *store)
 {
     char folder[PLACE_SIZE];
     struct stat status;
-    folder_of(store, folder, sizeof folder);
+    place_folder_of(store, folder, sizeof folder);
     row(out, "store", "file", store);
     if (stat(store, &status) == 0) {
         assay_error error = {0};

@@ -1,5 +1,6 @@
 /* known.c - one query over the store's runs, matched with the plan's by hash (known.h). */
 #include "cli/known.h"
+#include "cli/places.h"
 #include "lab/store/store.h"
 
 #include <assay/memory.h>
@@ -79,6 +80,8 @@ bool known_read(const char *path, const plan *of, known_run *out, assay_error *e
     memset(out, 0, (size_t)n * sizeof *out);
     if (stat(path, &status) != 0)
         return true;
+    if (!place_check_existing_store(path, error))
+        return false;
     matcher m = {.n = n, .out = out};
     m.runs = assay_alloc(n * (int64_t)sizeof *m.runs, error);
     m.cells = assay_alloc(n * (int64_t)sizeof *m.cells, error);

@@ -94,6 +94,7 @@ int main(int argc, char **argv)
     assay_error error = {0};
     int status = EXIT_WRONG;
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
     arguments *args = args_new(argc, argv, &error);
     if (args != NULL)
         status = perform(args, &error);

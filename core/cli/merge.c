@@ -3,21 +3,12 @@
 #include "cli/output.h"
 #include "cli/places.h"
 
-#include <sys/stat.h>
-
 /* Every source is a store, which is found out before the destination is touched. */
 static bool check_sources(const arguments *args, assay_error *error)
 {
-    for (int i = 1; i < args_operands(args); i++) {
-        const char *path = args_operand(args, i);
-        struct stat status;
-        if (stat(path, &status) != 0)
-            return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = path, .what = "there is no store");
-        store_handle *source = store_open(path, STORE_READ_ONLY, error);
-        if (source == NULL)
+    for (int i = 1; i < args_operands(args); i++)
+        if (!place_check_existing_store(args_operand(args, i), error))
             return false;
-        store_free(source);
-    }
     return true;
 }
 
@@ -43,8 +34,8 @@ static int merge_run(const arguments *args, assay_error *error)
     store_handle *store = NULL;
     table *cells = NULL;
     int status = EXIT_WRONG;
-    if (!output_format(args, &format, error) ||
-        !place_prepare_store(args_operand(args, 0), error) || !check_sources(args, error))
+    if (!output_format(args, &format, error) || !place_check_store(args_operand(args, 0), error) ||
+        !check_sources(args, error) || !place_make_store_folder(args_operand(args, 0), error))
         return EXIT_WRONG;
     cells = table_new(5, columns, error);
     if (cells != NULL)

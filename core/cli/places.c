@@ -1,5 +1,6 @@
 /* places.c - flags, then the environment, then what is usual: where everything is (places.h). */
 #include "cli/places.h"
+#include "lab/store/store.h"
 
 #include <assay/memory.h>
 
@@ -19,6 +20,11 @@ static const char *environment(const char *name)
     return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
+static bool is_usual(const char *store)
+{
+    return strcmp(store, USUAL_STORE) == 0;
+}
+
 static bool is_folder(const char *path)
 {
     struct stat status;
@@ -35,33 +41,48 @@ const char *place_of_store(const arguments *args)
     return given != NULL ? given : USUAL_STORE;
 }
 
+bool place_check_existing_store(const char *path, assay_error *error)
+{
+    struct stat status;
+    if (stat(path, &status) != 0)
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = path, .what = "there is no store",
+                          .hint = "'assay run SCRIPT.lua' makes it; --db or ASSAY_DB name another");
+    if (!S_ISREG(status.st_mode))
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = path,
+                          .what = "the store is one regular file, this is none");
+    store_handle *store = store_open(path, STORE_READ_ONLY, error);
+    store_free(store);
+    return store != NULL;
+}
+
 const char *place_of_existing_store(const arguments *args, assay_error *error)
 {
     const char *store = place_of_store(args);
-    struct stat status;
-    if (stat(store, &status) == 0 && S_ISREG(status.st_mode))
-        return store;
-    ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = store, .what = "there is no store",
-               .hint = "'assay run SCRIPT.lua' makes it; --db or ASSAY_DB name another");
-    return NULL;
+    return place_check_existing_store(store, error) ? store : NULL;
 }
 
-bool place_prepare_store(const char *store, assay_error *error)
+void place_folder_of(const char *path, char *out, int64_t size)
+{
+    snprintf(out, (size_t)size, "%s", path);
+    char *slash = strrchr(out, '/');
+    if (slash == NULL)
+        snprintf(out, (size_t)size, ".");
+    else
+        slash[slash == out] = '\0';
+}
+
+bool place_check_store(const char *store, assay_error *error)
 {
     char folder[PLACE_SIZE];
-    if (snprintf(folder, sizeof folder, "%s", store) >= (int)sizeof folder)
+    struct stat status;
+    if (strlen(store) >= sizeof folder)
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = store, .what = "the path is too long");
-    char *slash = strrchr(folder, '/');
-    if (slash == NULL)
-        memcpy(folder, ".", 2);
-    else
-        slash[slash == folder] = '\0';
-    if (strcmp(store, USUAL_STORE) == 0 && mkdir(folder, 0777) != 0 && errno != EEXIST)
-        return ASSAY_FAIL(error, ASSAY_IO, .where = folder, .what = "the folder cannot be made",
-                          .got = strerror(errno), .hint = "--db FILE puts the store elsewhere");
-    if (is_folder(store))
+    place_folder_of(store, folder, sizeof folder);
+    if (stat(store, &status) == 0 && !S_ISREG(status.st_mode))
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = store,
-                          .what = "the store is one file, this is a folder");
+                          .what = "the store is one regular file, this is none");
+    if (!is_folder(folder) && is_usual(store) && access(folder, F_OK) != 0)
+        memcpy(folder, ".", 2); /* place_make_store_folder will make it there */
     if (!is_folder(folder))
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = folder,
                           .what = "the store's folder is not there", .hint = "make it first");
@@ -70,6 +91,14 @@ bool place_prepare_store(const char *store, assay_error *error)
                           .what = "the store's folder cannot be written", .got = strerror(errno),
                           .hint = "--db FILE puts the store elsewhere");
     return true;
+}
+
+bool place_make_store_folder(const char *store, assay_error *error)
+{
+    if (!is_usual(store) || mkdir(USUAL_FOLDER, 0777) == 0 || errno == EEXIST)
+        return true;
+    return ASSAY_FAIL(error, ASSAY_IO, .where = USUAL_FOLDER, .what = "the folder cannot be made",
+                      .got = strerror(errno), .hint = "--db FILE puts the store elsewhere");
 }
 
 /* ---- the cache and the program ---- */

@@ -9,11 +9,15 @@ enum { PLACE_SIZE = 4096 };
 
 /* --db, else ASSAY_DB, else results/assay.db. Borrowed from the arguments or the environment. */
 const char *place_of_store(const arguments *args);
-/* The store, which must be there: commands that only read make none. */
+/* The same; it must be there and be a store of this program: for commands that only read. */
 const char *place_of_existing_store(const arguments *args, assay_error *error);
-/* Makes `results` when the store is the default one and checks that the store's folder can be
- * written, so that a bad place is found before any work. */
-bool place_prepare_store(const char *store, assay_error *error);
+bool place_check_existing_store(const char *path, assay_error *error);
+/* Whether a store could be at `store`: found out before any work, and nothing is made. */
+bool place_check_store(const char *store, assay_error *error);
+/* Makes the folder of the usual store; others must be there. */
+bool place_make_store_folder(const char *store, assay_error *error);
+/* The folder that holds the path, whether or not the path is there; "." for a bare name. */
+void place_folder_of(const char *path, char *out, int64_t size);
 
 /* ASSAY_CACHE, else ~/.cache/assay; "" when there is no home. */
 void place_of_cache(char *out, int64_t size);

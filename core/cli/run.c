@@ -141,9 +141,11 @@ static int run_command_run(const arguments *args, assay_error *error)
     if (!args_integer(args, "jobs", 1, 256, 1, &jobs, error) ||
         !args_integer(args, "threads", 1, 1024, 0, &threads, error))
         return EXIT_WRONG;
+    if (!place_check_store(store, error))
+        return output_status(error);
     if (!prepare(args, args_operand(args, 0), &prepared, error))
         return output_status(error);
-    if (!place_prepare_store(store, error))
+    if (!place_make_store_folder(store, error))
         goto done;
     int n = job_arguments(args, &list, error);
     if (n < 0) {
