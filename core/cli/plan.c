@@ -124,7 +124,7 @@ static table *make_runs(const overview *in, assay_error *error)
                                            "flops",
                                            "memory",
                                            in->for_people ? "time" : "seconds",
-                                           "time is",
+                                           "basis",
                                            "state"};
     char names[MOST_AXES][128];
     for (int i = 0; i < in->axis_count; i++) {
@@ -232,7 +232,8 @@ static int print_plan(const arguments *args, overview *view, assay_error *error)
     if (cells == NULL)
         return EXIT_FAILED;
     int status = output_table(args, cells, error);
-    if (status == EXIT_DONE && view->for_people && !args_has(args, "quiet"))
+    if (status == EXIT_DONE && view->for_people && !args_has(args, "parts") &&
+        !args_has(args, "quiet"))
         print_sums(view);
     table_free(cells);
     return status;

@@ -100,7 +100,8 @@ static void draw(progress_view *progress)
     int active = 0, columns = 80, rows = 24;
     if (!progress->terminal || progress->quiet)
         return;
-    if (ioctl(fileno(progress->out), TIOCGWINSZ, &size) == 0 && size.ws_col > 20) {
+    if (ioctl(fileno(progress->out), TIOCGWINSZ, &size) == 0 && size.ws_col > 20 &&
+        size.ws_row > 5) {
         columns = size.ws_col;
         rows = size.ws_row;
     }

@@ -4,6 +4,19 @@
 
 #include <stdbool.h>
 
+/* Instrumented code is slower: bounds on time are wider there. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SLOWER 20
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLOWER 20
+#else
+#define SLOWER 1
+#endif
+#else
+#define SLOWER 1
+#endif
+
 /* What a command line came to. Texts belong to the outcome. */
 typedef struct outcome {
     int status; /* exit status; 128 + the number of the signal that ended it */
