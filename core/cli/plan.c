@@ -8,6 +8,7 @@
 
 #include <assay/memory.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { HASH_SHOWN = 12, MOST_AXES = 64 };
@@ -195,23 +196,34 @@ static table *make_parts(const overview *in, assay_error *error)
 
 /* ---- the command ---- */
 
-static int count_cells(const plan *of)
+static int by_text(const void *a, const void *b)
 {
-    int cells = 0;
-    for (int i = 0; i < of->run_count; i++) {
-        bool seen = false;
-        for (int k = i - 1; k >= 0 && !seen; k--)
-            seen = strcmp(of->runs[k].cell_hash, of->runs[i].cell_hash) == 0;
-        cells += !seen;
-    }
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* -1 without the memory to count them. */
+static int count_cells(const plan *of, assay_error *error)
+{
+    int cells = 0, n = of->run_count;
+    const char **hashes = assay_alloc((n + 1) * (int64_t)sizeof *hashes, error);
+    if (hashes == NULL)
+        return -1;
+    for (int i = 0; i < n; i++)
+        hashes[i] = of->runs[i].cell_hash;
+    qsort(hashes, (size_t)n, sizeof *hashes, by_text);
+    for (int i = 0; i < n; i++)
+        cells += i == 0 || strcmp(hashes[i], hashes[i - 1]) != 0;
+    assay_free(hashes);
     return cells;
 }
 
-static void print_sums(const overview *in)
+static bool print_sums(const overview *in, assay_error *error)
 {
     const plan *of = in->prepared->plan;
-    int done = 0;
+    int done = 0, cells = count_cells(of, error);
     double seconds = 0;
+    if (cells < 0)
+        return false;
     for (int i = 0; i < of->run_count; i++) {
         if (strcmp(in->known[i].status, "done") == 0)
             done++;
@@ -219,11 +231,12 @@ static void print_sums(const overview *in)
             seconds += in->seconds[i];
     }
     printf("\n%s: %d %s in %d %s; %d done, %d to do", of->name, of->run_count,
-           of->run_count == 1 ? "run" : "runs", count_cells(of),
-           count_cells(of) == 1 ? "cell" : "cells", done, of->run_count - done);
+           of->run_count == 1 ? "run" : "runs", cells, cells == 1 ? "cell" : "cells", done,
+           of->run_count - done);
     if (done < of->run_count)
         printf(", about %s one after another", output_duration(seconds));
     puts("");
+    return true;
 }
 
 static int print_plan(const arguments *args, overview *view, assay_error *error)
@@ -232,9 +245,9 @@ static int print_plan(const arguments *args, overview *view, assay_error *error)
     if (cells == NULL)
         return EXIT_FAILED;
     int status = output_table(args, cells, error);
-    if (status == EXIT_DONE && view->for_people && !args_has(args, "parts") &&
-        !args_has(args, "quiet"))
-        print_sums(view);
+    bool sums = view->for_people && !args_has(args, "parts") && !args_has(args, "quiet");
+    if (status == EXIT_DONE && sums && !print_sums(view, error))
+        status = EXIT_FAILED;
     table_free(cells);
     return status;
 }
