@@ -7,4 +7,5 @@ return experiment {
   loss    = any { loss.toy_broken { step = 2 }, loss.toy_contrast {} },
   train   = { steps = 6, batch = 8 },
   evaluate = { evaluator.toy_probe {} },
+  seed    = 0,
 }

@@ -7,4 +7,5 @@ return experiment {
   loss    = loss.toy_contrast {},
   train   = { steps = 1000000, batch = 8, checkpoint_every = 0 },
   evaluate = { evaluator.toy_probe {} },
+  seed    = 0,
 }
