@@ -17,12 +17,11 @@
 
 /* ---- time ---- */
 
-static bool read_time_unit(description *out, const char *path, assay_error *error)
+static bool read_time_unit(set_description *out, const char *path, assay_error *error)
 {
     static const char *const names[] = {"second", "minute", "hour", "day", "week", "month", "year"};
-    static const double thirty_days[] = {30 * 86400.0, 30 * 1440.0, 30 * 24.0,
-                                         30.0,         30.0 / 7.0,  1.0,
-                                         30.0 / 365.0};
+    static const double thirty_days[] = {30 * 86400.0, 30 * 1440.0, 30 * 24.0,   30.0,
+                                         30.0 / 7.0,   1.0,         30.0 / 365.0};
     json_t *value = json_object_get(out->root, "time_unit");
     const char *name = value == NULL ? "day" : json_string_value(value);
     for (int i = 0; name != NULL && i < 7; i++)
@@ -53,10 +52,9 @@ static bool read_limit(json_t *rule, const char *key, int64_t standard, int64_t 
     *out = value == NULL ? standard : json_integer_value(value);
     if ((value == NULL || json_is_integer(value)) && *out >= 1 && *out <= MOST_OF_A_RULE)
         return true;
-    return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = where,
-                      .what = assay_text("'%s' is no such number", key),
-                      .expected = assay_text("an integer of 1 to %d", MOST_OF_A_RULE),
-                      .got = json_kind(value));
+    return ASSAY_FAIL(
+        error, ASSAY_BAD_FILE, .where = where, .what = assay_text("'%s' is no such number", key),
+        .expected = assay_text("an integer of 1 to %d", MOST_OF_A_RULE), .got = json_kind(value));
 }
 
 static bool read_source(source_rule *out, const char *name, json_t *rule, const char *path,
@@ -77,7 +75,7 @@ static bool read_source(source_rule *out, const char *name, json_t *rule, const 
            read_limit(rule, "tokens", STANDARD_TOKENS, &out->tokens, where, error);
 }
 
-static bool read_sources(description *out, const char *path, assay_error *error)
+static bool read_sources(set_description *out, const char *path, assay_error *error)
 {
     json_t *all = json_object_get(out->root, "sources"), *rule = NULL;
     const char *name = NULL;
@@ -103,7 +101,7 @@ static bool read_sources(description *out, const char *path, assay_error *error)
 }
 
 /* Feature names only tell people what the numbers are; their count is what lines are held to. */
-static bool read_features(description *out, const char *path, assay_error *error)
+static bool read_features(set_description *out, const char *path, assay_error *error)
 {
     json_t *all = json_object_get(out->root, "features"), *name = NULL;
     size_t i = 0;
@@ -126,7 +124,7 @@ static bool read_features(description *out, const char *path, assay_error *error
 
 /* ---- suites ---- */
 
-static int label_place(description *out, const char *name)
+static int label_place(set_description *out, const char *name)
 {
     int place = description_label(out, name);
     if (place >= 0)
@@ -136,7 +134,7 @@ static int label_place(description *out, const char *name)
     return out->label_count++;
 }
 
-static bool read_task(description *out, const char *suite, const char *name, json_t *task,
+static bool read_task(set_description *out, const char *suite, const char *name, json_t *task,
                       const char *path, assay_error *error)
 {
     static const char *const keys[] = {"domain", "question", "positive", "negative"};
@@ -166,7 +164,8 @@ static bool read_task(description *out, const char *suite, const char *name, jso
     return true;
 }
 
-static bool count_tasks(const description *in, int64_t *out, const char *path, assay_error *error)
+static bool count_tasks(const set_description *in, int64_t *out, const char *path,
+                        assay_error *error)
 {
     json_t *all = json_object_get(in->root, "suites"), *suite = NULL;
     const char *name = NULL;
@@ -189,7 +188,7 @@ static bool count_tasks(const description *in, int64_t *out, const char *path, a
     return true;
 }
 
-static bool read_suites(description *out, const char *path, assay_error *error)
+static bool read_suites(set_description *out, const char *path, assay_error *error)
 {
     json_t *suite = NULL, *task = NULL;
     const char *suite_name = NULL, *name = NULL;
@@ -220,7 +219,7 @@ static bool read_suites(description *out, const char *path, assay_error *error)
 
 /* ---- the whole file ---- */
 
-static bool parse(description *out, const char *text, int64_t bytes, const char *path,
+static bool parse(set_description *out, const char *text, int64_t bytes, const char *path,
                   assay_error *error)
 {
     json_error_t problem;
@@ -234,11 +233,11 @@ static bool parse(description *out, const char *text, int64_t bytes, const char 
     return true;
 }
 
-bool description_read(description *out, const char *path, assay_error *error)
+bool description_read(set_description *out, const char *path, assay_error *error)
 {
     static const char *const keys[] = {"name", "time_unit", "sources", "features", "suites"};
     int64_t bytes = 0;
-    *out = (description){0};
+    *out = (set_description){0};
     char *text = assay_read_file(path, LARGEST_DESCRIPTION, &bytes, error);
     if (text == NULL)
         return false;
@@ -255,7 +254,7 @@ bool description_read(description *out, const char *path, assay_error *error)
     return good;
 }
 
-void description_clear(description *description)
+void description_clear(set_description *description)
 {
     assay_free(description->sources);
     assay_free(description->source_names);
@@ -267,7 +266,7 @@ void description_clear(description *description)
     memset(description, 0, sizeof *description);
 }
 
-int description_source(const description *description, const char *name, size_t bytes)
+int description_source(const set_description *description, const char *name, size_t bytes)
 {
     for (int i = 0; i < description->source_count; i++)
         if (strlen(description->sources[i].name) == bytes &&
@@ -276,7 +275,7 @@ int description_source(const description *description, const char *name, size_t 
     return -1;
 }
 
-int description_label(const description *description, const char *name)
+int description_label(const set_description *description, const char *name)
 {
     for (int i = 0; i < description->label_count; i++)
         if (strcmp(description->labels[i], name) == 0)

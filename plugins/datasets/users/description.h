@@ -31,7 +31,7 @@ typedef struct task_words {
     int label; /* its place in description.labels */
 } task_words;
 
-typedef struct description {
+typedef struct set_description {
     json_t *root; /* owns the texts */
     int source_count, feature_count, label_count, task_count;
     source_rule *sources;        /* in the file's order */
@@ -42,14 +42,14 @@ typedef struct description {
     task_words *words;           /* (task_count) */
     double thirty_days;          /* in time units */
     char sha256[65];             /* of the file's bytes */
-} description;
+} set_description;
 
 /* Reads and checks the file. description_clear ends it, also after a failure. */
-bool description_read(description *out, const char *path, assay_error *error);
-void description_clear(description *description); /* accepts a zeroed value */
+bool description_read(set_description *out, const char *path, assay_error *error);
+void description_clear(set_description *description); /* accepts a zeroed value */
 
 /* The place of a source or label by name (`bytes` long); -1 without it. */
-int description_source(const description *description, const char *name, size_t bytes);
-int description_label(const description *description, const char *name);
+int description_source(const set_description *description, const char *name, size_t bytes);
+int description_label(const set_description *description, const char *name);
 
 #endif

@@ -19,7 +19,7 @@ typedef struct future_text {
  *     log(1 + n) + 0.5 [the category is new] + 0.25 [the part is new]
  * with n the category's events in the whole window; ties go to the earlier part, source and word.
  * Told by part, and in the order picked within one. */
-bool future_tell(const user *user, const description *description, double from, double to,
-                 assay_arena *arena, future_text *out, assay_error *error);
+bool future_tell(const user_history *user, const set_description *description, double from,
+                 double to, assay_arena *arena, future_text *out, assay_error *error);
 
 #endif

@@ -15,10 +15,10 @@
 #define FIRST_SLOTS 4096
 #define WINDOW      64 /* slots read at once; divides FIRST_SLOTS */
 
-typedef struct slot {
+typedef struct id_slot {
     uint64_t key[2];
     int64_t line; /* 0: empty, as the bytes of a new file are */
-} slot;
+} id_slot;
 
 struct id_set {
     char *folder;
@@ -30,7 +30,7 @@ struct id_set {
 static int open_table(const char *folder, int64_t slots, assay_error *error)
 {
     int fd = scratch_open(folder, error);
-    if (fd >= 0 && ftruncate(fd, slots * (int64_t)sizeof(slot)) != 0) {
+    if (fd >= 0 && ftruncate(fd, slots * (int64_t)sizeof(id_slot)) != 0) {
         ASSAY_FAIL(error, ASSAY_IO, .where = folder, .what = "cannot grow a temporary file",
                    .got = assay_text("%m"));
         close(fd);
@@ -66,19 +66,19 @@ void id_set_free(id_set *set)
 }
 
 /* Puts `new` into the table unless its key is there; *first as in id_set_add. */
-static bool insert(int fd, int64_t slots, const slot *new, int64_t *first, const char *where,
+static bool insert(int fd, int64_t slots, const id_slot *new, int64_t *first, const char *where,
                    assay_error *error)
 {
-    slot window[WINDOW];
+    id_slot window[WINDOW];
     int64_t at = (int64_t)(new->key[0] & (uint64_t)(slots - 1));
     int64_t loaded = -1;
     for (;; at = (at + 1) & (slots - 1)) {
         int64_t base = at / WINDOW * WINDOW;
-        if (base != loaded && !scratch_read(fd, window, sizeof window,
-                                            base * (int64_t)sizeof(slot), where, error))
+        if (base != loaded &&
+            !scratch_read(fd, window, sizeof window, base * (int64_t)sizeof(id_slot), where, error))
             return false;
         loaded = base;
-        const slot *here = &window[at - base];
+        const id_slot *here = &window[at - base];
         if (here->line == 0)
             break;
         if (memcmp(here->key, new->key, sizeof new->key) == 0) {
@@ -87,19 +87,19 @@ static bool insert(int fd, int64_t slots, const slot *new, int64_t *first, const
         }
     }
     *first = 0;
-    return scratch_write(fd, new, sizeof *new, at * (int64_t)sizeof(slot), where, error);
+    return scratch_write(fd, new, sizeof *new, at * (int64_t)sizeof(id_slot), where, error);
 }
 
 /* Moves everything into a table twice as large. */
 static bool grow(id_set *set, assay_error *error)
 {
-    slot window[WINDOW];
+    id_slot window[WINDOW];
     int64_t first = 0;
     int fd = open_table(set->folder, 2 * set->slots, error);
     if (fd < 0)
         return false;
     for (int64_t base = 0; base < set->slots; base += WINDOW) {
-        bool good = scratch_read(set->fd, window, sizeof window, base * (int64_t)sizeof(slot),
+        bool good = scratch_read(set->fd, window, sizeof window, base * (int64_t)sizeof(id_slot),
                                  set->folder, error);
         for (int i = 0; good && i < WINDOW; i++)
             if (window[i].line != 0)
@@ -120,7 +120,7 @@ bool id_set_add(id_set *set, const char *id, int64_t bytes, int64_t line, int64_
 {
     assay_sha256 hash;
     uint8_t digest[32];
-    slot new = {.line = line};
+    id_slot new = {.line = line};
     if (set->used >= set->slots / 2 && !grow(set, error))
         return false;
     assay_sha256_begin(&hash);

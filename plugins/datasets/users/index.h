@@ -35,13 +35,13 @@ typedef struct index_counts {
 typedef struct index_footer index_footer;
 
 typedef struct users_index {
-    const description *description; /* borrowed */
-    char *path;                     /* of the index */
+    const set_description *description; /* borrowed */
+    char *path;                         /* of the index */
     int fd;
     void *map; /* rows to the end */
     int64_t map_bytes;
-    const index_row *rows; /* (users) in the file's order */
-    const int8_t *labels;  /* (users, labels): 0, 1, or -1 for none */
+    const index_row *rows;      /* (users) in the file's order */
+    const int8_t *labels;       /* (users, labels): 0, 1, or -1 for none */
     const double *mean, *scale; /* (features) a feature x is given as (x - mean) * scale */
     const index_footer *footer;
     index_counts counts;
@@ -52,12 +52,12 @@ typedef struct users_index {
 
 /* Finds or makes the index of `users_path`. A broken line is an error; with `skip`, it is left out
  * and counted. `host` may lack a cache folder. index_close ends it, also after a failure. */
-bool index_open(users_index *out, const description *description, const char *users_path,
+bool index_open(users_index *out, const set_description *description, const char *users_path,
                 const assay_host *host, bool skip, assay_error *error);
 void index_close(users_index *index); /* accepts a zeroed value */
 
 /* User number `user`, borrowed from `arena`. Any thread. */
-bool index_read(const users_index *index, int64_t user, assay_arena *arena, struct user *out,
-                assay_error *error);
+bool index_read(const users_index *index, int64_t user, assay_arena *arena,
+                struct user_history *out, assay_error *error);
 
 #endif

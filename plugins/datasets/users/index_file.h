@@ -38,7 +38,7 @@ bool index_source_of(const char *path, index_source *out);
 
 /* Makes the index of `users_path` at `path`, whose folder is `folder`. */
 bool index_write(const char *path, const char *folder, const char *users_path,
-                 const description *description, const assay_host *host, bool skip,
+                 const set_description *description, const assay_host *host, bool skip,
                  assay_error *error);
 
 #endif

@@ -22,8 +22,7 @@
 /* ---- is this file a valid index? ---- */
 
 /* Whether `bytes` from `at` lie inside what was mapped, which begins at rows_at. */
-static bool holds(const index_footer *footer, int64_t end, int64_t at, int64_t count,
-                  int64_t size)
+static bool holds(const index_footer *footer, int64_t end, int64_t at, int64_t count, int64_t size)
 {
     int64_t bytes = 0;
     return assay_size_mul(&bytes, count, size) && at >= footer->rows_at && at % 8 == 0 &&
@@ -34,12 +33,11 @@ static bool holds(const index_footer *footer, int64_t end, int64_t at, int64_t c
 static bool footer_fits(const index_footer *footer, const users_index *index,
                         const index_source *source)
 {
-    uint32_t sum = (uint32_t)crc32(0, (const Bytef *)footer,
-                                   (uInt)offsetof(index_footer, footer_checksum));
+    uint32_t sum =
+        (uint32_t)crc32(0, (const Bytef *)footer, (uInt)offsetof(index_footer, footer_checksum));
     return memcmp(footer->magic, INDEX_MAGIC, sizeof footer->magic) == 0 &&
            footer->version == INDEX_VERSION && footer->order == INDEX_ORDER &&
-           footer->footer_checksum == sum &&
-           memcmp(&footer->source, source, sizeof *source) == 0 &&
+           footer->footer_checksum == sum && memcmp(&footer->source, source, sizeof *source) == 0 &&
            memcmp(footer->description, index->description->sha256, 65) == 0 &&
            footer->label_count == index->description->label_count &&
            footer->feature_count == index->description->feature_count;
@@ -196,8 +194,7 @@ static bool lines_allowed(const users_index *index, const char *users_path, bool
     const index_footer *footer = index->footer;
     if (skip || footer->counts.skipped == 0)
         return true;
-    return ASSAY_FAIL(error, ASSAY_BAD_FILE,
-                      .where = json_place(users_path, footer->broken_line),
+    return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = json_place(users_path, footer->broken_line),
                       .what = footer->broken_what, .got = footer->broken_got,
                       .hint = "on_error = \"skip\" leaves broken lines out");
 }
@@ -234,11 +231,10 @@ static bool find_or_make(users_index *index, const char *users_path, const assay
         found = load(index, path, &source);
     }
     index->path = assay_strdup(path, error);
-    return index->path != NULL &&
-           (found || make(index, users_path, path, host, skip, error));
+    return index->path != NULL && (found || make(index, users_path, path, host, skip, error));
 }
 
-bool index_open(users_index *out, const description *description, const char *users_path,
+bool index_open(users_index *out, const set_description *description, const char *users_path,
                 const assay_host *host, bool skip, assay_error *error)
 {
     *out = (users_index){.description = description, .fd = -1};
@@ -262,7 +258,7 @@ void index_close(users_index *index)
 
 /* ---- reading ---- */
 
-bool index_read(const users_index *index, int64_t number, assay_arena *arena, user *out,
+bool index_read(const users_index *index, int64_t number, assay_arena *arena, user_history *out,
                 assay_error *error)
 {
     const index_row *row = &index->rows[number];
@@ -271,9 +267,9 @@ bool index_read(const users_index *index, int64_t number, assay_arena *arena, us
         !scratch_read(index->fd, record, row->bytes, row->offset, index->path, error))
         return false;
     if ((uint32_t)crc32(0, record, row->bytes) != row->checksum)
-        return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = index->path,
-                          .what = assay_text("the record of user %lld is damaged",
-                                             (long long)number + 1),
-                          .hint = "remove the index; it is made again");
+        return ASSAY_FAIL(
+            error, ASSAY_BAD_FILE, .where = index->path,
+            .what = assay_text("the record of user %lld is damaged", (long long)number + 1),
+            .hint = "remove the index; it is made again");
     return user_unpack(out, index->description, record, row->bytes, index->path, arena, error);
 }

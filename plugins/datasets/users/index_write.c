@@ -1,6 +1,6 @@
 /* index_write.c - the one pass over a users file that checks it and makes its index. */
-#include "index_file.h"
 #include "ids.h"
+#include "index_file.h"
 #include "json.h"
 #include "lines.h"
 #include "scratch.h"
@@ -18,21 +18,21 @@
 
 /* Mean and sum of squared deviations of one feature over one split, by Welford's recurrence: one
  * pass, and no cancellation. */
-typedef struct spread {
+typedef struct feature_spread {
     int64_t count;
     double mean, squares;
-} spread;
+} feature_spread;
 
 /* A scratch file that is only appended to, then copied. */
-typedef struct column {
+typedef struct scratch_column {
     int fd;
     int64_t bytes;
     int64_t kept; /* in `buffer`, not written yet */
     uint8_t buffer[COPY_BYTES];
-} column;
+} scratch_column;
 
 typedef struct writing {
-    const description *description;
+    const set_description *description;
     const char *users_path, *folder;
     const assay_host *host;
     bool skip;
@@ -40,8 +40,8 @@ typedef struct writing {
     line_reader *lines;
     id_set *ids;
     assay_arena *arena; /* one line's */
-    column *rows, *labels;
-    spread *spreads[2]; /* (features) over pretrain, over train */
+    scratch_column *rows, *labels;
+    feature_spread *spreads[2]; /* (features) over pretrain, over train */
     int8_t *label_row;
     int64_t at; /* bytes of the index so far */
     bool in_tail;
@@ -50,9 +50,9 @@ typedef struct writing {
 
 /* ---- columns ---- */
 
-static column *column_new(const char *folder, assay_error *error)
+static scratch_column *column_new(const char *folder, assay_error *error)
 {
-    column *made = assay_alloc(sizeof *made, error);
+    scratch_column *made = assay_alloc(sizeof *made, error);
     if (made == NULL)
         return NULL;
     made->bytes = made->kept = 0;
@@ -63,14 +63,14 @@ static column *column_new(const char *folder, assay_error *error)
     return NULL;
 }
 
-static void column_free(column *column)
+static void column_free(scratch_column *column)
 {
     if (column != NULL)
         close(column->fd);
     assay_free(column);
 }
 
-static bool column_flush(column *column, const char *where, assay_error *error)
+static bool column_flush(scratch_column *column, const char *where, assay_error *error)
 {
     if (!scratch_write(column->fd, column->buffer, column->kept, column->bytes - column->kept,
                        where, error))
@@ -79,7 +79,7 @@ static bool column_flush(column *column, const char *where, assay_error *error)
     return true;
 }
 
-static bool column_add(column *column, const void *data, int64_t bytes, const char *where,
+static bool column_add(scratch_column *column, const void *data, int64_t bytes, const char *where,
                        assay_error *error)
 {
     if (column->kept + bytes > COPY_BYTES && !column_flush(column, where, error))
@@ -95,8 +95,7 @@ static bool column_add(column *column, const void *data, int64_t bytes, const ch
 static bool append(writing *in, const void *data, int64_t bytes, assay_error *error)
 {
     if (in->in_tail)
-        in->footer.tail_checksum =
-            (uint32_t)crc32(in->footer.tail_checksum, data, (uInt)bytes);
+        in->footer.tail_checksum = (uint32_t)crc32(in->footer.tail_checksum, data, (uInt)bytes);
     in->at += bytes;
     return assay_publish_write(in->publisher, data, bytes, error);
 }
@@ -114,7 +113,7 @@ static bool append_zeros(writing *in, int64_t multiple, assay_error *error)
     return true;
 }
 
-static bool append_column(writing *in, column *column, assay_error *error)
+static bool append_column(writing *in, scratch_column *column, assay_error *error)
 {
     if (!column_flush(column, in->folder, error))
         return false;
@@ -131,16 +130,16 @@ static bool append_column(writing *in, column *column, assay_error *error)
 
 /* ---- one user ---- */
 
-static void add_features(writing *in, const user *user)
+static void add_features(writing *in, const user_history *user)
 {
     if (user->split != ASSAY_PRETRAIN && user->split != ASSAY_TRAIN)
         return;
-    spread *spreads = in->spreads[user->split == ASSAY_TRAIN];
+    feature_spread *spreads = in->spreads[user->split == ASSAY_TRAIN];
     for (int f = 0; f < in->description->feature_count; f++) {
         double x = user->features[f];
         if (isnan(x))
             continue;
-        spread *spread = &spreads[f];
+        feature_spread *spread = &spreads[f];
         double off = x - spread->mean;
         spread->count++;
         spread->mean += off / (double)spread->count;
@@ -149,7 +148,7 @@ static void add_features(writing *in, const user *user)
 }
 
 /* First and last event before the user's horizon, over all sources. */
-static void find_ends(const user *user, const description *description, index_row *row)
+static void find_ends(const user_history *user, const set_description *description, index_row *row)
 {
     double horizon = user_horizon(user);
     row->first = row->last = NAN;
@@ -163,9 +162,9 @@ static void find_ends(const user *user, const description *description, index_ro
     }
 }
 
-static bool add_user(writing *in, const user *user, assay_error *error)
+static bool add_user(writing *in, const user_history *user, assay_error *error)
 {
-    const description *description = in->description;
+    const set_description *description = in->description;
     const uint8_t *record = NULL;
     int64_t bytes = 0;
     if (!user_pack(user, description, in->arena, &record, &bytes, error) ||
@@ -189,7 +188,7 @@ static bool add_user(writing *in, const user *user, assay_error *error)
            column_add(in->labels, in->label_row, description->label_count, in->folder, error);
 }
 
-static bool is_new(writing *in, const user *user, const line *line, const char *where,
+static bool is_new(writing *in, const user_history *user, const text_line *line, const char *where,
                    assay_error *error)
 {
     int64_t first = 0;
@@ -197,12 +196,13 @@ static bool is_new(writing *in, const user *user, const line *line, const char *
         return false;
     return first == 0 ||
            ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = where,
-                      .what = assay_text("the id '%.*s' is not new",
-                                         (int)(user->id_bytes < 80 ? user->id_bytes : 80), user->id),
+                      .what =
+                          assay_text("the id '%.*s' is not new",
+                                     (int)(user->id_bytes < 80 ? user->id_bytes : 80), user->id),
                       .hint = assay_text("line %lld has it already", (long long)first));
 }
 
-static bool is_blank(const line *line)
+static bool is_blank(const text_line *line)
 {
     for (int64_t i = 0; i < line->bytes; i++)
         if (line->text[i] != ' ' && line->text[i] != '\t' && line->text[i] != '\r')
@@ -210,7 +210,7 @@ static bool is_blank(const line *line)
     return !line->too_long;
 }
 
-static bool read_line(writing *in, const line *line, user *out, assay_error *error)
+static bool read_line(writing *in, const text_line *line, user_history *out, assay_error *error)
 {
     const char *where = json_place(in->users_path, line->number);
     assay_arena_reset(in->arena);
@@ -228,7 +228,7 @@ static bool read_line(writing *in, const line *line, user *out, assay_error *err
 }
 
 /* The first broken line is remembered, for an opener who does not skip. */
-static void count_skipped(writing *in, const line *line, const assay_error *why)
+static void count_skipped(writing *in, const text_line *line, const assay_error *why)
 {
     index_footer *footer = &in->footer;
     if (footer->counts.skipped++ > 0)
@@ -238,10 +238,10 @@ static void count_skipped(writing *in, const line *line, const assay_error *why)
     memcpy(footer->broken_got, why->got, sizeof footer->broken_got);
 }
 
-static bool add_line(writing *in, const line *line, assay_error *error)
+static bool add_line(writing *in, const text_line *line, assay_error *error)
 {
     assay_error why = {0};
-    user user;
+    user_history user;
     if (is_blank(line))
         return true;
     if (read_line(in, line, &user, in->skip ? &why : error))
@@ -259,7 +259,7 @@ static bool add_line(writing *in, const line *line, assay_error *error)
 
 static bool add_lines(writing *in, assay_error *error)
 {
-    line line;
+    text_line line;
     int status = 0;
     while ((status = lines_next(in->lines, &line, error)) == 1) {
         if (line.number % STOP_EVERY == 0 && in->host != NULL && in->host->stopping != NULL &&
@@ -270,14 +270,13 @@ static bool add_lines(writing *in, assay_error *error)
             return false;
     }
     if (status == 0 && in->footer.counts.users == 0)
-        return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = in->users_path,
-                          .what = "there is no user in this file",
-                          .got = in->footer.counts.skipped > 0
-                                     ? assay_text("%lld broken lines, the first is line %lld: %s",
-                                                  (long long)in->footer.counts.skipped,
-                                                  (long long)in->footer.broken_line,
-                                                  in->footer.broken_what)
-                                     : "an empty file");
+        return ASSAY_FAIL(
+            error, ASSAY_BAD_FILE, .where = in->users_path, .what = "there is no user in this file",
+            .got = in->footer.counts.skipped > 0
+                       ? assay_text("%lld broken lines, the first is line %lld: %s",
+                                    (long long)in->footer.counts.skipped,
+                                    (long long)in->footer.broken_line, in->footer.broken_what)
+                       : "an empty file");
     return status == 0;
 }
 
@@ -287,7 +286,7 @@ static bool add_lines(writing *in, assay_error *error)
 static bool append_numbers(writing *in, assay_error *error)
 {
     int count = in->description->feature_count;
-    const spread *spreads = in->spreads[in->footer.counts.in_split[ASSAY_PRETRAIN] == 0];
+    const feature_spread *spreads = in->spreads[in->footer.counts.in_split[ASSAY_PRETRAIN] == 0];
     for (int f = 0; f < count; f++)
         if (!append(in, &spreads[f].mean, sizeof(double), error))
             return false;
@@ -327,8 +326,8 @@ static bool append_tail(writing *in, assay_error *error)
     footer->feature_count = in->description->feature_count;
     memcpy(footer->description, in->description->sha256, sizeof footer->description);
     lines_sha256(in->lines, footer->content);
-    footer->footer_checksum = (uint32_t)crc32(0, (const Bytef *)footer,
-                                              (uInt)offsetof(index_footer, footer_checksum));
+    footer->footer_checksum =
+        (uint32_t)crc32(0, (const Bytef *)footer, (uInt)offsetof(index_footer, footer_checksum));
     return append(in, footer, sizeof *footer, error);
 }
 
@@ -363,7 +362,7 @@ static bool begin(writing *in, const char *path, assay_error *error)
     in->arena = assay_arena_new(0, error);
     in->label_row = assay_alloc(in->description->label_count, error);
     for (int i = 0; i < 2; i++)
-        in->spreads[i] = assay_zalloc(features * (int64_t)sizeof(spread), error);
+        in->spreads[i] = assay_zalloc(features * (int64_t)sizeof(feature_spread), error);
     if (in->ids == NULL || in->rows == NULL || in->labels == NULL || in->arena == NULL ||
         in->label_row == NULL || in->spreads[0] == NULL || in->spreads[1] == NULL)
         return false;
@@ -383,7 +382,7 @@ static bool source_stayed(const writing *in, assay_error *error)
 }
 
 bool index_write(const char *path, const char *folder, const char *users_path,
-                 const description *description, const assay_host *host, bool skip,
+                 const set_description *description, const assay_host *host, bool skip,
                  assay_error *error)
 {
     bool good = false;

@@ -103,8 +103,8 @@ static bool read_more(line_reader *reader, assay_error *error)
 static bool pass_over(line_reader *reader, assay_error *error)
 {
     for (;;) {
-        char *newline = memchr(reader->data + reader->start, '\n',
-                               (size_t)(reader->end - reader->start));
+        char *newline =
+            memchr(reader->data + reader->start, '\n', (size_t)(reader->end - reader->start));
         if (newline != NULL) {
             reader->start = newline + 1 - reader->data;
             return true;
@@ -117,7 +117,7 @@ static bool pass_over(line_reader *reader, assay_error *error)
     }
 }
 
-int lines_next(line_reader *reader, line *out, assay_error *error)
+int lines_next(line_reader *reader, text_line *out, assay_error *error)
 {
     int64_t seen = 0; /* of what is read, and without a newline */
     for (;;) {
@@ -129,12 +129,12 @@ int lines_next(line_reader *reader, line *out, assay_error *error)
             return 0;
         int64_t bytes = newline != NULL ? newline - from : left;
         if (complete && bytes <= LINES_LONGEST) {
-            *out = (line){.text = from, .bytes = bytes, .number = ++reader->number};
+            *out = (text_line){.text = from, .bytes = bytes, .number = ++reader->number};
             reader->start += bytes + (newline != NULL);
             return 1;
         }
         if (bytes > LINES_LONGEST) {
-            *out = (line){.text = "", .number = ++reader->number, .too_long = true};
+            *out = (text_line){.text = "", .number = ++reader->number, .too_long = true};
             return pass_over(reader, error) ? 1 : -1;
         }
         seen = left;

@@ -16,7 +16,7 @@
 
 /* What the parts of reading a line share. */
 typedef struct reading {
-    const description *description;
+    const set_description *description;
     const char *where;
     assay_arena *arena;
     assay_error *error;
@@ -64,7 +64,7 @@ assay_data_split user_split_of_id(const char *id, int64_t bytes)
                           : ASSAY_TEST;
 }
 
-static bool read_id(const reading *in, json_t *root, user *out)
+static bool read_id(const reading *in, json_t *root, user_history *out)
 {
     json_t *id = json_object_get(root, "id");
     size_t bytes = json_string_length(id);
@@ -81,7 +81,7 @@ static bool read_id(const reading *in, json_t *root, user *out)
     return true;
 }
 
-static bool read_split(const reading *in, json_t *root, user *out)
+static bool read_split(const reading *in, json_t *root, user_history *out)
 {
     json_t *value = json_object_get(root, "split");
     if (value == NULL) {
@@ -99,7 +99,7 @@ static bool read_split(const reading *in, json_t *root, user *out)
 
 /* ---- features ---- */
 
-static bool read_features(const reading *in, json_t *root, user *out)
+static bool read_features(const reading *in, json_t *root, user_history *out)
 {
     int count = in->description->feature_count;
     json_t *all = json_object_get(root, "features"), *value = NULL;
@@ -130,7 +130,7 @@ static bool read_features(const reading *in, json_t *root, user *out)
 static bool read_label(const reading *in, const char *name, json_t *value, user_label *out)
 {
     static const char *const keys[] = {"value", "until"};
-    const description *description = in->description;
+    const set_description *description = in->description;
     json_t *number = value;
     out->until = INFINITY;
     out->label = description_label(description, name);
@@ -161,7 +161,7 @@ static int by_label(const void *a, const void *b)
     return (x->label > y->label) - (x->label < y->label);
 }
 
-static bool read_labels(const reading *in, json_t *root, user *out)
+static bool read_labels(const reading *in, json_t *root, user_history *out)
 {
     json_t *all = json_object_get(root, "labels"), *value = NULL;
     const char *name = NULL;
@@ -169,8 +169,8 @@ static bool read_labels(const reading *in, json_t *root, user *out)
         return true;
     if (!json_is_object(all))
         return refuse(in, "'labels' is no object", "{\"TASK\":1} or the like", all);
-    user_label *labels = assay_arena_alloc(
-        in->arena, (int64_t)(json_object_size(all) * sizeof *labels), in->error);
+    user_label *labels =
+        assay_arena_alloc(in->arena, (int64_t)(json_object_size(all) * sizeof *labels), in->error);
     if (labels == NULL)
         return false;
     json_object_foreach(all, name, value)
@@ -191,8 +191,8 @@ static bool read_pair(const reading *in, json_t *object, size_t i, user_pair *ou
     static const char *const keys[] = {"query", "answer", "until"};
     const char *what = assay_text("pair %zu", i + 1);
     if (!json_is_object(object))
-        return refuse(in, assay_text("%s is no object", what),
-                      "{\"query\":...,\"answer\":...}", object);
+        return refuse(in, assay_text("%s is no object", what), "{\"query\":...,\"answer\":...}",
+                      object);
     if (!json_only_keys(object, what, 3, keys, in->where, in->error) ||
         json_text_of(object, "query", what, in->where, in->error) == NULL ||
         json_text_of(object, "answer", what, in->where, in->error) == NULL)
@@ -203,7 +203,7 @@ static bool read_pair(const reading *in, json_t *object, size_t i, user_pair *ou
 }
 
 /* Puts the texts of the pairs one behind the other. */
-static bool keep_pair_texts(const reading *in, json_t *all, user_pair *pairs, user *out)
+static bool keep_pair_texts(const reading *in, json_t *all, user_pair *pairs, user_history *out)
 {
     uint32_t at = 0;
     for (int64_t i = 0; i < out->pair_count; i++) {
@@ -226,7 +226,7 @@ static bool keep_pair_texts(const reading *in, json_t *all, user_pair *pairs, us
     return true;
 }
 
-static bool read_pairs(const reading *in, json_t *root, user *out)
+static bool read_pairs(const reading *in, json_t *root, user_history *out)
 {
     json_t *all = json_object_get(root, "pairs"), *object = NULL;
     size_t i = 0;
@@ -234,8 +234,8 @@ static bool read_pairs(const reading *in, json_t *root, user *out)
         return true;
     if (!json_is_array(all))
         return refuse(in, "'pairs' is no list", "[{\"query\":...,\"answer\":...}]", all);
-    user_pair *pairs = assay_arena_alloc(
-        in->arena, (int64_t)(json_array_size(all) * sizeof *pairs), in->error);
+    user_pair *pairs =
+        assay_arena_alloc(in->arena, (int64_t)(json_array_size(all) * sizeof *pairs), in->error);
     if (pairs == NULL)
         return false;
     json_array_foreach(all, i, object)
@@ -296,7 +296,7 @@ static bool only_space(const char *text, int64_t bytes)
 static bool read_event(reading *in, json_t *object, size_t i, raw_event *out)
 {
     static const char *const keys[] = {"time", "source", "text"};
-    const description *description = in->description;
+    const set_description *description = in->description;
     const char *what = assay_text("event %zu", i + 1);
     json_t *source = json_object_get(object, "source"), *text = json_object_get(object, "text");
     if (!json_is_object(object))
@@ -323,8 +323,7 @@ static bool read_event(reading *in, json_t *object, size_t i, raw_event *out)
     }
     int64_t bytes = (int64_t)json_string_length(text);
     out->text = json_string_value(text);
-    out->bytes =
-        (uint32_t)cut_text(out->text, bytes, description->sources[out->source].tokens);
+    out->bytes = (uint32_t)cut_text(out->text, bytes, description->sources[out->source].tokens);
     out->order = i;
     in->counts.texts_cut += !only_space(out->text + out->bytes, bytes - out->bytes);
     return true;
@@ -363,7 +362,7 @@ static bool keep_source(reading *in, const raw_event *events, int64_t count, use
     return true;
 }
 
-static bool read_events(reading *in, json_t *root, user *out)
+static bool read_events(reading *in, json_t *root, user_history *out)
 {
     int source_count = in->description->source_count;
     json_t *all = json_object_get(root, "events"), *object = NULL;
@@ -371,10 +370,9 @@ static bool read_events(reading *in, json_t *root, user *out)
     if (all != NULL && !json_is_array(all))
         return refuse(in, "'events' is no list", "[{\"time\":...,\"source\":...,\"text\":...}]",
                       all);
-    raw_event *raw =
-        assay_arena_alloc(in->arena, (int64_t)(count * sizeof *raw), in->error);
-    user_events *sources = assay_arena_alloc(
-        in->arena, source_count * (int64_t)sizeof *sources, in->error);
+    raw_event *raw = assay_arena_alloc(in->arena, (int64_t)(count * sizeof *raw), in->error);
+    user_events *sources =
+        assay_arena_alloc(in->arena, source_count * (int64_t)sizeof *sources, in->error);
     if (raw == NULL || sources == NULL)
         return false;
     json_array_foreach(all, i, object)
@@ -415,12 +413,13 @@ static json_t *parse_json(const reading *in, const char *text, int64_t bytes)
     return root;
 }
 
-bool user_parse(user *out, const description *description, const char *text, int64_t bytes,
-                const char *where, assay_arena *arena, user_counts *counts, assay_error *error)
+bool user_parse(user_history *out, const set_description *description, const char *text,
+                int64_t bytes, const char *where, assay_arena *arena, user_counts *counts,
+                assay_error *error)
 {
     static const char *const keys[] = {"id", "events", "features", "split", "labels", "pairs"};
     reading in = {.description = description, .where = where, .arena = arena, .error = error};
-    *out = (user){0};
+    *out = (user_history){0};
     json_t *root = parse_json(&in, text, bytes);
     bool good = json_is_object(root) && json_only_keys(root, "a user", 6, keys, where, error) &&
                 read_id(&in, root, out) && read_split(&in, root, out) &&

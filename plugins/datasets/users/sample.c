@@ -34,17 +34,17 @@ bool users_make_fields(users_data *data, assay_error *error)
 
 /* ---- what is asked about which part of the history ---- */
 
-typedef struct inquiry {
+typedef struct sample_inquiry {
     double until;  /* events before this are the input */
     double cutoff; /* what times are told relative to */
     const char *query, *answer;
     int64_t query_bytes, answer_bytes;
     bool answered;
     int32_t label;
-} inquiry;
+} sample_inquiry;
 
 /* Without a cut-off of its own, a history is told relative to its newest event. */
-static double cutoff_of(const user *user, int source_count, double until)
+static double cutoff_of(const user_history *user, int source_count, double until)
 {
     double last = 0;
     bool any = false;
@@ -60,7 +60,7 @@ static double cutoff_of(const user *user, int source_count, double until)
     return last;
 }
 
-static const user_label *find_label(const user *user, int label)
+static const user_label *find_label(const user_history *user, int label)
 {
     for (int64_t i = 0; i < user->label_count; i++)
         if (user->labels[i].label == label)
@@ -68,36 +68,37 @@ static const user_label *find_label(const user *user, int label)
     return NULL;
 }
 
-static void ask_task(const users_data *data, const user *user, const user_label *label, int task,
-                     bool answered, inquiry *out)
+static void ask_task(const users_data *data, const user_history *user, const user_label *label,
+                     int task, bool answered, sample_inquiry *out)
 {
     const task_words *words = &data->description.words[task];
     const char *question = data->description.benchmarks[task].question;
     const char *answer = label->value != 0 ? words->positive : words->negative;
-    *out = (inquiry){.until = label->until,
-                     .cutoff = cutoff_of(user, data->description.source_count, label->until),
-                     .query = question,
-                     .query_bytes = (int64_t)strlen(question),
-                     .answer = answer,
-                     .answer_bytes = (int64_t)strlen(answer),
-                     .answered = answered,
-                     .label = -1};
+    *out = (sample_inquiry){.until = label->until,
+                            .cutoff = cutoff_of(user, data->description.source_count, label->until),
+                            .query = question,
+                            .query_bytes = (int64_t)strlen(question),
+                            .answer = answer,
+                            .answer_bytes = (int64_t)strlen(answer),
+                            .answered = answered,
+                            .label = -1};
 }
 
-static void ask_pair(const users_data *data, const user *user, const user_pair *pair, inquiry *out)
+static void ask_pair(const users_data *data, const user_history *user, const user_pair *pair,
+                     sample_inquiry *out)
 {
-    *out = (inquiry){.until = pair->until,
-                     .cutoff = cutoff_of(user, data->description.source_count, pair->until),
-                     .query = user->pair_text + pair->query_at,
-                     .query_bytes = pair->query_bytes,
-                     .answer = user->pair_text + pair->answer_at,
-                     .answer_bytes = pair->answer_bytes,
-                     .answered = true,
-                     .label = -1};
+    *out = (sample_inquiry){.until = pair->until,
+                            .cutoff = cutoff_of(user, data->description.source_count, pair->until),
+                            .query = user->pair_text + pair->query_at,
+                            .query_bytes = pair->query_bytes,
+                            .answer = user->pair_text + pair->answer_at,
+                            .answer_bytes = pair->answer_bytes,
+                            .answered = true,
+                            .label = -1};
 }
 
-static bool ask_future(const users_data *data, const user *user, int64_t number, assay_arena *arena,
-                       inquiry *out, assay_error *error)
+static bool ask_future(const users_data *data, const user_history *user, int64_t number,
+                       assay_arena *arena, sample_inquiry *out, assay_error *error)
 {
     double from = sets_future_from(&data->sets, number);
     const char *question = data->options->future_question;
@@ -105,21 +106,22 @@ static bool ask_future(const users_data *data, const user *user, int64_t number,
     if (!future_tell(user, &data->description, from, data->index.rows[number].last, arena, &told,
                      error))
         return false;
-    *out = (inquiry){.until = nextafter(from, INFINITY),
-                     .cutoff = from,
-                     .query = question,
-                     .query_bytes = (int64_t)strlen(question),
-                     .answer = told.text,
-                     .answer_bytes = told.bytes,
-                     .answered = true,
-                     .label = -1};
+    *out = (sample_inquiry){.until = nextafter(from, INFINITY),
+                            .cutoff = from,
+                            .query = question,
+                            .query_bytes = (int64_t)strlen(question),
+                            .answer = told.text,
+                            .answer_bytes = told.bytes,
+                            .answered = true,
+                            .label = -1};
     return true;
 }
 
-static bool make_inquiry(const users_data *data, const user *user, const sample_source *source,
-                         bool training, assay_arena *arena, inquiry *out, assay_error *error)
+static bool make_inquiry(const users_data *data, const user_history *user,
+                         const sample_source *source, bool training, assay_arena *arena,
+                         sample_inquiry *out, assay_error *error)
 {
-    const description *description = &data->description;
+    const set_description *description = &data->description;
     if (source->task >= 0) {
         const user_label *label = find_label(user, description->words[source->task].label);
         if (label == NULL)
@@ -148,7 +150,7 @@ static bool make_inquiry(const users_data *data, const user *user, const sample_
 /* ---- values ---- */
 
 /* The newest `slots` events before the cut-off: texts and times. */
-static bool put_source(const user_events *events, int64_t slots, const inquiry *inquiry,
+static bool put_source(const user_events *events, int64_t slots, const sample_inquiry *inquiry,
                        assay_arena *arena, assay_field_value *texts, assay_field_value *times,
                        assay_error *error)
 {
@@ -172,7 +174,7 @@ static bool put_source(const user_events *events, int64_t slots, const inquiry *
     return true;
 }
 
-static bool put_features(const users_data *data, const user *user, assay_arena *arena,
+static bool put_features(const users_data *data, const user_history *user, assay_arena *arena,
                          assay_field_value *out, assay_error *error)
 {
     int count = data->description.feature_count;
@@ -181,20 +183,20 @@ static bool put_features(const users_data *data, const user *user, assay_arena *
         return false;
     for (int f = 0; f < count; f++) {
         double x = user->features[f];
-        values[f] =
-            isnan(x) ? 0 : (float)((x - data->index.mean[f]) * data->index.scale[f]);
+        values[f] = isnan(x) ? 0 : (float)((x - data->index.mean[f]) * data->index.scale[f]);
     }
     *out = (assay_field_value){.data = values, .shape = {count}, .present = true};
     return true;
 }
 
-static bool put_fields(const users_data *data, const user *user, const inquiry *inquiry,
-                       assay_arena *arena, assay_field_value *next, assay_error *error)
+static bool put_fields(const users_data *data, const user_history *user,
+                       const sample_inquiry *inquiry, assay_arena *arena, assay_field_value *next,
+                       assay_error *error)
 {
     for (int i = 0; i < data->source_count; i++, next += 2) {
         int s = data->sources[i];
-        if (!put_source(&user->sources[s], data->description.sources[s].slots, inquiry, arena,
-                        next, next + 1, error))
+        if (!put_source(&user->sources[s], data->description.sources[s].slots, inquiry, arena, next,
+                        next + 1, error))
             return false;
     }
     if (data->description.feature_count > 0 && !put_features(data, user, arena, next++, error))
@@ -212,8 +214,8 @@ static bool put_fields(const users_data *data, const user *user, const inquiry *
 bool users_sample(users_data *data, assay_data_split split, int benchmark, int64_t number,
                   assay_arena *arena, assay_sample *out, assay_error *error)
 {
-    user user;
-    inquiry inquiry;
+    user_history user;
+    sample_inquiry inquiry;
     const sample_set *set = sets_get(&data->sets, split, benchmark);
     if (number < 0 || number >= set->count)
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "dataset.users",

@@ -29,7 +29,7 @@ static int64_t made(const sample_sets *sets, int64_t user, pair_maker maker)
 
 static int8_t label_of(const sample_sets *sets, int64_t user, int task)
 {
-    const description *description = sets->index->description;
+    const set_description *description = sets->index->description;
     return sets->index->labels[user * description->label_count + description->words[task].label];
 }
 

@@ -16,9 +16,9 @@ typedef enum pair_maker { PAIRS_GIVEN, PAIRS_LABELS, PAIRS_FUTURE } pair_maker;
 typedef struct set_rules {
     int maker_count;
     pair_maker makers[PAIR_MAKERS]; /* in the order of a user's samples */
-    int task;      /* training samples are those of this task; -1: the makers' */
-    double window; /* of the future pairs, in time units */
-    int64_t limit; /* users of each split; 0: all */
+    int task;                       /* training samples are those of this task; -1: the makers' */
+    double window;                  /* of the future pairs, in time units */
+    int64_t limit;                  /* users of each split; 0: all */
 } set_rules;
 
 typedef struct sample_set {
@@ -30,8 +30,8 @@ typedef struct sample_set {
 typedef struct sample_sets {
     const users_index *index; /* borrowed */
     set_rules rules;
-    int set_count;      /* (ASSAY_SPLITS, 1 + tasks) */
-    int64_t block;      /* users of a block */
+    int set_count; /* (ASSAY_SPLITS, 1 + tasks) */
+    int64_t block; /* users of a block */
     int64_t blocks;
     sample_set *sets;
 } sample_sets;

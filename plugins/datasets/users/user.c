@@ -21,7 +21,7 @@ int64_t user_events_before(const user_events *events, double until)
     return low;
 }
 
-double user_horizon(const user *user)
+double user_horizon(const user_history *user)
 {
     double horizon = INFINITY;
     for (int64_t i = 0; i < user->label_count; i++)
@@ -54,7 +54,7 @@ static void put(uint8_t *to, int64_t *at, const void *data, int64_t bytes)
     *at += bytes;
 }
 
-static int64_t pack_into(uint8_t *to, const user *user, const description *description)
+static int64_t pack_into(uint8_t *to, const user_history *user, const set_description *description)
 {
     int64_t at = 0;
     packed_head head = {.id_bytes = (uint32_t)user->id_bytes,
@@ -82,7 +82,7 @@ static int64_t pack_into(uint8_t *to, const user *user, const description *descr
     return at;
 }
 
-bool user_pack(const user *user, const description *description, assay_arena *arena,
+bool user_pack(const user_history *user, const set_description *description, assay_arena *arena,
                const uint8_t **out, int64_t *bytes, assay_error *error)
 {
     *bytes = pack_into(NULL, user, description);
@@ -120,7 +120,7 @@ static bool ends_fit(const user_events *events, uint32_t bytes)
     return before == bytes;
 }
 
-static bool pairs_fit(const user *user)
+static bool pairs_fit(const user_history *user)
 {
     for (int64_t i = 0; i < user->pair_count; i++) {
         const user_pair *pair = &user->pairs[i];
@@ -131,7 +131,7 @@ static bool pairs_fit(const user *user)
     return true;
 }
 
-static bool labels_fit(const user *user, int label_count)
+static bool labels_fit(const user_history *user, int label_count)
 {
     for (int64_t i = 0; i < user->label_count; i++)
         if (user->labels[i].label < 0 || user->labels[i].label >= label_count)
@@ -141,19 +141,17 @@ static bool labels_fit(const user *user, int label_count)
 
 static bool misfit(const char *where, assay_error *error)
 {
-    return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = where,
-                      .what = "a user's record is damaged",
+    return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = where, .what = "a user's record is damaged",
                       .hint = "remove the index; it is made again");
 }
 
-bool user_unpack(user *out, const description *description, const uint8_t *data, int64_t bytes,
-                 const char *where, assay_arena *arena, assay_error *error)
+bool user_unpack(user_history *out, const set_description *description, const uint8_t *data,
+                 int64_t bytes, const char *where, assay_arena *arena, assay_error *error)
 {
     int64_t at = 0;
     int source_count = description->source_count;
-    *out = (user){0};
-    user_events *sources =
-        assay_arena_alloc(arena, source_count * (int64_t)sizeof *sources, error);
+    *out = (user_history){0};
+    user_events *sources = assay_arena_alloc(arena, source_count * (int64_t)sizeof *sources, error);
     if (sources == NULL)
         return false;
     const packed_head *head = take(data, bytes, &at, 1, sizeof *head);

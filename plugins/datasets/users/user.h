@@ -27,7 +27,7 @@ typedef struct user_pair {
 } user_pair;
 
 /* Everything is borrowed from the arena that the user was read in. */
-typedef struct user {
+typedef struct user_history {
     const char *id;
     int64_t id_bytes;
     assay_data_split split;
@@ -37,7 +37,7 @@ typedef struct user {
     const user_pair *pairs;   /* in the file's order */
     const char *pair_text;
     const user_events *sources; /* (description.source_count) */
-} user;
+} user_history;
 
 /* What was cut or passed over while reading; sums over the file. */
 typedef struct user_counts {
@@ -51,8 +51,9 @@ typedef struct user_counts {
 #define USER_LONGEST_ID 256 /* bytes */
 
 /* Reads one line. `where` is its place for messages. Adds to `counts` only on success. */
-bool user_parse(user *out, const description *description, const char *text, int64_t bytes,
-                const char *where, assay_arena *arena, user_counts *counts, assay_error *error);
+bool user_parse(user_history *out, const set_description *description, const char *text,
+                int64_t bytes, const char *where, assay_arena *arena, user_counts *counts,
+                assay_error *error);
 
 /* The split of an id that has none: the first 8 bytes of its SHA-256 as a big-endian number, modulo
  * 100: below 50 pretrain, below 75 train, below 80 valid, else test. */
@@ -63,16 +64,16 @@ int64_t user_events_before(const user_events *events, double until);
 
 /* The end of what a training pair may be made of: the earliest `until` of a label, so that what a
  * label asks for cannot come back as a training text; infinite without one. */
-double user_horizon(const user *user);
+double user_horizon(const user_history *user);
 
 /* ---- the same as bytes, for the index ---- */
 
 /* In `arena`, aligned to 8; *out is borrowed from it. */
-bool user_pack(const user *user, const description *description, assay_arena *arena,
+bool user_pack(const user_history *user, const set_description *description, assay_arena *arena,
                const uint8_t **out, int64_t *bytes, assay_error *error);
 /* The other way round: *out borrows from `data` (aligned to 8) and `arena`. Fails when the bytes do
  * not fit the description; `where` is for the message. */
-bool user_unpack(user *out, const description *description, const uint8_t *data, int64_t bytes,
-                 const char *where, assay_arena *arena, assay_error *error);
+bool user_unpack(user_history *out, const set_description *description, const uint8_t *data,
+                 int64_t bytes, const char *where, assay_arena *arena, assay_error *error);
 
 #endif

@@ -70,9 +70,9 @@ static bool is_file(const char *path)
 }
 
 /* PATH is a folder with users.jsonl or users.jsonl.gz, or such a file. */
-static bool find_files(const users_options *options, users_paths *out, assay_error *error)
+static bool find_files(const users_options *chosen, users_paths *out, assay_error *error)
 {
-    const char *path = options->path;
+    const char *path = chosen->path;
     struct stat status;
     if (strlen(path) > sizeof out->lines - 64)
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = path, .what = "the path is too long");
@@ -105,7 +105,7 @@ static bool find_files(const users_options *options, users_paths *out, assay_err
 
 static bool choose_sources(users_data *data, assay_error *error)
 {
-    const description *description = &data->description;
+    const set_description *description = &data->description;
     const assay_texts *named = &data->options->sources;
     for (int64_t i = 0; i < named->count; i++) {
         const char *name = named->items[i];
@@ -144,11 +144,11 @@ static bool choose_makers(const users_data *data, set_rules *out, assay_error *e
         for (int k = 0; k < out->maker_count; k++)
             again = again || out->makers[k] == (pair_maker)maker;
         if (maker == PAIR_MAKERS || again)
-            return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "dataset.users: pairs",
-                              .what = assay_text(again ? "'%.80s' is named twice"
-                                                       : "'%.80s' makes no pairs",
-                                                 named->items[i]),
-                              .expected = "given, labels or future, each at most once");
+            return ASSAY_FAIL(
+                error, ASSAY_BAD_INPUT, .where = "dataset.users: pairs",
+                .what = assay_text(again ? "'%.80s' is named twice" : "'%.80s' makes no pairs",
+                                   named->items[i]),
+                .expected = "given, labels or future, each at most once");
         out->makers[out->maker_count++] = (pair_maker)maker;
     }
     return true;
@@ -156,7 +156,7 @@ static bool choose_makers(const users_data *data, set_rules *out, assay_error *e
 
 static bool choose_task(const users_data *data, set_rules *out, assay_error *error)
 {
-    const description *description = &data->description;
+    const set_description *description = &data->description;
     const char *wanted = data->options->task;
     out->task = -1;
     if (wanted == NULL || wanted[0] == '\0')

@@ -15,11 +15,11 @@ typedef struct users_options {
 } users_options;
 
 typedef struct users_data {
-    description description;
+    set_description description;
     users_index index;
     sample_sets sets;
-    const users_options *options; /* borrowed: lives as long as the dataset */
-    int source_count;             /* chosen ones */
+    const users_options *options;         /* borrowed: lives as long as the dataset */
+    int source_count;                     /* chosen ones */
     int sources[DESCRIPTION_MAX_SOURCES]; /* their places in the description, in order */
     int field_count;
     assay_field *fields;
