@@ -37,8 +37,8 @@ JOIN main.cell c ON c.cell_hash = d.cell_hash
 WHERE true ON CONFLICT(run_hash) DO NOTHING;
 UPDATE merge_run SET ours = (SELECT run_id FROM main.run r WHERE r.run_hash = merge_run.run_hash);
 
-INSERT OR IGNORE INTO main.experiment_run(experiment_id, run_id, stage, label, current)
-SELECT e.experiment_id, m.ours, x.stage, x.label, x.current
+INSERT OR IGNORE INTO main.experiment_run(experiment_id, run_id, stage, label, current, position)
+SELECT e.experiment_id, m.ours, x.stage, x.label, x.current, x.position
 FROM other.experiment_run x JOIN other.experiment f ON f.experiment_id = x.experiment_id
 JOIN main.experiment e ON e.name = f.name JOIN merge_run m ON m.theirs = x.run_id;
 INSERT OR IGNORE INTO main.axis(experiment_id, cell_id, name, value, num)

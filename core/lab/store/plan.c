@@ -45,9 +45,9 @@ static bool put_details(store_connection *db, int64_t id, const store_planned_ru
     return ok;
 }
 
-/* The run and its place in the experiment. */
-static bool put_run(store_connection *db, int64_t experiment, const store_planned_run *run,
-                    int64_t *id, assay_error *error)
+/* The run and its place in the experiment, counted from 0. */
+static bool put_run(store_connection *db, int64_t experiment, int64_t position,
+                    const store_planned_run *run, int64_t *id, assay_error *error)
 {
     int64_t cell = -1;
     return connection_do(db, SQL_PUT_CELL, error, "t", run->cell_hash) &&
@@ -55,8 +55,8 @@ static bool put_run(store_connection *db, int64_t experiment, const store_planne
            connection_do(db, SQL_PUT_RUN, error, "tiiitt", run->run_hash, cell, run->seed,
                          run->total_steps, run->device, run->dataset) &&
            connection_number(db, SQL_GET_RUN, id, error, "t", run->run_hash) &&
-           connection_do(db, SQL_PUT_EXPERIMENT_RUN, error, "iitt", experiment, *id, run->stage,
-                         run->label) &&
+           connection_do(db, SQL_PUT_EXPERIMENT_RUN, error, "iitti", experiment, *id, run->stage,
+                         run->label, position) &&
            put_axes(db, experiment, cell, run, error) && put_details(db, *id, run, error);
 }
 
@@ -95,7 +95,7 @@ bool store_put_plan(store_handle *store, const char *experiment, int n_runs,
              connection_number(db, SQL_GET_EXPERIMENT, &id, error, "t", experiment) &&
              connection_do(db, SQL_RETIRE_PLAN, error, "i", id);
         for (int i = 0; i < n_runs && ok; i++)
-            ok = put_run(db, id, &runs[i], &ids[i], error);
+            ok = put_run(db, id, i, &runs[i], &ids[i], error);
         for (int i = 0; i < n_runs && ok; i++)
             ok = put_inputs(db, ids[i], &runs[i], error);
         ok = store_commit(store, ok, error);

@@ -21,9 +21,9 @@ SELECT run_id FROM run WHERE run_hash = ?1;
 -- name: retire_plan
 UPDATE experiment_run SET current = 0 WHERE experiment_id = ?1;
 -- name: put_experiment_run
-INSERT INTO experiment_run(experiment_id, run_id, stage, label, current) VALUES(?1, ?2, ?3, ?4, 1)
-ON CONFLICT(experiment_id, run_id) DO UPDATE
-SET stage = excluded.stage, label = excluded.label, current = 1;
+INSERT INTO experiment_run(experiment_id, run_id, stage, label, current, position)
+VALUES(?1, ?2, ?3, ?4, 1, ?5) ON CONFLICT(experiment_id, run_id) DO UPDATE
+SET stage = excluded.stage, label = excluded.label, current = 1, position = excluded.position;
 -- name: clear_axes
 DELETE FROM axis WHERE experiment_id = ?1 AND cell_id = ?2;
 -- name: put_axis
