@@ -1,0 +1,338 @@
+/* compare_cells.c - what is compared with what: axes, cells, blocks, baselines, metric and split. */
+#include "lab/report/compare.h"
+#include "lab/report/sql.h"
+
+#include <assay/memory.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool same(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static answer *ask(const comparison *of, report_sql sql, assay_error *error)
+{
+    return answer_of(of->store, (store_query_limits){0}, error, "%s%s", of->where,
+                     report_sql_text[sql]);
+}
+
+/* The experiment and the stage, as the statements want them. */
+static bool find_place(comparison *of, assay_error *error)
+{
+    int64_t id = 0;
+    char *where = NULL;
+    of->stage = of->asked->stage == NULL ? "main" : of->asked->stage;
+    if (!report_check(of->store, error) ||
+        !report_find_experiment(of->store, of->asked->experiment, &id, error))
+        return false;
+    char *stage = sql_text(of->stage, error);
+    if (stage == NULL)
+        return false;
+    bool ok =
+        asprintf(&where, "WITH the(id, stage) AS (VALUES(%lld, %s)) ", (long long)id, stage) >= 0;
+    assay_free(stage);
+    if (!ok)
+        return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .what = "no memory for a query");
+    of->where = assay_strdup(where, error);
+    free(where);
+    return of->where != NULL;
+}
+
+/* ---- axes and cells ---- */
+
+static bool fill_cells(comparison *of, assay_error *error)
+{
+    int64_t bytes = 0;
+    of->n_axes = (int)answer_count(of->axes);
+    of->n_cells = (int)answer_count(of->cell_rows);
+    if (!assay_size_mul(&bytes, (int64_t)of->n_cells * of->n_axes, (int64_t)sizeof *of->all_values))
+        return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .what = "the experiment is too large");
+    of->all_values = assay_zalloc(bytes, error);
+    of->cells = assay_zalloc(of->n_cells * (int64_t)sizeof *of->cells, error);
+    of->blocks = assay_zalloc(of->n_cells * (int64_t)sizeof *of->blocks, error);
+    of->is_by = assay_zalloc(of->n_axes * (int64_t)sizeof *of->is_by, error);
+    if (of->all_values == NULL || of->cells == NULL || of->blocks == NULL || of->is_by == NULL)
+        return false;
+    for (int i = 0; i < of->n_cells; i++)
+        of->cells[i] = (compare_cell){.cell_id = answer_integer(of->cell_rows, i, 0),
+                                      .label = answer_text(of->cell_rows, i, 1),
+                                      .runs = answer_integer(of->cell_rows, i, 2),
+                                      .done = answer_integer(of->cell_rows, i, 3),
+                                      .row = i,
+                                      .values = of->all_values + (int64_t)i * of->n_axes};
+    return true;
+}
+
+static int cell_of(const comparison *of, int64_t cell_id)
+{
+    int i = 0;
+    while (i < of->n_cells && of->cells[i].cell_id != cell_id)
+        i++;
+    return i;
+}
+
+static int axis_of(const comparison *of, const char *name)
+{
+    int i = 0;
+    while (i < of->n_axes && strcmp(answer_text(of->axes, i, 0), name) != 0)
+        i++;
+    return i;
+}
+
+static void fill_values(comparison *of)
+{
+    for (int64_t i = 0; i < answer_count(of->values); i++) {
+        int cell = cell_of(of, answer_integer(of->values, i, 0));
+        int axis = axis_of(of, answer_text(of->values, i, 1));
+        if (cell < of->n_cells && axis < of->n_axes)
+            of->cells[cell].values[axis] = answer_text(of->values, i, 2);
+    }
+}
+
+/* The axes that are compared: those that are named, and what exists only inside of their values
+ * ("mask.warmup" of "mask"), for it cannot be held equal. */
+static bool choose_axes(comparison *of, assay_error *error)
+{
+    for (int i = 0; i < of->n_axes; i++)
+        of->is_by[i] = of->asked->by_count == 0;
+    for (int i = 0; i < of->asked->by_count; i++) {
+        const char *name = of->asked->by[i];
+        size_t length = strlen(name);
+        if (axis_of(of, name) == of->n_axes)
+            return report_unknown("axis", name, of->axes, 0, error);
+        for (int axis = 0; axis < of->n_axes; axis++) {
+            const char *other = answer_text(of->axes, axis, 0);
+            if (strncmp(other, name, length) == 0 &&
+                (other[length] == '\0' || other[length] == '.'))
+                of->is_by[axis] = true;
+        }
+    }
+    return true;
+}
+
+/* Cells are in one block when they agree in every axis that is not compared. */
+static void make_blocks(comparison *of)
+{
+    for (int i = 0; i < of->n_cells; i++) {
+        compare_cell *cell = &of->cells[i];
+        for (cell->block = 0; cell->block < of->n_blocks; cell->block++) {
+            const compare_cell *other = &of->cells[of->blocks[cell->block].first];
+            bool agree = true;
+            for (int axis = 0; axis < of->n_axes; axis++)
+                agree = agree && (of->is_by[axis] || same(cell->values[axis], other->values[axis]));
+            if (agree)
+                break;
+        }
+        if (cell->block == of->n_blocks)
+            of->blocks[of->n_blocks++] = (compare_block){-1, cell->label, i};
+    }
+}
+
+/* ---- the baseline ---- */
+
+/* Whether `word` is the cell's label, a compared axis' value, or "axis=value" of any axis. */
+static bool is_meant(const comparison *of, const compare_cell *cell, const char *word)
+{
+    if (strcmp(cell->label, word) == 0)
+        return true;
+    for (int axis = 0; axis < of->n_axes; axis++) {
+        const char *name = answer_text(of->axes, axis, 0), *value = cell->values[axis];
+        size_t length = strlen(name);
+        if (value == NULL)
+            continue;
+        if (of->is_by[axis] && strcmp(value, word) == 0)
+            return true;
+        if (strncmp(word, name, length) == 0 && word[length] == '=' &&
+            strcmp(word + length + 1, value) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool fail_baseline(const comparison *of, const char *word, assay_error *error)
+{
+    const char *known[256];
+    int n = 0;
+    for (int i = 0; i < of->n_cells; i++) {
+        if (n < 256)
+            known[n++] = of->cells[i].label;
+        for (int axis = 0; axis < of->n_axes && n < 256; axis++)
+            if (of->is_by[axis] && of->cells[i].values[axis] != NULL)
+                known[n++] = of->cells[i].values[axis];
+    }
+    const char *near = assay_nearest(word, n, known);
+    return ASSAY_FAIL(error, ASSAY_BAD_INPUT,
+                      .what = assay_text("no cell is meant by baseline '%s'", word),
+                      .where = assay_text("experiment %s", of->asked->experiment),
+                      .expected = "a cell's label, axis=value, or a value of a compared axis",
+                      .hint = near == NULL ? NULL : assay_text("did you mean '%s'?", near));
+}
+
+static bool choose_baselines(comparison *of, assay_error *error)
+{
+    const char *word = of->asked->baseline;
+    bool any = of->n_cells == 0;
+    for (int i = 0; i < of->n_cells; i++) {
+        compare_block *block = &of->blocks[of->cells[i].block];
+        if (word == NULL ? block->baseline >= 0 : !is_meant(of, &of->cells[i], word))
+            continue;
+        if (block->baseline >= 0)
+            return ASSAY_FAIL(
+                error, ASSAY_BAD_INPUT,
+                .what = assay_text("baseline '%s' means several cells", word),
+                .got = assay_text("%s; %s", of->cells[block->baseline].label, of->cells[i].label),
+                .hint = "give the whole label of one, or compare by one axis (--by)");
+        block->baseline = i;
+        of->cells[i].is_baseline = any = true;
+    }
+    return any || fail_baseline(of, word, error);
+}
+
+/* ---- metric, suite, split ---- */
+
+enum { METRIC, SUITE, SPLIT };
+
+static bool has(const answer *metrics, const char *metric, const char *suite, const char *split)
+{
+    for (int64_t i = 0; i < answer_count(metrics); i++)
+        if ((metric == NULL || same(answer_text(metrics, i, METRIC), metric)) &&
+            (suite == NULL || same(answer_text(metrics, i, SUITE), suite)) &&
+            (split == NULL || same(answer_text(metrics, i, SPLIT), split)))
+            return true;
+    return false;
+}
+
+/* Left open are: the metric (the first that the suite has), the split (test, valid, any). */
+static bool choose_metric(comparison *of, assay_error *error)
+{
+    const report_comparison *asked = of->asked;
+    const answer *metrics = of->metrics;
+    int64_t n = answer_count(metrics);
+    if (n == 0)
+        return true;
+    if (asked->suite != NULL && !has(metrics, NULL, asked->suite, NULL))
+        return report_unknown("suite", asked->suite, metrics, SUITE, error);
+    if (asked->metric != NULL && !has(metrics, asked->metric, NULL, NULL))
+        return report_unknown("metric", asked->metric, metrics, METRIC, error);
+    if (asked->split != NULL && !has(metrics, NULL, NULL, asked->split))
+        return report_unknown("split", asked->split, metrics, SPLIT, error);
+    of->metric = asked->metric;
+    for (int64_t i = 0; i < n && of->metric == NULL; i++)
+        if (has(metrics, answer_text(metrics, i, METRIC), asked->suite, asked->split))
+            of->metric = answer_text(metrics, i, METRIC);
+    of->split = asked->split;
+    of->split_is_chosen = of->split == NULL;
+    if (of->split == NULL)
+        of->split = has(metrics, of->metric, asked->suite, "test")    ? "test"
+                    : has(metrics, of->metric, asked->suite, "valid") ? "valid"
+                                                                      : NULL;
+    for (int64_t i = 0; i < n && of->split == NULL; i++)
+        if (has(metrics, of->metric, asked->suite, answer_text(metrics, i, SPLIT)))
+            of->split = answer_text(metrics, i, SPLIT);
+    if (of->metric != NULL && of->split != NULL &&
+        has(metrics, of->metric, asked->suite, of->split))
+        return true;
+    return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .what = "there are no such scores",
+                      .where = assay_text("experiment %s", asked->experiment),
+                      .got = assay_text("metric %s, suite %s, split %s",
+                                        of->metric == NULL ? "any" : of->metric,
+                                        asked->suite == NULL ? "any" : asked->suite,
+                                        of->split == NULL ? "any" : of->split),
+                      .hint = "each is known, but not together");
+}
+
+bool compare_wants(const comparison *of, int64_t score)
+{
+    return same(answer_text(of->scores, score, SCORE_METRIC), of->metric) &&
+           same(answer_text(of->scores, score, SCORE_SPLIT), of->split) &&
+           (of->asked->suite == NULL ||
+            same(answer_text(of->scores, score, SCORE_SUITE), of->asked->suite));
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const compare_measure *x = a, *y = b;
+    int order = strcmp(x->suite, y->suite);
+    return order != 0 ? order : strcmp(x->benchmark, y->benchmark);
+}
+
+/* Scores come sorted by cell; each cell notes where its own are. */
+static bool find_measures(comparison *of, assay_error *error)
+{
+    int64_t n = answer_count(of->scores);
+    of->measures = assay_zalloc((n + 1) * (int64_t)sizeof *of->measures, error);
+    if (of->measures == NULL)
+        return false;
+    for (int64_t i = 0, end; i < n; i = end) {
+        int64_t cell_id = answer_integer(of->scores, i, SCORE_CELL);
+        for (end = i; end < n && answer_integer(of->scores, end, SCORE_CELL) == cell_id; end++)
+            ;
+        int cell = cell_of(of, cell_id);
+        if (cell < of->n_cells) {
+            of->cells[cell].first_score = i;
+            of->cells[cell].end_score = end;
+        }
+    }
+    for (int64_t i = 0; i < n; i++) {
+        compare_measure found = {answer_text(of->scores, i, SCORE_SUITE),
+                                 answer_text(of->scores, i, SCORE_BENCHMARK)};
+        int known = 0;
+        while (known < of->n_measures && by_name(&of->measures[known], &found) != 0)
+            known++;
+        if (known == of->n_measures && compare_wants(of, i))
+            of->measures[of->n_measures++] = found;
+    }
+    qsort(of->measures, (size_t)of->n_measures, sizeof *of->measures, by_name);
+    if (of->n_measures == 0) /* nothing is done: the cells are listed all the same */
+        of->measures[of->n_measures++] = (compare_measure){"", ""};
+    return true;
+}
+
+static bool fail_stage(const comparison *of, assay_error *error)
+{
+    answer *stages = ask(of, REPORT_SQL_COMPARE_STAGES, error);
+    bool none = stages != NULL && answer_count(stages) == 0;
+    if (none)
+        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .what = "the experiment has no runs in its newest plan",
+                   .where = assay_text("experiment %s", of->asked->experiment));
+    else if (stages != NULL)
+        report_unknown("stage", of->stage, stages, 0, error);
+    answer_free(stages);
+    return false;
+}
+
+bool compare_choose(comparison *of, assay_error *error)
+{
+    if (!find_place(of, error) || (of->axes = ask(of, REPORT_SQL_COMPARE_AXES, error)) == NULL ||
+        (of->cell_rows = ask(of, REPORT_SQL_COMPARE_CELLS, error)) == NULL)
+        return false;
+    if (answer_count(of->cell_rows) == 0)
+        return fail_stage(of, error);
+    if ((of->values = ask(of, REPORT_SQL_COMPARE_VALUES, error)) == NULL ||
+        (of->metrics = ask(of, REPORT_SQL_COMPARE_METRICS, error)) == NULL ||
+        (of->scores = ask(of, REPORT_SQL_COMPARE_SCORES, error)) == NULL || !fill_cells(of, error))
+        return false;
+    fill_values(of);
+    if (!choose_axes(of, error))
+        return false;
+    make_blocks(of);
+    return choose_baselines(of, error) && choose_metric(of, error) && find_measures(of, error);
+}
+
+void compare_release(comparison *of)
+{
+    answer_free(of->axes);
+    answer_free(of->cell_rows);
+    answer_free(of->values);
+    answer_free(of->metrics);
+    answer_free(of->scores);
+    assay_free(of->where);
+    assay_free(of->all_values);
+    assay_free(of->cells);
+    assay_free(of->blocks);
+    assay_free(of->is_by);
+    assay_free(of->measures);
+    assay_free(of->rows);
+}
