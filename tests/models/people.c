@@ -109,9 +109,8 @@ static bool labels_of(void *user, assay_data_split split, int benchmark, int32_t
                       assay_error *error)
 {
     const people *dataset = user;
-    (void)split;
     (void)error;
-    for (int64_t i = 0; i < dataset->count; i++)
+    for (int64_t i = 0; i < dataset->functions.count(user, split, benchmark); i++)
         out[i] = benchmark ? 1 : dataset->persons[i].label;
     return true;
 }

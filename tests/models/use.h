@@ -14,7 +14,7 @@
 typedef struct use {
     const assay_plugin *plugin;
     void *options;
-    void *lists[8]; /* what options of list types point at */
+    void *lists[64]; /* what options of list types point at */
     int list_count;
 } use;
 
