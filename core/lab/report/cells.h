@@ -22,7 +22,8 @@ typedef struct table_cell {
 struct table {
     int columns;
     char **names;      /* owned, valid UTF-8 */
-    int *widths;       /* room for print_text: terminal cells of each column */
+    int *widths;       /* room for print_text: terminal cells of each column, */
+    bool *right;       /* and whether its cells stand to the right */
     table_cell *cells; /* rows after each other */
     int64_t count, capacity;
     assay_error failure; /* of an earlier cell */

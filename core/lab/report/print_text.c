@@ -76,7 +76,8 @@ void print_text(const table *self, FILE *out)
     text_line row = {.out = out};
     for (int i = 0; i < self->columns; i++) {
         self->widths[i] = column_width(self, i);
-        put(&row, self->names[i], self->widths[i], column_is_number(self, i));
+        self->right[i] = column_is_number(self, i);
+        put(&row, self->names[i], self->widths[i], self->right[i]);
     }
     end(&row);
     for (int i = 0; i < self->columns; i++) {
@@ -86,9 +87,7 @@ void print_text(const table *self, FILE *out)
     fputc('\n', out);
     for (int64_t i = 0; i < self->count; i++) {
         int column = (int)(i % self->columns);
-        const table_cell *cell = &self->cells[i];
-        bool is_number = cell->kind == CELL_INTEGER || cell->kind == CELL_NUMBER;
-        put(&row, cell_show(cell, number), self->widths[column], is_number);
+        put(&row, cell_show(&self->cells[i], number), self->widths[column], self->right[column]);
         if (column == self->columns - 1)
             end(&row);
     }

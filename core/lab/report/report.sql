@@ -125,7 +125,9 @@ SELECT * FROM (
   UNION ALL SELECT 'cpu', (SELECT cpu FROM p), (SELECT cpu FROM q)
   UNION ALL SELECT 'build', (SELECT build_sig FROM p), (SELECT build_sig FROM q)
   UNION ALL SELECT 'git_commit', (SELECT git_commit FROM p), (SELECT git_commit FROM q)
-  UNION ALL SELECT 'git_dirty', (SELECT git_dirty FROM p), (SELECT git_dirty FROM q))
+  UNION ALL SELECT 'git_dirty',
+    (SELECT CASE git_dirty WHEN 0 THEN 'no' WHEN 1 THEN 'yes' END FROM p),
+    (SELECT CASE git_dirty WHEN 0 THEN 'no' WHEN 1 THEN 'yes' END FROM q))
 WHERE first IS NOT second;
 
 -- name: differ_sources

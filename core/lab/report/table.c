@@ -54,7 +54,9 @@ table *table_new(int columns, const char *const *names, assay_error *error)
     made->columns = columns;
     made->names = assay_zalloc(columns * (int64_t)sizeof *made->names, error);
     made->widths = assay_zalloc(columns * (int64_t)sizeof *made->widths, error);
-    if (made->names != NULL && made->widths != NULL && take_names(made, names, error))
+    made->right = assay_zalloc(columns * (int64_t)sizeof *made->right, error);
+    if (made->names != NULL && made->widths != NULL && made->right != NULL &&
+        take_names(made, names, error))
         return made;
     table_free(made);
     return NULL;
@@ -70,6 +72,7 @@ void table_free(table *self)
         assay_free(self->cells[i].text);
     assay_free(self->names);
     assay_free(self->widths);
+    assay_free(self->right);
     assay_free(self->cells);
     assay_free(self);
 }

@@ -150,3 +150,13 @@ void assert_intact(const test_place *place)
     sqlite3_finalize(statement);
     sqlite3_close(db);
 }
+
+void must_do(const test_place *place, const char *sql)
+{
+    sqlite3 *db = NULL;
+    char *message = NULL;
+    assert_int_equal(sqlite3_open(place->path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK)
+        fail_msg("%s", message);
+    sqlite3_close(db);
+}

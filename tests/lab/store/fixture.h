@@ -27,6 +27,9 @@ double ask_real(const test_place *place, const char *sql);
 /* The same as text in one static buffer; "NULL" for NULL. */
 const char *ask_text(const test_place *place, const char *sql);
 
+/* Statements on a connection of their own, which may write; failure fails the test. */
+void must_do(const test_place *place, const char *sql);
+
 /* The store's own check of its pages. */
 void assert_intact(const test_place *place);
 

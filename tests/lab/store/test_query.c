@@ -162,17 +162,6 @@ static void the_views_are_right_and_their_cost_grows_with_the_runs(void **state)
                      MANY / 3 * 20);
 }
 
-/* Statements on a connection that may write. */
-static void must_do(const test_place *place, const char *sql)
-{
-    sqlite3 *db = NULL;
-    char *message = NULL;
-    assert_int_equal(sqlite3_open(place->path, &db), SQLITE_OK);
-    if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK)
-        fail_msg("%s", message);
-    sqlite3_close(db);
-}
-
 static void the_best_step_is_chosen_on_valid_alone(void **state)
 {
     const test_place *place = *state;
