@@ -73,6 +73,11 @@ bool lease_holds(store_connection *connection, store_lease *lease, assay_error *
 /* Inside a transaction: runs whose holders are dead become lost. */
 bool lease_reap(store_handle *store, assay_error *error);
 
+/* Inside a transaction, after the dead are reaped: whether a process holds the run. `out` (NULL or
+ * `size` bytes) gets its name. */
+bool lease_holder(store_connection *connection, int64_t run_id, char *out, int size, bool *held,
+                  assay_error *error);
+
 /* Reads in and removes the spill files beside the store whose writers have ended. */
 bool spill_import(store_handle *store, assay_error *error);
 

@@ -79,6 +79,11 @@ bool lease_reap(store_handle *store, assay_error *error)
     return ok;
 }
 
+bool store_reap(store_handle *store, assay_error *error)
+{
+    return store_begin(store, false, error) && store_commit(store, lease_reap(store, error), error);
+}
+
 static void name_holder(const run_holder *holder, char *out, int size)
 {
     time_t start = (time_t)(holder->start_ms / 1000);
@@ -90,9 +95,8 @@ static void name_holder(const run_holder *holder, char *out, int size)
              date);
 }
 
-/* Who holds the run, after the dead are reaped. */
-static bool find_holder(store_connection *db, int64_t run_id, char *out, int size, bool *held,
-                        assay_error *error)
+bool lease_holder(store_connection *db, int64_t run_id, char *out, int size, bool *held,
+                  assay_error *error)
 {
     bool row = true;
     *held = false;
@@ -157,7 +161,7 @@ static store_claim_result judge(store_handle *store, int64_t run_id, char *out, 
     sqlite3_reset(statement);
     if (done)
         return STORE_DONE;
-    if (!find_holder(db, run_id, out, size, &held, error))
+    if (!lease_holder(db, run_id, out, size, &held, error))
         return STORE_REFUSED;
     return held ? STORE_HELD : STORE_CLAIMED;
 }

@@ -105,3 +105,13 @@ bool store_put_plan(store_handle *store, const char *experiment, int n_runs,
     assay_free(ids);
     return ok;
 }
+
+bool store_put_param(store_handle *store, store_lease *lease, const store_param *param,
+                     assay_error *error)
+{
+    if (!store_begin(store, false, error))
+        return false;
+    bool ok = lease_holds(&store->main, lease, error) &&
+              put_param(&store->main, lease->run_id, param, error);
+    return store_commit(store, ok, error);
+}

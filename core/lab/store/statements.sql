@@ -92,3 +92,44 @@ SELECT count(*) FROM attempt WHERE run_id = ?1 AND n > ?2 AND from_step < ?3;
 SELECT count(*) FROM attempt WHERE run_id = ?1 AND n = ?2;
 -- name: get_run_hash
 SELECT run_hash FROM run WHERE run_id = ?1;
+
+-- name: redo_begin
+CREATE TEMP TABLE redo_run(run_id INTEGER PRIMARY KEY);
+-- name: redo_add
+INSERT OR IGNORE INTO temp.redo_run(run_id) VALUES(?1);
+-- name: redo_descendants
+INSERT OR IGNORE INTO temp.redo_run(run_id)
+WITH RECURSIVE fed(run_id) AS (SELECT run_id FROM temp.redo_run UNION
+  SELECT i.run_id FROM fed CROSS JOIN run_input i ON i.input_run_id = fed.run_id)
+SELECT run_id FROM fed;
+-- name: redo_held
+SELECT r.run_id FROM temp.redo_run r JOIN run USING(run_id) WHERE run.status = 'running' LIMIT 1;
+-- name: redo_count
+SELECT count(*) FROM temp.redo_run;
+-- name: redo_list
+SELECT substr(run.run_hash, 1, 16) FROM temp.redo_run JOIN run USING(run_id);
+-- name: redo_rows
+DELETE FROM series WHERE run_id IN temp.redo_run;
+DELETE FROM score WHERE run_id IN temp.redo_run;
+DELETE FROM checkpoint WHERE run_id IN temp.redo_run;
+DELETE FROM artifact WHERE run_id IN temp.redo_run;
+UPDATE run SET status = 'pending', error = NULL WHERE run_id IN temp.redo_run;
+-- name: redo_fence
+INSERT INTO attempt(run_id, n, host, boot_id, pid, pid_start, start_ms, beat_ms, end_ms, end_reason,
+  from_step, threads, cpu, build_sig)
+SELECT run_id, max(n) + 1, ?1, ?2, ?3, ?4, ?5, ?5, ?5, 'cleared', 0, 0, '', ''
+FROM attempt WHERE run_id IN temp.redo_run GROUP BY run_id;
+-- name: redo_end
+DROP TABLE IF EXISTS temp.redo_run;
+
+-- name: newest_checkpoint
+SELECT max(step) FROM checkpoint WHERE run_id = ?1;
+-- name: last_score
+SELECT value, nonfinite FROM score
+WHERE run_id = ?1 AND suite = ?2 AND benchmark = ?3 AND metric = ?4 AND split = ?5
+ORDER BY step DESC LIMIT 1;
+-- name: other_ways
+SELECT count(*) FROM attempt a JOIN attempt now ON now.run_id = a.run_id AND now.n = ?2
+WHERE a.run_id = ?1 AND a.n < now.n
+  AND a.n > coalesce((SELECT max(n) FROM attempt WHERE run_id = ?1 AND end_reason = 'cleared'), 0)
+  AND (a.threads <> now.threads OR a.cpu <> now.cpu OR a.build_sig <> now.build_sig);

@@ -147,6 +147,40 @@ bool store_put_checkpoint(store_handle *store, store_lease *lease, int64_t step,
 bool store_put_artifact(store_handle *store, store_lease *lease, const char *name,
                         const store_file *file, assay_error *error);
 
+/* Runs whose holders are dead become `lost` now, rather than at the next claim. */
+bool store_reap(store_handle *store, assay_error *error);
+
+/* Whether the attempts before this one, since the run was last cleared, ran with the same threads, CPU
+ * and build: then going on from their checkpoint is exact. */
+bool store_same_build(store_handle *store, const store_lease *lease, bool *same,
+                      assay_error *error);
+
+/* ---- what runs hand to each other ---- */
+
+/* Step of the run's newest recorded checkpoint; -1: none. */
+bool store_newest_checkpoint(store_handle *store, int64_t run_id, int64_t *step,
+                             assay_error *error);
+
+/* The score of the largest step. *found is false when there is none; a value that is not finite comes
+ * as what it is. */
+typedef struct store_score_name {
+    const char *suite, *benchmark, *metric, *split;
+} store_score_name;
+bool store_last_score(store_handle *store, int64_t run_id, const store_score_name *name,
+                      double *value, bool *found, assay_error *error);
+
+/* One more row of the run's parameters, or another value for one: what a stage has found. */
+bool store_put_param(store_handle *store, store_lease *lease, const store_param *param,
+                     assay_error *error);
+
+/* ---- starting over ----
+ * Clears these runs and, through inputs, every run that depends on them, in this experiment or
+ * another: series, scores, checkpoints and artifacts go, then their files; the runs are pending
+ * again; attempts stay, and one more, with end_reason cleared, says who did it. All or nothing: refused with ASSAY_STOPPED, naming the holder, while a
+ * living process works on any of them. *cleared (may be NULL) is how many runs there were. */
+bool store_redo(store_handle *store, int n, const int64_t *run_ids, int64_t *cleared,
+                assay_error *error);
+
 /* ---- the writer: series and scores ----
  * One thread with a connection of its own takes fixed-size records from a bounded ring and commits
  * them by count or by time. It beats for the lease as long as the process runs. When the store
