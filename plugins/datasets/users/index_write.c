@@ -10,10 +10,12 @@
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #define STOP_EVERY 256       /* lines between two looks whether to stop */
+#define TICK_NS    20000000  /* above the resolution of file times */
 #define COPY_BYTES (1 << 16) /* at once, from a scratch file to the index */
 
 /* Mean and sum of squared deviations of one feature over one split, by Welford's recurrence: one
@@ -347,12 +349,25 @@ bool index_source_of(const char *path, index_source *out)
     return true;
 }
 
+/* File times tick every few milliseconds: a file that changed a moment ago could change again within
+ * the tick that we note. Lets that tick pass. */
+static void await_tick(const index_source *source)
+{
+    struct timespec now, tick = {.tv_nsec = TICK_NS};
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t seconds = (int64_t)now.tv_sec - source->ctime;
+    if (seconds >= 0 && seconds < 2 &&
+        seconds * 1000000000 + now.tv_nsec - source->ctime_ns < TICK_NS)
+        nanosleep(&tick, NULL);
+}
+
 static bool begin(writing *in, const char *path, assay_error *error)
 {
     int64_t features = in->description->feature_count;
     if (!index_source_of(in->users_path, &in->footer.source))
         return ASSAY_FAIL(error, ASSAY_IO, .where = in->users_path,
                           .what = "cannot look at the file", .got = assay_text("%m"));
+    await_tick(&in->footer.source);
     in->lines = lines_open(in->users_path, error);
     if (in->lines == NULL)
         return false;
