@@ -161,7 +161,7 @@ static void the_split_of_an_id_is_its_hash(void **state)
     /* The first 8 bytes of sha256sum of "0" .. "9" modulo 100 are 40 13 46 43 54 83 59 30 95 40. */
     static const int expected[10] = {0, 0, 0, 0, 1, 3, 1, 0, 3, 0};
     for (int i = 0; i < 10; i++)
-        assert_int_equal(user_split_of_id("0123456789" + i, 1), expected[i]);
+        assert_int_equal(user_split_of_id(&"0123456789"[i], 1), expected[i]);
 }
 
 /* Thousands of users with 0 to 3 samples each, so that blocks hold several: every number must give
