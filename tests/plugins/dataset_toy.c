@@ -1,7 +1,8 @@
 /* dataset_toy.c - sequences that walk up or down through a small vocabulary, made up on the spot: the
  * dataset of the lab's tests.
  *
- * A sample walks one token per step in its direction and strays now and then. Its label (suite "toy",
+ * A sample begins in its direction's half of the vocabulary, walks one token per step in it, and now
+ * and then jumps to another token of that half. Its label (suite "toy",
  * benchmark "sign") is the direction, its answer the walk's continuation. */
 #include <assay/dataset.h>
 #include <assay/random.h>
@@ -23,7 +24,7 @@ static const assay_option table[] = {
     ASSAY_INTEGER(options, vocabulary, "tokens", 16, 4, 1 << 20, "tokens 1 .. vocabulary - 1"),
     ASSAY_INTEGER(options, seed, "", 1, 0, 1 << 30, "another seed is other data"),
     ASSAY_INTEGER(options, broken, "", -1, -1, 1 << 20, "the pretrain sample that cannot be read"),
-    ASSAY_NUMBER(options, stray, "fraction", 0.2, 0.0, 1.0, "of the steps that go anywhere"),
+    ASSAY_NUMBER(options, stray, "fraction", 0.2, 0.0, 1.0, "of the steps that jump"),
     ASSAY_BOOL(options, crop, false, "training draws begin at a random token"),
     ASSAY_BOOL(options, pretrain, true, "there is a pretrain split"),
 };
@@ -103,13 +104,21 @@ static int32_t direction(assay_stream stream)
     return assay_random_uniform(stream, 0) < 0.5f;
 }
 
+/* A token of the direction's half of 1 .. vocabulary - 1. */
+static int32_t any_token(const options *o, assay_stream stream, uint64_t address)
+{
+    int64_t half = (o->vocabulary - 1) / 2;
+    int64_t token = assay_random_below(stream, address, half);
+    return (int32_t)(1 + token + (direction(stream) ? half : 0));
+}
+
 /* Token `now` moved one step: tokens 1 .. vocabulary - 1 form a ring. */
 static int32_t move(const options *o, assay_stream stream, int64_t step, int32_t now)
 {
     int64_t ring = o->vocabulary - 1;
     uint64_t address = 3 + 2 * (uint64_t)step;
     if (assay_random_uniform(stream, address) < (float)o->stray)
-        return (int32_t)(1 + assay_random_below(stream, address + 1, ring));
+        return any_token(o, stream, address + 1);
     return (int32_t)(1 + (now - 1 + (direction(stream) ? 1 : ring - 1)) % ring);
 }
 
@@ -133,7 +142,7 @@ static bool toy_sample(void *dataset, assay_data_split split, int benchmark, int
         assay_arena_alloc(arena, 2 * (int64_t)sizeof(assay_field_value), error);
     if (!ids || !values)
         return false;
-    ids[0] = (int32_t)(1 + assay_random_below(stream, 2, o->vocabulary - 1));
+    ids[0] = any_token(o, stream, 2);
     for (int64_t i = 1; i < length + ANSWER; i++)
         ids[i] = move(o, stream, i, ids[i - 1]);
     values[0] = (assay_field_value){

@@ -62,7 +62,7 @@ static assay_tensor *next_compute(void *loss, assay_tape *tape, const assay_cloc
     if (n->scale)
         states = assay_mul(tape, states, n->scale);
     states = assay_reshape(tape, states, 2, (int64_t[]){rows, head->shape[1]});
-    targets = assay_reshape(tape, targets, 1, &rows);
+    targets = assay_tape_constant(tape, ASSAY_I32, 1, &rows, targets->data);
     return assay_cross_entropy_head(tape, states, head, targets, ASSAY_MEAN);
 }
 

@@ -71,6 +71,10 @@ DELETE FROM score WHERE run_id = ?1 AND step > ?2;
 DELETE FROM checkpoint WHERE run_id = ?1 AND step > ?2;
 -- name: put_checkpoint
 INSERT OR REPLACE INTO checkpoint(run_id, step, path, bytes, sha256) VALUES(?1, ?2, ?3, ?4, ?5);
+-- name: get_checkpoints
+SELECT step, path, bytes, sha256 FROM checkpoint WHERE run_id = ?1 ORDER BY step DESC;
+-- name: drop_checkpoint
+DELETE FROM checkpoint WHERE run_id = ?1 AND step = ?2;
 -- name: put_artifact
 INSERT OR REPLACE INTO artifact(run_id, name, path, bytes, sha256) VALUES(?1, ?2, ?3, ?4, ?5);
 

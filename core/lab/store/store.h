@@ -181,6 +181,21 @@ bool store_put_param(store_handle *store, store_lease *lease, const store_param 
 bool store_redo(store_handle *store, int n, const int64_t *run_ids, int64_t *cleared,
                 assay_error *error);
 
+/* A row that store_put_checkpoint made. */
+typedef struct store_checkpoint {
+    int64_t step, bytes;
+    char path[256];
+    char sha256[65];
+} store_checkpoint;
+
+/* The run's checkpoints, the newest first, into out[n]. Returns how many there are, which may be
+ * more than n; -1 on failure. */
+int64_t store_get_checkpoints(store_handle *store, int64_t run_id, int64_t n, store_checkpoint *out,
+                              assay_error *error);
+/* Takes the row of one checkpoint out, under the lease. Its files are the caller's. */
+bool store_drop_checkpoint(store_handle *store, store_lease *lease, int64_t step,
+                           assay_error *error);
+
 /* ---- the writer: series and scores ----
  * One thread with a connection of its own takes fixed-size records from a bounded ring and commits
  * them by count or by time. It beats for the lease as long as the process runs. When the store

@@ -21,13 +21,15 @@ dataset_pool *dataset_pool_new(const char *cache, assay_error *error);
 void dataset_pool_free(dataset_pool *pool); /* accepts NULL */
 /* The open dataset of these settings, opened at first use. Borrowed. */
 const assay_data *dataset_pool_get(dataset_pool *pool, const settings *dataset, assay_error *error);
+/* Lets datasets that are being opened (an index of much data) notice that they are asked to end. */
+void dataset_pool_stop(dataset_pool *pool, const volatile sig_atomic_t *stop);
 
 /* ---- what a recipe comes to ---- */
 
 /* Where the weights of a stage lie. The run room knows. */
 typedef struct train_sources {
     void *user;
-    /* The safetensors file of a weights value. Borrowed until the run ends. */
+    /* The safetensors file of a stage's weights (value->stage >= 0; paths are this room's business). */
     bool (*weights)(void *user, const setting *value, char *path, int64_t size, assay_error *error);
     /* The recipe behind a stage's weights (for assay_host.network); NULL for a plain path. */
     const recipe *(*stage)(void *user, const setting *value);
@@ -45,6 +47,7 @@ typedef struct recipe_facts { /* for `assay plan` */
     double flops;        /* of the whole training: 3 forward passes per sample and step */
     double memory_bytes; /* parameters, gradients, moments, activations of a piece */
     int64_t samples;     /* of the training split */
+    double sample_flops; /* of one sample's forward pass */
 } recipe_facts;
 
 /* Opens everything with parameters that have shapes and no values, and checks that it fits: outputs
@@ -52,6 +55,10 @@ typedef struct recipe_facts { /* for `assay plan` */
  * found here, before a run starts. */
 bool recipe_inspect(const recipe *recipe, dataset_pool *pool, recipe_facts *out,
                     assay_error *error);
+/* The same for a recipe whose losses ask for models of other stages: `sources->stage` gives their
+ * recipes. A value that waits for another run's score stands at its default (or its lowest). */
+bool recipe_inspect_with(const recipe *recipe, dataset_pool *pool, const train_sources *sources,
+                         recipe_facts *out, assay_error *error);
 
 /* ---- training ---- */
 typedef struct train_progress {

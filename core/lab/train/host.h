@@ -1,0 +1,55 @@
+/* host.h - what a run offers its plugins (assay_host), and the curves that they and the loop write. */
+#ifndef TRAIN_HOST_H
+#define TRAIN_HOST_H
+
+#include "lab/store/store.h"
+
+#include <assay/model.h>
+
+#include <signal.h>
+
+/* ---- curves ----
+ * Values of a step are added up by name and written as their mean when the step ends. */
+#define RECORDER_SERIES 256
+
+typedef struct recorder_series {
+    char *name;
+    int key;
+    double sum;
+    int64_t count;
+} recorder_series;
+
+typedef struct recorder {
+    store_writer *writer;
+    bool muted; /* what plugins record now is dropped: an evaluation is no step of training */
+    int count;
+    recorder_series series[RECORDER_SERIES];
+    assay_error error; /* the first failure; reported by recorder_end_step */
+} recorder;
+
+void recorder_clear(recorder *recorder);
+/* `goal` is min, max or NULL. A failure is kept. */
+void recorder_add(recorder *recorder, const char *name, const char *goal, double value);
+/* Writes what was added since the last step ended as that of `step`. */
+bool recorder_end_step(recorder *recorder, int64_t step, assay_error *error);
+/* Forgets what was added: a step that is not taken. */
+void recorder_drop(recorder *recorder);
+
+/* ---- services ---- */
+typedef struct train_host {
+    assay_host host; /* its `user` is this struct */
+    const char *cache;
+    const volatile sig_atomic_t *stop; /* NULL: nobody asks */
+    recorder *recorder;                /* NULL: there are no curves */
+    void *networks;                    /* first argument of `network` */
+    const assay_network *(*network)(void *networks, const assay_weights_source *source,
+                                    assay_error *error);
+} train_host;
+
+/* Fills `host`. Without a recorder, host.series is NULL. Everything is borrowed. */
+void train_host_init(train_host *host, const char *cache, const volatile sig_atomic_t *stop,
+                     recorder *recorder);
+
+bool train_stopping(const volatile sig_atomic_t *stop);
+
+#endif

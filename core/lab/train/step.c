@@ -1,0 +1,260 @@
+/* step.c - one optimizer step: micro-batches forward and back, then AdamW. */
+#include "lab/train/step.h"
+
+#include "lab/train/datasets.h"
+
+#include <assay/memory.h>
+#include <assay/ops.h>
+
+#include <math.h>
+#include <string.h>
+
+/* ---- life ---- */
+
+static assay_schedule schedule_of(const train_options *o)
+{
+    static const assay_schedule_kind kinds[] = {
+        [TRAIN_CONSTANT] = ASSAY_CONSTANT,
+        [TRAIN_LINEAR] = ASSAY_LINEAR,
+        [TRAIN_COSINE] = ASSAY_COSINE,
+        [TRAIN_POLY] = ASSAY_POLY,
+    };
+    return (assay_schedule){
+        .kind = kinds[o->schedule],
+        .warmup_kind = ASSAY_WARMUP_LINEAR,
+        .warmup = o->warmup * (double)o->steps,
+        .total = (double)o->steps,
+        .floor = o->floor,
+        .power = 1.0,
+    };
+}
+
+static bool make_optimizer(stepper *s, assay_error *error)
+{
+    const train_options *o = s->options;
+    assay_adamw_options adamw = {
+        .beta1 = (float)o->beta1,
+        .beta2 = (float)o->beta2,
+        .eps = (float)o->eps,
+        .weight_decay = (float)o->weight_decay,
+    };
+    s->schedule = schedule_of(o);
+    if (!assay_schedule_check(&s->schedule, error))
+        return false;
+    s->adamw = assay_adamw_new(s->assembly->params, s->assembly->device, adamw, error);
+    return s->adamw != NULL;
+}
+
+stepper *stepper_new(assembly *a, const train_options *options, bool training, assay_error *error)
+{
+    assay_precision precision =
+        options->precision == TRAIN_BF16 ? ASSAY_PRECISION_BF16 : ASSAY_PRECISION_FP32;
+    int64_t bytes = (a->loss_count + 1) * (int64_t)sizeof(double);
+    stepper *s = assay_zalloc((int64_t)sizeof *s, error);
+    if (!s)
+        return NULL;
+    s->assembly = a;
+    s->options = options;
+    s->tape = assembly_tape(a, precision, error);
+    s->losses = assay_tape_new(a->device, precision, error);
+    s->values = assay_zalloc(bytes, error);
+    s->targets = assay_zalloc(bytes, error);
+    if (!s->tape || !s->losses || !s->values || !s->targets ||
+        (training && !make_optimizer(s, error))) {
+        stepper_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void stepper_free(stepper *s)
+{
+    if (!s)
+        return;
+    for (int i = 0; i < ASSAY_MAX_OUTPUTS; i++)
+        assay_tensor_free(s->kept[i]);
+    assay_adamw_free(s->adamw);
+    assay_tape_free(s->tape);
+    assay_tape_free(s->losses);
+    assay_free(s->values);
+    assay_free(s->targets);
+    assay_free(s);
+}
+
+double stepper_targets(const stepper *s, int i, const assay_batch *batch,
+                       const assay_outputs *outputs)
+{
+    const assembly_part *part = &s->assembly->losses[i].part;
+    if (part->plugin->loss.targets)
+        return part->plugin->loss.targets(part->state, batch, outputs);
+    return (double)batch->samples;
+}
+
+/* ---- a micro-batch in one piece ---- */
+
+static bool train_whole(stepper *s, const assay_batch *batch, const assay_clock *clock, float scale,
+                        assay_error *error)
+{
+    assembly *a = s->assembly;
+    const assay_wanted wanted = {a->wanted.count, a->wanted.names};
+    assay_outputs outputs = {0};
+    assay_tensor *total = NULL;
+    assay_tape_begin(s->tape, (assay_step){.seed = (uint64_t)a->recipe->seed,
+                                           .clock = (uint64_t)clock->micro,
+                                           .training = true});
+    if (!assembly_forward(a, s->tape, batch, clock, &wanted, &outputs))
+        return assay_tape_failed(s->tape, error);
+    for (int i = 0; i < a->loss_count; i++) {
+        const assembly_loss *loss = &a->losses[i];
+        assay_tensor *value =
+            loss->part.plugin->loss.compute(loss->part.state, s->tape, clock, batch, &outputs);
+        if (!value)
+            return assay_tape_failed(s->tape, error);
+        s->values[i] = assay_value(value);
+        if (loss->weight != 1.0)
+            value = assay_scale(s->tape, value, (float)loss->weight);
+        total = total ? assay_add(s->tape, total, value) : value;
+    }
+    if (!total)
+        return assay_tape_failed(s->tape, error);
+    if (!total->needs_grad)
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "loss",
+                          .what = "the losses depend on nothing that is trained",
+                          .hint = "everything that they reach is frozen");
+    if (!assay_tape_backward(s->tape, total, scale))
+        return assay_tape_failed(s->tape, error);
+    return assembly_observe(a, s->tape, batch, clock, error);
+}
+
+/* ---- the step ---- */
+
+/* A loss that is no number: says which, and when a parameter already is none, that. */
+static bool check_values(const stepper *s, int64_t step, assay_error *error)
+{
+    const assembly *a = s->assembly;
+    for (int i = 0; i < a->loss_count; i++) {
+        if (isfinite(s->values[i]))
+            continue;
+        const assay_parameter *bad = assay_params_nonfinite(a->params, a->device, true);
+        return ASSAY_FAIL(
+            error, ASSAY_NOT_FINITE, .where = assay_text("step %lld", (long long)step + 1),
+            .what = assay_text("%s is not finite%s%.100s", a->losses[i].series,
+                               bad ? ", nor is parameter " : "", bad ? bad->name : ""),
+            .expected = "a number", .got = assay_text("%g", s->values[i]),
+            .hint = "a lower learning rate, clipping or fp32 may help");
+    }
+    return true;
+}
+
+static void record_losses(const stepper *s, recorder *curves, double *loss)
+{
+    const assembly *a = s->assembly;
+    double sum = 0;
+    for (int i = 0; i < a->loss_count; i++) {
+        sum += a->losses[i].weight * s->values[i];
+        recorder_add(curves, a->losses[i].series, "min", s->values[i]);
+    }
+    recorder_add(curves, "loss", "min", sum);
+    *loss += sum / (double)s->options->accumulate;
+}
+
+static bool take_micro(stepper *s, int64_t step, int64_t micro, const loader_item *item,
+                       recorder *curves, step_report *out, assay_error *error)
+{
+    const train_options *o = s->options;
+    float scale = (float)(1.0 / (double)o->accumulate);
+    assay_clock clock = {
+        .phase = ASSAY_TRAINING,
+        .step = step,
+        .total = o->steps,
+        .micro = step * o->accumulate + micro,
+        .total_micro = o->steps * o->accumulate,
+    };
+    bool ok = item->piece_count == 1 ? train_whole(s, &item->pieces[0], &clock, scale, error)
+                                     : pieces_train(s, item, &clock, scale, error);
+    if (!ok)
+        return false;
+    record_losses(s, curves, &out->loss);
+    out->tokens += item->whole.tokens;
+    return check_values(s, step, error) && assembly_advance(s->assembly, &clock, error);
+}
+
+static bool optimize(stepper *s, int64_t step, step_report *out, assay_error *error)
+{
+    const train_options *o = s->options;
+    assay_error own = {0};
+    out->lr = o->lr * assay_schedule_factor(&s->schedule, (double)step);
+    if (assay_adamw_step(s->adamw, (float)out->lr, (float)o->clip, &out->norm, &own))
+        return true;
+    return ASSAY_FAIL(error, own.code,
+                      .where = assay_text("step %lld, %s", (long long)step + 1, own.where),
+                      .what = own.what, .expected = own.expected, .got = own.got, .hint = own.hint);
+}
+
+bool stepper_take(stepper *s, int64_t step, loader *batches, recorder *curves, step_report *out,
+                  assay_error *error)
+{
+    *out = (step_report){0};
+    assay_params_clear_grads(s->assembly->params);
+    for (int64_t micro = 0; micro < s->options->accumulate; micro++) {
+        double waited = 0;
+        const loader_item *item = loader_next(batches, &waited, error);
+        if (!item)
+            return false;
+        out->waited += waited;
+        if (!take_micro(s, step, micro, item, curves, out, error))
+            return false;
+    }
+    if (!optimize(s, step, out, error))
+        return false;
+    out->bytes = assay_tape_stats_get(s->tape).arena.peak_bytes +
+                 assay_tape_stats_get(s->losses).arena.peak_bytes;
+    recorder_add(curves, "lr", NULL, out->lr);
+    recorder_add(curves, "grad_norm", NULL, out->norm);
+    return true;
+}
+
+/* ---- the valid split ---- */
+
+bool stepper_valid(stepper *s, int64_t step, const volatile sig_atomic_t *stop, double *loss,
+                   assay_error *error)
+{
+    assembly *a = s->assembly;
+    const train_options *o = s->options;
+    const assay_wanted wanted = {a->wanted.count, a->wanted.names};
+    double sums[ASSAY_MAX_OUTPUTS] = {0}, weights[ASSAY_MAX_OUTPUTS] = {0};
+    const assay_clock clock = {ASSAY_EVALUATION, step, o->steps, step * o->accumulate,
+                               o->steps * o->accumulate};
+    loader_plan plan = {
+        .assembly = a,
+        .split = ASSAY_VALID,
+        .benchmark = ASSAY_NO_BENCHMARK,
+        .wanted = &wanted,
+        .phase = ASSAY_EVALUATION,
+        .end = data_count(a->data, ASSAY_VALID, ASSAY_NO_BENCHMARK),
+        .size = o->batch / o->accumulate,
+        .pieces = o->pieces,
+        .seed = (uint64_t)a->recipe->seed,
+    };
+    loader *l = loader_new(&plan, error);
+    const loader_item *item = NULL;
+    bool ok = l != NULL;
+    while (ok && (item = loader_next(l, NULL, error)) != NULL) {
+        ok = pieces_evaluate(s, item, &clock, error);
+        for (int i = 0; i < a->loss_count && ok; i++) {
+            sums[i] += s->targets[i] * s->values[i];
+            weights[i] += s->targets[i];
+        }
+        if (ok && train_stopping(stop))
+            ok = ASSAY_FAIL(error, ASSAY_STOPPED, .where = "valid/loss", .what = "asked to end");
+    }
+    loader_free(l);
+    if (!ok || (error && error->code != ASSAY_OK))
+        return false;
+    *loss = 0;
+    for (int i = 0; i < a->loss_count; i++) {
+        s->values[i] = weights[i] > 0 ? sums[i] / weights[i] : 0;
+        *loss += a->losses[i].weight * s->values[i];
+    }
+    return true;
+}
