@@ -1,5 +1,5 @@
-/* test_users_credit.c - the credit data as scripts/credit makes it: its splits, a client's events word
- * for word, and that the events carry what is known to be in the table. */
+/* test_users_credit.c - the credit data as scripts/credit makes it: its splits, a client's events
+ * word for word, and that the events carry what is known to be in the table. */
 #include "users_place.h"
 
 #include <assay/metrics.h>
@@ -117,8 +117,8 @@ static void one_hot(const assay_field_value *texts, char words[WORDS][16], doubl
     }
 }
 
-/* Logistic regression on one-hot repayment words, fitted on train, ranks the test clients as well as
- * on the table's own columns (AUC .752 there, with three times the clients to fit on). */
+/* Logistic regression on one-hot repayment words, fitted on train, ranks the test clients as well
+ * as on the table's own columns (AUC .752 there, with three times the clients to fit on). */
 static void the_status_events_carry_the_repayment_columns(void **state)
 {
     users_place *place = *state;

@@ -4,6 +4,8 @@
 
 #include "lines.h"
 
+#include <assay/random.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -161,8 +163,8 @@ static void a_line_without_end_is_an_error_or_passed_over(void **state)
     free(line);
 }
 
-/* An event of a megabyte: of many words the allowed ones stay; of one word without end, as many bytes
- * as the words might have; counted either way. */
+/* An event of a megabyte: of many words the allowed ones stay; of one word without end, as many
+ * bytes as the words might have; counted either way. */
 static void a_huge_event_is_cut_and_counted(void **state)
 {
     users_place *place = *state;
@@ -278,8 +280,8 @@ static void options_that_name_nothing_are_errors(void **state)
     assert_string_equal(must_refuse(place, ASSAY_BAD_INPUT).hint, "did you mean 'fraud'?");
 }
 
-/* What is documented as no error: an empty history, a task of one class, no test users, blank lines,
- * Windows line ends, no newline at the end. */
+/* What is documented as no error: an empty history, a task of one class, no test users, blank
+ * lines, Windows line ends, no newline at the end. */
 static void what_is_allowed_is_counted(void **state)
 {
     users_place *place = *state;
@@ -298,6 +300,56 @@ static void what_is_allowed_is_counted(void **state)
     assert_int_equal(data->index.counts.cut.over_slots, 1);
     assert_int_equal(users_functions()->count(data, ASSAY_TRAIN, 1), 2);
     assert_int_equal(users_functions()->count(data, ASSAY_TEST, 1), 0);
+    users_functions()->close(data);
+}
+
+/* Thousands of lines with a few bytes changed, put in or taken out, at addressed places: each is
+ * read or refused, and every sample of what was read can be made. */
+static void mutated_lines_are_read_or_refused(void **state)
+{
+    static const char good[] =
+        "{\"id\":\"00000\",\"split\":\"train\",\"features\":[1.5,null],\"events\":[{\"time\":3,"
+        "\"source\":"
+        "\"bill\",\"text\":\"rent 7\"},{\"time\":-2e1,\"source\":\"app\",\"text\":\"\xc3\xa4\"}],"
+        "\"labels\":{\"default\":{\"value\":1,\"until\":4},\"fraud\":0},"
+        "\"pairs\":[{\"query\":\"q\",\"answer\":\"a\",\"until\":3}]}";
+    enum { LINES = 6000 };
+    users_place *place = *state;
+    char *text = malloc(LINES * (sizeof good + 8)), *at = text;
+    for (int i = 0; i < LINES; i++) {
+        assay_stream stream = assay_stream_of(1, "mutation", (uint64_t)i);
+        memcpy(at, good, sizeof good);
+        for (int digit = 4, left = i; digit >= 0; digit--, left /= 10)
+            at[7 + digit] = (char)('0' + left % 10);
+        int64_t bytes = (int64_t)sizeof good - 1, changes = assay_random_below(stream, 0, 3) + 1;
+        for (int64_t k = 1; k <= 3 * changes; k += 3) {
+            int64_t place_of = assay_random_below(stream, (uint64_t)k, bytes);
+            char byte = (char)assay_random_below(stream, (uint64_t)k + 1, 256);
+            int64_t kind = assay_random_below(stream, (uint64_t)k + 2, 3);
+            byte = byte == '\0' ? '0' : byte; /* must_write takes a text */
+            if (kind == 0) {
+                memmove(at + place_of, at + place_of + 1, (size_t)(bytes - place_of));
+                bytes--;
+            } else if (kind == 1) {
+                memmove(at + place_of + 1, at + place_of, (size_t)(bytes - place_of));
+                bytes++;
+            }
+            if (kind > 0)
+                at[place_of] = byte;
+        }
+        at += bytes;
+        *at++ = '\n';
+    }
+    *at = '\0';
+    write_description(place);
+    must_write(place, "users.jsonl", text);
+    free(text);
+    place->options.on_error = 1;
+    users_data *data = must_open(place);
+    char hex[65];
+    assert_true(data->index.counts.users > 10);
+    assert_true(data->index.counts.skipped > 1000);
+    digest(place, data, -1, hex);
     users_functions()->close(data);
 }
 
@@ -339,6 +391,7 @@ int main(void)
         TEST(missing_and_empty_files_are_named),
         TEST(options_that_name_nothing_are_errors),
         TEST(what_is_allowed_is_counted),
+        TEST(mutated_lines_are_read_or_refused),
         TEST(memory_that_runs_out_is_an_error),
     };
     return cmocka_run_group_tests_name("users errors", tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* test_users_leakage.c - nothing of an answer reaches a question: samples are compared byte for byte
- * after the file was changed where it must not matter. */
+/* test_users_leakage.c - nothing of an answer reaches a question: samples are compared byte for
+ * byte after the file was changed where it must not matter. */
 #include "users_place.h"
 
 #include <setjmp.h>

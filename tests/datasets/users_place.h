@@ -35,7 +35,8 @@ assay_error must_refuse(users_place *place, assay_code code);
 assay_sample must_sample(users_place *place, void *data, assay_data_split split, int benchmark,
                          int64_t number);
 
-/* One line about a sample: "bill[-2 rent|-1 food x] app[] f[0.50 0.00] q[..] a[..] label" in `out`. */
+/* One line about a sample in `out`: "bill[-2 rent|-1 food x] app[] f[0.50 0.00] q[..] a[..] 1", the
+ * label last. */
 const char *tell(users_place *place, void *data, assay_data_split split, int benchmark,
                  int64_t number, char *out, size_t size);
 

@@ -4,11 +4,12 @@
  * folder. It holds every user as a packed record, a table with a row for each, the labels as a
  * matrix, and the features' mean and spread, so that a sample costs one read and no JSON. It is
  * valid as long as the file's size, times and inode, and the bytes of dataset.json, are what they
- * were, and its checksums hold; else it is made again. It is published whole: a reader meets the old
- * one or the new one, two processes may make it at once, and an interrupted one was never there.
+ * were, and its checksums hold; else it is made again. It is published whole: a reader meets the
+ * old one or the new one, two processes may make it at once, an interrupted one was never there.
  *
- * The table and the labels are mapped; records are read when asked for. What is held in memory does
- * not grow with the number of users. */
+ * The table and the labels are mapped (48 bytes a user and one a label, which the system takes back
+ * when it needs them); records are read when asked for. Nothing else grows with the number of
+ * users. */
 #ifndef USERS_INDEX_H
 #define USERS_INDEX_H
 

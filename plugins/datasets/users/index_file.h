@@ -1,7 +1,7 @@
 /* index_file.h - the index's bytes, between who writes and who reads it.
  *
- * In order: INDEX_MAGIC; the records, each aligned to 8; zeros to a multiple of INDEX_PAGE; the rows;
- * the means and the scales; the labels; zeros to a multiple of 8; the footer. */
+ * In order: INDEX_MAGIC; the records, each aligned to 8; zeros to a multiple of INDEX_PAGE; the
+ * rows; the means and the scales; the labels; zeros to a multiple of 8; the footer. */
 #ifndef USERS_INDEX_FILE_H
 #define USERS_INDEX_FILE_H
 

@@ -102,7 +102,7 @@ static void unload(users_index *index)
     index->fd = -1;
 }
 
-/* Opens `path` as the index of a source in this state; false, with nothing open, when it is none. */
+/* Opens `path` as the index of a source in this state; when it is none, false with nothing open. */
 static bool load(users_index *index, const char *path, const index_source *source)
 {
     struct stat status;

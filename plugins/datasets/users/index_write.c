@@ -284,7 +284,7 @@ static bool add_lines(writing *in, assay_error *error)
 
 /* ---- the tail ---- */
 
-/* Means and scales. A constant column, and one without numbers, gets scale 0: it is 0 everywhere. */
+/* Means and scales. A constant column, and one without numbers, has scale 0: it is 0 everywhere. */
 static bool append_numbers(writing *in, assay_error *error)
 {
     int count = in->description->feature_count;
@@ -349,8 +349,8 @@ bool index_source_of(const char *path, index_source *out)
     return true;
 }
 
-/* File times tick every few milliseconds: a file that changed a moment ago could change again within
- * the tick that we note. Lets that tick pass. */
+/* File times tick every few milliseconds: a file that changed a moment ago could change again
+ * within the tick that we note. Lets that tick pass. */
 static void await_tick(const index_source *source)
 {
     struct timespec now, tick = {.tv_nsec = TICK_NS};

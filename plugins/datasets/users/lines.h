@@ -22,8 +22,8 @@ typedef struct text_line {
 line_reader *lines_open(const char *path, assay_error *error);
 void lines_close(line_reader *reader); /* accepts NULL */
 
-/* 1: *out is the next line; 0: the end; -1: a failure of reading, or broken gzip. The last line needs
- * no newline. */
+/* 1: *out is the next line; 0: the end; -1: a failure of reading, or broken gzip. The last line
+ * needs no newline. */
 int lines_next(line_reader *reader, text_line *out, assay_error *error);
 
 /* SHA-256 of the content (uncompressed) as 64 hex digits; after the end, once. */

@@ -1,4 +1,4 @@
-/* sample.c - a user up to a cut-off, with a question and perhaps an answer, as a sample's fields. */
+/* sample.c - a user up to a cut-off, with a question and maybe an answer, as a sample's fields. */
 #include "future.h"
 #include "users.h"
 

@@ -12,7 +12,7 @@ double sets_future_from(const sample_sets *sets, int64_t user)
 
 /* Samples of one maker. A next-period pair needs an event on both sides of its cut-off; the side
  * after it has the last one. Without events the comparison is with NaN, and false. Labels become
- * pairs where models are trained and nowhere else, so that no label of another split reaches one. */
+ * pairs where models are trained and nowhere else: no label of another split reaches one. */
 static int64_t made(const sample_sets *sets, int64_t user, pair_maker maker)
 {
     const index_row *row = &sets->index->rows[user];

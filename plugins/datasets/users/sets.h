@@ -1,8 +1,8 @@
 /* sets.h - which samples there are: every (split, benchmark) is a numbered set.
  *
  * A set's samples come in the order of the users in the file, a user's own in the order of the pair
- * makers. A number is found by a table of how many samples stand before each block of users, then a
- * walk through one block: the table has at most SETS_BLOCKS entries, however many users there are. */
+ * makers. A number is found by a table of how many samples stand before each block of users, then
+ * by a walk through one block; the table has at most SETS_BLOCKS entries. */
 #ifndef USERS_SETS_H
 #define USERS_SETS_H
 

@@ -16,8 +16,9 @@
  * `slots`. Fields, in this order:
  *
  *     S            u8  (events, bytes)  for each source S, texts oldest first
- *     S.time       f32 (events)         time - cut-off, in time units, at most 0; the cut-off is the
- *                                       sample's `until`, or the newest event's time without one
+ *     S.time       f32 (events)         time - cut-off, in time units, at most 0; the cut-off is
+ *                                       the sample's `until`, or without one the newest event's
+ *                                       time
  *     features     f32 (F)              (x - mean) / sd, both of the split that models are trained
  *                                       on; null and constant columns are 0. Absent when F is 0
  *     query        u8  (bytes)          the question
