@@ -202,6 +202,108 @@ static void targets_are_the_answer_and_its_end(void **state)
     people_close(&p);
 }
 
+/* ---- a learned bias, with answers behind the user ---- */
+
+/* The loss under `weight` as the price of the future; with `walk` its gradient is left behind. */
+static double loss_under(rig *r, assay_tensor *weight, bool walk)
+{
+    assay_batch batch;
+    assay_outputs outputs = {.count = 0};
+    const assay_attention_bias bias = {.future = ASSAY_FUTURE_OPEN, .log_weight = weight};
+    rig_tape(r, true);
+    rig_batch(r, ASSAY_NO_BENCHMARK, 0, 4, &all, &batch);
+    for (int t = 0; t < batch.tower_count; t++) {
+        assay_tensor *x = use_model(&r->model)->embed(r->opened, r->tape, &batch, t, NULL);
+        tape_must(r->tape,
+                  x && use_model(&r->model)->forward(r->opened, r->tape, &batch, t, x,
+                                                     t == 0 ? &bias : NULL, &all, &outputs));
+    }
+    assay_tensor *loss = total_loss(r->tape, &outputs);
+    tape_must(r->tape, loss && (!walk || assay_tape_backward(r->tape, loss, 1.0f)));
+    return assay_value(loss);
+}
+
+/* The slope along a random direction, from the gradient and from differences. */
+static void check_slope(rig *r, int64_t heads, int64_t queries, int64_t keys, int64_t rows)
+{
+    const float step = 2e-2f;
+    assay_error error = {0};
+    assay_tensor *weight =
+        assay_tensor_new(ASSAY_F32, 4, (int64_t[]){rows, heads, queries, keys}, &error);
+    must(weight && assay_tensor_want_grad(weight, &error), &error);
+    int64_t n = assay_tensor_count(weight);
+    float *w = assay_f32(weight), *direction = test_malloc((size_t)n * sizeof *direction);
+    double slope = 0, difference = 0;
+    assay_random_fill_normal(assay_stream_of(2, "direction", 0), 0, n, direction);
+    for (int64_t i = 0; i < n; i++)
+        w[i] = -0.7f;
+    loss_under(r, weight, true);
+    assert_true(weight->has_grad);
+    for (int64_t i = 0; i < n; i++) {
+        slope += (double)weight->grad[i] * (double)direction[i];
+        w[i] = -0.7f + step * direction[i];
+    }
+    difference = loss_under(r, weight, false);
+    for (int64_t i = 0; i < n; i++)
+        w[i] = -0.7f - step * direction[i];
+    difference = (difference - loss_under(r, weight, false)) / (2 * (double)step);
+    if (!(fabs(slope - difference) < 2e-2 * fabs(difference) + 2e-4))
+        fail_msg("%s: slope %g, by differences %g", assay_tensor_text(weight), slope, difference);
+    assert_true(fabs(slope) > 1e-3);
+    assay_tensor_free(weight);
+    test_free(direction);
+}
+
+static void a_learned_price_of_the_future_has_its_gradient(void **state)
+{
+    (void)state;
+    people p;
+    rig r;
+    assay_batch batch;
+    people_open(&p, 4, 4);
+    rig_begin(&r, &p, "causal");
+    rig_open(&r, 5);
+    rig_batch(&r, ASSAY_NO_BENCHMARK, 0, 4, &all, &batch);
+    int64_t tokens = batch.towers[0].tokens;
+    check_slope(&r, 1, 1, 1, 1);
+    check_slope(&r, 1, 1, tokens, 1);
+    check_slope(&r, 1, tokens, 1, 4);
+    check_slope(&r, 4, tokens, tokens, 1);
+    check_slope(&r, 1, tokens, tokens, 4);
+    rig_close(&r);
+    people_close(&p);
+}
+
+static void a_price_that_acts_everywhere_is_refused_with_answers(void **state)
+{
+    (void)state;
+    people p;
+    rig r;
+    assay_batch batch;
+    assay_outputs outputs = {.count = 0};
+    float zero = 0;
+    people_open(&p, 4, 4);
+    rig_begin(&r, &p, "causal");
+    rig_open(&r, 5);
+    for (int with_answers = 0; with_answers < 2; with_answers++) {
+        const assay_wanted *wanted = with_answers ? &all : &embedding;
+        rig_tape(&r, true);
+        rig_batch(&r, ASSAY_NO_BENCHMARK, 0, 4, wanted, &batch);
+        const assay_attention_bias bias = {
+            .future = ASSAY_FUTURE_OPEN,
+            .scope = ASSAY_BIAS_EVERYWHERE,
+            .log_weight =
+                assay_tape_constant(r.tape, ASSAY_F32, 4, (int64_t[]){1, 1, 1, 1}, &zero)};
+        assay_tensor *x = use_model(&r.model)->embed(r.opened, r.tape, &batch, 0, NULL);
+        bool ok =
+            use_model(&r.model)->forward(r.opened, r.tape, &batch, 0, x, &bias, wanted, &outputs);
+        assert_int_equal(ok, !with_answers);
+    }
+    assert_int_equal(assay_tape_error(r.tape)->code, ASSAY_UNSUPPORTED);
+    rig_close(&r);
+    people_close(&p);
+}
+
 /* ---- extra tokens ---- */
 
 static void extra_tokens_stand_in_front_and_before_what_is_read(void **state)
@@ -428,6 +530,8 @@ int main(void)
         cmocka_unit_test(neighbours_change_nothing),
         cmocka_unit_test(a_client_without_events_has_a_vector),
         cmocka_unit_test(targets_are_the_answer_and_its_end),
+        cmocka_unit_test(a_learned_price_of_the_future_has_its_gradient),
+        cmocka_unit_test(a_price_that_acts_everywhere_is_refused_with_answers),
         cmocka_unit_test(extra_tokens_stand_in_front_and_before_what_is_read),
         cmocka_unit_test(counting_gives_the_same_shapes),
         cmocka_unit_test(bf16_passes_agree_roughly),

@@ -13,22 +13,26 @@ typedef struct closing_saved {
     const float *closed;
 } closing_saved;
 
-typedef struct cell {
-    int64_t from, key; /* places in log_weight and in closed */
-} cell;
+/* One row of keys: of the result, of log_weight (every `stride` numbers), and of closed. */
+typedef struct key_row {
+    int64_t to, from, stride, closed;
+} key_row;
 
-/* Place i of the result, taken apart. */
-static cell cell_at(const assay_tensor *y, const assay_tensor *weight, int64_t i)
+/* Row r of the result's B H Q rows. */
+static key_row row_at(const assay_tensor *y, const assay_tensor *weight, int64_t r)
 {
-    const int64_t *w = weight->shape;
-    int64_t t = i % y->shape[3], q = i / y->shape[3] % y->shape[2];
-    int64_t h = i / (y->shape[3] * y->shape[2]) % y->shape[1];
-    int64_t b = i / (y->shape[3] * y->shape[2] * y->shape[1]);
+    const int64_t *w = weight->shape, keys = y->shape[3];
+    int64_t q = r % y->shape[2], h = r / y->shape[2] % y->shape[1];
+    int64_t b = r / (y->shape[2] * y->shape[1]);
     int64_t from = w[0] > 1 ? b : 0;
     from = from * w[1] + (w[1] > 1 ? h : 0);
     from = from * w[2] + (w[2] > 1 ? q : 0);
-    from = from * w[3] + (w[3] > 1 ? t : 0);
-    return (cell){from, b * y->shape[3] + t};
+    return (key_row){r * keys, from * w[3], w[3] > 1, b * keys};
+}
+
+static int64_t row_count(const assay_tensor *y)
+{
+    return y->shape[0] * y->shape[1] * y->shape[2];
 }
 
 /* What a closed key costs no longer depends on the weight. */
@@ -41,10 +45,11 @@ static bool closing_backward(assay_tape *tape, const assay_node *node)
         return true;
     for (int64_t i = 0; !to.add && i < assay_tensor_count(weight); i++)
         to.data[i] = 0;
-    for (int64_t i = 0; i < assay_tensor_count(y); i++) {
-        cell c = cell_at(y, weight, i);
-        if (saved->closed[c.key] == 0)
-            to.data[c.from] += y->grad[i];
+    for (int64_t r = 0; r < row_count(y); r++) {
+        key_row row = row_at(y, weight, r);
+        for (int64_t t = 0; t < y->shape[3]; t++)
+            if (saved->closed[row.closed + t] == 0)
+                to.data[row.from + t * row.stride] += y->grad[row.to + t];
     }
     return true;
 }
@@ -60,9 +65,11 @@ static assay_tensor *close_keys(assay_tape *tape, assay_tensor *weight, const as
     if (!saved || !y)
         return NULL;
     saved->closed = assay_f32(closed);
-    for (int64_t i = 0; i < assay_tensor_count(y); i++) {
-        cell c = cell_at(y, weight, i);
-        assay_f32(y)[i] = assay_f32(weight)[c.from] + saved->closed[c.key];
+    const float *w = assay_f32(weight);
+    for (int64_t r = 0; r < row_count(y); r++) {
+        key_row row = row_at(y, weight, r);
+        for (int64_t t = 0; t < y->shape[3]; t++)
+            assay_f32(y)[row.to + t] = w[row.from + t * row.stride] + saved->closed[row.closed + t];
     }
     return assay_tape_record(tape, &closing_op, 1, (assay_tensor *[]){weight}, 1,
                              (assay_tensor *[]){y}, saved)
