@@ -30,10 +30,11 @@ const plugin_registry *toy_registry(void)
 {
     static plugin_registry *registry;
     assay_error error = {0};
-    const char *const folders[] = {getenv("ASSAY_TEST_PLUGINS")};
+    /* The toys' folder, and for tests of real plugins theirs. */
+    const char *const folders[] = {getenv("ASSAY_TEST_PLUGINS"), getenv("ASSAY_TEST_MORE_PLUGINS")};
     if (registry == NULL) {
         assert_non_null(folders[0]);
-        registry = registry_new(1, folders, &error);
+        registry = registry_new(folders[1] ? 2 : 1, folders, &error);
         must(registry != NULL, &error);
     }
     return registry;
