@@ -71,6 +71,7 @@ static void print_summary(const arguments *args, const plan *of, const run_summa
     add_count(text, sizeof text, sum->held, "with another process");
     add_count(text, sizeof text, sum->preempted, "stopped, to go on later");
     add_count(text, sizeof text, sum->lost, "lost to another process");
+    add_count(text, sizeof text, sum->waiting, "not started");
     printf("%s: %d %s%s\n", of->name, sum->total, sum->total == 1 ? "run" : "runs", text);
     int status = run_status(sum);
     if (status == EXIT_DONE)
@@ -131,12 +132,27 @@ static int perform(const arguments *args, const preparation *prepared, run_optio
     return run_status(&summary);
 }
 
+/* A job of another process of ours: it is told what to do, and prints nothing. */
+static int serve(const arguments *args, const preparation *prepared, const run_options *options,
+                 assay_error *error)
+{
+    int64_t parent = 0, fd = 0;
+    if (!args_integer(args, "job-of", 1, INT32_MAX, 0, &parent, error) ||
+        !args_integer(args, "event-fd", 3, 1024, 0, &fd, error))
+        return EXIT_WRONG;
+    listen_to_signals();
+    return run_worker(prepared->plan, prepared->pool, options, parent, (int)fd, error)
+               ? EXIT_DONE
+               : EXIT_FAILED;
+}
+
 static int run_command_run(const arguments *args, assay_error *error)
 {
     preparation prepared;
     int64_t jobs = 0, threads = 0;
     const char **list = NULL;
     const char *store = place_of_store(args);
+    char folder[PLACE_SIZE];
     int status = EXIT_WRONG;
     if (!args_integer(args, "jobs", 1, 256, 1, &jobs, error) ||
         !args_integer(args, "threads", 1, 1024, 0, &threads, error))
@@ -152,8 +168,10 @@ static int run_command_run(const arguments *args, assay_error *error)
         status = EXIT_FAILED;
         goto done;
     }
+    place_folder_of(args_operand(args, 0), folder, sizeof folder);
     run_options options = {
         .store_path = store,
+        .folder = folder,
         .jobs = (int)jobs,
         .threads = (int)threads,
         .device = prepared.device,
@@ -164,7 +182,8 @@ static int run_command_run(const arguments *args, assay_error *error)
         .arguments = list,
         .stop = &stop,
     };
-    status = perform(args, &prepared, &options, error);
+    status = args_has(args, "job-of") ? serve(args, &prepared, &options, error)
+                                      : perform(args, &prepared, &options, error);
 done:
     assay_free(list);
     prepared_clear(&prepared);
@@ -178,6 +197,8 @@ static const cli_flag flags[] = {
     DEVICE_FLAG,
     {.name = "redo", .meaning = "clear and rerun the script's runs and all that depend on them"},
     {.name = "fail-fast", .meaning = "start no further run once one has failed"},
+    {.name = "job-of", .argument = "PID", .hidden = true, .meaning = "do what this process says"},
+    {.name = "event-fd", .argument = "FD", .hidden = true, .meaning = "over this connection"},
 };
 
 const cli_command run_command = {

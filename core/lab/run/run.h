@@ -1,8 +1,9 @@
 /* lab/run/run.h - which runs to do, and doing them: the plan into the store, claims, stages in order,
  * jobs side by side.
  *
- * Running a plan again does what is missing and nothing else. Jobs are processes: `jobs` copies of
- * this program claim runs from the same store, so that a crash takes one run with it. */
+ * Running a plan again does what is missing and nothing else. Jobs are processes: copies of this
+ * program that the first process starts, hands runs to one at a time, and listens to, so that a
+ * crash takes one run with it. */
 #ifndef LAB_RUN_RUN_H
 #define LAB_RUN_RUN_H
 
@@ -23,36 +24,55 @@ typedef struct run_event {
     run_event_kind kind;
     int run; /* index in the plan */
     int64_t run_id;
-    const char *status; /* of RUN_ENDED */
-    const char *message;
+    const char *status;  /* of RUN_ENDED */
+    const char *message; /* NULL: nothing to say */
     train_progress progress;
 } run_event;
 
 typedef struct run_options {
     const char *store_path; /* --db, ASSAY_DB, results/assay.db */
-    const char *cache;
-    int jobs, threads; /* 0: one job; all cores shared among the jobs */
+    const char *folder;     /* of the script, where git is asked; NULL: the current one */
+    int jobs, threads;      /* 0: one job; all cores shared among the jobs */
     const char *device;
     bool redo, fail_fast;
-    const char *program; /* how to start this program again for a job: /proc/self/exe */
-    int argument_count;  /* the command line of a job, without --jobs, --redo, --threads */
+    /* How to start this program again for a job: its file (/proc/self/exe) and command line without
+     * --jobs, --redo, --threads. Added to it are `--threads N --job-of PID --event-fd FD`; a program
+     * that finds these makes the same plan and calls run_worker instead of run_plan. */
+    const char *program;
+    int argument_count;
     const char *const *arguments;
-    volatile sig_atomic_t *stop;
-    void (*event)(void *user, const run_event *event);
+    volatile sig_atomic_t *stop; /* set: checkpoint, end, start nothing more */
+    void (*event)(void *user, const run_event *event); /* on the calling thread of run_plan or, for
+                                                          progress, on one of the run's */
     void *user;
 } run_options;
 
 typedef struct run_summary {
-    int total, done, skipped, failed, blocked, held, preempted, lost;
+    int total, done;
+    int skipped; /* done before, or by another process meanwhile */
+    int failed;
+    int blocked; /* not started: an input failed, or --fail-fast */
+    int held;    /* by another process */
+    int preempted, lost;
+    int waiting; /* not started: asked to stop, or an input is with another process */
 } run_summary;
 
-/* The exit status of the design: 0, 1 or 75. */
+/* The exit status of the design: 75 when something remains that can go on later, else 1 when a run
+ * failed, else 0. */
 int run_status(const run_summary *summary);
 
-/* Writes the plan and does what is missing. False only when nothing could be done at all (*error);
- * failures of runs are in the summary and the store. */
+/* Writes the plan and does what is missing. False only when nothing could be done at all (*error;
+ * with ASSAY_STOPPED: --redo of runs that a process works on); failures of runs are in the summary
+ * and the store. */
 bool run_plan(const plan *plan, const plugin_registry *registry, dataset_pool *pool,
               const run_options *options, run_summary *out, assay_error *error);
+
+/* The life of a job, in the process that run_plan started: does the runs that it is handed over
+ * `event_fd` by the process `parent`, one after the other, until there are none. Of the options,
+ * store_path, folder, threads, device and stop are used. The process dies with its parent. False
+ * when it cannot do its work at all. */
+bool run_worker(const plan *plan, dataset_pool *pool, const run_options *options, int64_t parent,
+                int event_fd, assay_error *error);
 
 /* The folder of a run's files: STORE.files/HASH16. */
 void run_folder(const char *store_path, const char *run_hash, char *out, int64_t size);
