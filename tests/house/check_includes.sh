@@ -40,7 +40,7 @@ lab/report: lab/store support
 lab/store: support
 cli: lab/run lab/script lab/train lab/plugin lab/report lab/store abi all nn weights metrics text image tensor device support
 plugins: abi all nn weights metrics text image tensor device support
-bench: all nn weights metrics text image tensor device support
+bench: all lab/store nn weights metrics text image tensor device support
 '
 
 # Private headers that rooms with an arrow may use: the table of kernels, and the lab's doors.

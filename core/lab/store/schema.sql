@@ -35,12 +35,12 @@ CREATE TABLE param(run_id INTEGER REFERENCES run, key TEXT, num REAL, txt TEXT, 
   PRIMARY KEY(run_id, key)) WITHOUT ROWID;
 CREATE TABLE plugin_used(run_id INTEGER REFERENCES run, kind TEXT, name TEXT, version TEXT NOT NULL, abi TEXT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY(run_id, kind, name)) WITHOUT ROWID;
 CREATE TABLE series_key(key_id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, goal TEXT CHECK(goal IN('min','max','none')));
-CREATE TABLE series(                                             -- a curve over steps
-  run_id INTEGER, key_id INTEGER, step INTEGER, value REAL, nonfinite TEXT CHECK(nonfinite IN('nan','+inf','-inf')), attempt INTEGER NOT NULL, t_ms INTEGER NOT NULL,
+CREATE TABLE series(                                             -- a curve over steps; IN() would make a temporary table for every row that is checked
+  run_id INTEGER, key_id INTEGER, step INTEGER, value REAL, nonfinite TEXT CHECK(nonfinite = 'nan' OR nonfinite = '+inf' OR nonfinite = '-inf'), attempt INTEGER NOT NULL, t_ms INTEGER NOT NULL,
   CHECK((value IS NULL) = (nonfinite IS NOT NULL)), PRIMARY KEY(run_id, key_id, step)) WITHOUT ROWID;
 CREATE TABLE score(                                              -- a result: suite, benchmark ('' if none), metric (auc, ks, miou, iou:car, nmi:3, ...)
   run_id INTEGER REFERENCES run, suite TEXT, benchmark TEXT, metric TEXT, split TEXT, step INTEGER,
-  value REAL, nonfinite TEXT CHECK(nonfinite IN('nan','+inf','-inf')), low REAL, high REAL, n INTEGER,
+  value REAL, nonfinite TEXT CHECK(nonfinite = 'nan' OR nonfinite = '+inf' OR nonfinite = '-inf'), low REAL, high REAL, n INTEGER,
   CHECK((value IS NULL) = (nonfinite IS NOT NULL)), PRIMARY KEY(run_id, suite, benchmark, metric, split, step)) WITHOUT ROWID;
 CREATE TABLE checkpoint(run_id INTEGER REFERENCES run, step INTEGER, path TEXT NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY(run_id, step)) WITHOUT ROWID;
 CREATE TABLE artifact(run_id INTEGER REFERENCES run, name TEXT, path TEXT NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY(run_id, name)) WITHOUT ROWID;  -- paths are relative to STORE.files

@@ -204,8 +204,8 @@ bool store_drop_checkpoint(store_handle *store, store_lease *lease, int64_t step
 typedef struct store_writer store_writer;
 
 typedef struct store_writer_options { /* 0: the default */
-    int64_t capacity;                 /* records in the ring: 16384 */
-    int64_t batch_rows;               /* a commit at the latest after so many: 4096 */
+    int64_t capacity;                 /* records in the ring: 65536 */
+    int64_t batch_rows;               /* a commit at the latest after so many: 16384 */
     int64_t batch_ms;                 /* and after so many milliseconds: 500 */
     int64_t beat_ms;                  /* between two beats: 10,000 */
 } store_writer_options;

@@ -6,12 +6,13 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#define CAPACITY   16384
-#define BATCH_ROWS 4096
+#define CAPACITY   65536
+#define BATCH_ROWS 16384
 #define BATCH_MS   500
 #define BEAT_MS    10000
 #define NAME_BYTES 200
@@ -44,9 +45,25 @@ struct store_writer {
 
 /* ---- the thread ---- */
 
+/* Curves by name, each by step, and then the scores. Records that are equal to it keep their order:
+ * of two values of one step the later one stands in the store. */
+static int by_place(const void *a, const void *b)
+{
+    const store_record *x = a, *y = b;
+    if (x->kind != y->kind)
+        return x->kind == RECORD_SERIES ? -1 : 1;
+    if (x->name != y->name)
+        return x->name < y->name ? -1 : 1;
+    if (x->step != y->step)
+        return x->step < y->step ? -1 : 1;
+    return x->order < y->order ? -1 : 1;
+}
+
+/* Rows go in by the table's own order: many rows to one page, instead of a page for every row. */
 static bool put_batch(store_writer *writer, const store_batch *batch, assay_error *error)
 {
     bool ok = true;
+    qsort(writer->taken, (size_t)batch->count, sizeof *writer->taken, by_place);
     for (int64_t i = 0; i < batch->count && ok; i++) {
         const store_record *record = &batch->records[i];
         if (record->kind == RECORD_SCORE) {
@@ -140,8 +157,10 @@ static int64_t take(store_writer *writer)
     int64_t n = writer->count, capacity = writer->options.capacity;
     if (n > writer->options.batch_rows)
         n = writer->options.batch_rows;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
         writer->taken[i] = writer->ring[(writer->first + i) % capacity];
+        writer->taken[i].order = i;
+    }
     writer->first = (writer->first + n) % capacity;
     writer->count -= n;
     pthread_cond_broadcast(&writer->room);

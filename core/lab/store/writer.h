@@ -18,6 +18,7 @@ typedef enum record_kind { RECORD_SERIES, RECORD_SCORE } record_kind;
 typedef struct store_record {
     record_kind kind;
     int name;              /* of its kind */
+    int64_t order;         /* in its batch, as the records came */
     int64_t step, t_ms, n; /* t_ms of a curve's point; n of a score, -1: unknown */
     double value, low, high;
 } store_record;
