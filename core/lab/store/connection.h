@@ -78,6 +78,11 @@ bool lease_reap(store_handle *store, assay_error *error);
 bool lease_holder(store_connection *connection, int64_t run_id, char *out, int size, bool *held,
                   assay_error *error);
 
+/* Inside a transaction: folders of files that a merge has committed to take their places, also when
+ * that merge was killed. merge_settle_now begins the transaction itself, if there are any. */
+bool merge_settle(store_handle *store, assay_error *error);
+bool merge_settle_now(store_handle *store, assay_error *error);
+
 /* Reads in and removes the spill files beside the store whose writers have ended. */
 bool spill_import(store_handle *store, assay_error *error);
 

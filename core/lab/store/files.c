@@ -62,6 +62,18 @@ static bool copy_entry(const char *from, const char *to, const char *name, assay
     return ok;
 }
 
+bool files_sync(const char *path, assay_error *error)
+{
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = folder >= 0 && fsync(folder) == 0;
+    if (!ok)
+        ASSAY_FAIL(error, ASSAY_IO, .where = path, .what = "a folder cannot be synced",
+                   .got = assay_text("%m"));
+    if (folder >= 0)
+        close(folder);
+    return ok;
+}
+
 bool files_copy(const char *from, const char *to, assay_error *error)
 {
     DIR *folder = opendir(from);
@@ -73,7 +85,7 @@ bool files_copy(const char *from, const char *to, assay_error *error)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             ok = copy_entry(from, to, entry->d_name, error);
     closedir(folder);
-    return ok;
+    return ok && files_sync(to, error);
 }
 
 static int remove_one(const char *path, const struct stat *found, int kind, struct FTW *place)
@@ -87,4 +99,23 @@ static int remove_one(const char *path, const struct stat *found, int kind, stru
 void files_remove(const char *path)
 {
     nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void files_remove_ending(const char *folder, const char *ending)
+{
+    DIR *opened = opendir(folder);
+    struct dirent *entry;
+    size_t tail = strlen(ending);
+    while (opened != NULL && (entry = readdir(opened)) != NULL) {
+        char *path = NULL;
+        size_t length = strlen(entry->d_name);
+        if (length <= tail || strcmp(entry->d_name + length - tail, ending) != 0)
+            continue;
+        if (asprintf(&path, "%s/%s", folder, entry->d_name) >= 0) {
+            files_remove(path);
+            free(path);
+        }
+    }
+    if (opened != NULL)
+        closedir(opened);
 }

@@ -173,7 +173,7 @@ store_claim_result store_claim(store_handle *store, int64_t run_id, const store_
     store_claim_result result = STORE_REFUSED;
     if (!store_begin(store, false, error))
         return STORE_REFUSED;
-    bool ok = lease_reap(store, error);
+    bool ok = merge_settle(store, error) && lease_reap(store, error);
     if (ok)
         result = judge(store, run_id, holder, holder_size, error);
     ok = ok && result != STORE_REFUSED;

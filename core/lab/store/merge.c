@@ -1,4 +1,7 @@
-/* merge.c - joining another store: its rows by merge.sql, its runs' folders of files beside them. */
+/* merge.c - joining another store: its rows by merge.sql, its runs' folders of files beside them.
+ *
+ * The folders of the runs that are taken are copied beside their places first. The commit of the
+ * rows decides; then the folders take their places (settle.c). */
 #include "lab/store/connection.h"
 #include "lab/store/files.h"
 
@@ -8,99 +11,84 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define PATH_BYTES 4096
 
-/* The paths of one run that is taken. New files are staged, then change places with the old. */
-typedef struct run_folders {
-    char theirs[PATH_BYTES], ours[PATH_BYTES], staged[PATH_BYTES], before[PATH_BYTES];
-} run_folders;
-
-typedef bool (*folder_step)(const run_folders *run, assay_error *error);
-
-static bool stage(const run_folders *run, assay_error *error)
-{
-    files_remove(run->staged);
-    return files_copy(run->theirs, run->staged, error);
-}
-
-static bool move(const char *from, const char *to, assay_error *error)
-{
-    return rename(from, to) == 0 || errno == ENOENT ||
-           ASSAY_FAIL(error, ASSAY_IO, .where = from, .what = "a run's folder cannot be renamed",
-                      .got = assay_text("%m"));
-}
-
-/* A folder that is not there yet is made, so that `before` tells whether the swap has begun. */
-static bool swap_in(const run_folders *run, assay_error *error)
-{
-    mkdir(run->ours, 0755);
-    return move(run->ours, run->before, error) && move(run->staged, run->ours, error);
-}
-
-static bool swap_back(const run_folders *run, assay_error *error)
-{
-    files_remove(run->staged);
-    if (access(run->before, F_OK) != 0)
-        return true;
-    files_remove(run->ours);
-    bool ok = move(run->before, run->ours, error);
-    rmdir(run->ours); /* goes only if it is empty: then it was made for the swap */
-    return ok;
-}
-
-static bool forget_before(const run_folders *run, assay_error *error)
-{
-    (void)error;
-    files_remove(run->before);
-    return true;
-}
-
-static bool name_folders(const char *ours, const char *theirs, const char *hash, run_folders *out,
-                         assay_error *error)
-{
-    long pid = (long)getpid();
-    int longest = snprintf(out->before, PATH_BYTES, "%s.files/%s.before.%ld", ours, hash, pid);
-    snprintf(out->staged, PATH_BYTES, "%s.files/%s.merge.%ld", ours, hash, pid);
-    snprintf(out->ours, PATH_BYTES, "%s.files/%s", ours, hash);
-    int other = snprintf(out->theirs, PATH_BYTES, "%s.files/%s", theirs, hash);
-    return (longest < PATH_BYTES && other < PATH_BYTES) ||
-           ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = ours, .what = "the path is too long");
-}
-
-/* The folders of the runs that are taken, kept outside the database: they are needed when it has
- * rolled everything back. */
+/* The folders of the runs that are taken. */
 typedef struct taken_runs {
     int64_t n;
-    char (*hashes)[17];
+    char (*names)[17];
 } taken_runs;
 
 static bool list_taken(store_connection *db, int64_t n, taken_runs *out, assay_error *error)
 {
     bool row = true, ok = true;
-    out->hashes = assay_zalloc(n * (int64_t)sizeof *out->hashes, error);
-    if (out->hashes == NULL)
+    out->names = assay_zalloc(n * (int64_t)sizeof *out->names, error);
+    if (out->names == NULL)
         return false;
     sqlite3_stmt *taken = connection_bind(db, SQL_MERGE_TAKEN, error, "");
     while (ok && row) {
         ok = connection_step(db, taken, &row, error);
         if (row && out->n < n)
-            snprintf(out->hashes[out->n++], sizeof *out->hashes, "%s",
+            snprintf(out->names[out->n++], sizeof *out->names, "%s",
                      (const char *)sqlite3_column_text(taken, 0));
     }
     return ok;
 }
 
-/* One step for every run that is taken; with `error`, as long as it goes well. */
-static bool each_taken(const store_handle *store, const char *source, const taken_runs *taken,
-                       folder_step step, assay_error *error)
+static bool name_staged(const char *path, const char *name, char out[PATH_BYTES],
+                        assay_error *error)
 {
-    run_folders run;
-    bool ok = true;
-    for (int64_t i = 0; i < taken->n && (ok || error == NULL); i++)
-        ok = name_folders(store->path, source, taken->hashes[i], &run, error) && step(&run, error);
-    return ok;
+    return snprintf(out, PATH_BYTES, "%s.files/%s.merge", path, name) < PATH_BYTES ||
+           ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = path, .what = "the path is too long");
+}
+
+/* A run without files is staged as an empty folder. */
+static bool stage(const char *path, const char *source, const char *name, assay_error *error)
+{
+    char staged[PATH_BYTES], theirs[PATH_BYTES];
+    if (!name_staged(path, name, staged, error) || !name_staged(source, name, theirs, error))
+        return false;
+    theirs[strlen(theirs) - strlen(".merge")] = '\0';
+    files_remove(staged);
+    if (!files_copy(theirs, staged, error))
+        return false;
+    return mkdir(staged, 0755) == 0 || errno == EEXIST ||
+           ASSAY_FAIL(error, ASSAY_IO, .where = staged, .what = "the folder cannot be made",
+                      .got = assay_text("%m"));
+}
+
+static bool stage_all(const char *path, const char *source, const taken_runs *taken,
+                      assay_error *error)
+{
+    char folder[PATH_BYTES];
+    if (taken->n == 0)
+        return true;
+    snprintf(folder, sizeof folder, "%s.files", path);
+    if (mkdir(folder, 0755) != 0 && errno != EEXIST)
+        return ASSAY_FAIL(error, ASSAY_IO, .where = folder, .what = "the folder cannot be made",
+                          .got = assay_text("%m"));
+    for (int64_t i = 0; i < taken->n; i++)
+        if (!stage(path, source, taken->names[i], error))
+            return false;
+    return files_sync(folder, error);
+}
+
+/* What a merge that did not come to its commit has staged is in nobody's way, and goes. */
+static void unstage(const char *path, const taken_runs *taken)
+{
+    char staged[PATH_BYTES];
+    for (int64_t i = 0; i < taken->n; i++)
+        if (name_staged(path, taken->names[i], staged, NULL))
+            files_remove(staged);
+}
+
+/* The same of merges that were killed. Only where nothing is pending. */
+static void clean_up(const char *path)
+{
+    char folder[PATH_BYTES];
+    if (snprintf(folder, sizeof folder, "%s.files", path) < PATH_BYTES)
+        files_remove_ending(folder, ".merge");
 }
 
 static bool count_verdicts(store_connection *db, store_merge_report *out, assay_error *error)
@@ -112,37 +100,20 @@ static bool count_verdicts(store_connection *db, store_merge_report *out, assay_
     return ok;
 }
 
-static bool make_files_folder(const char *path, assay_error *error)
-{
-    char folder[PATH_BYTES];
-    snprintf(folder, sizeof folder, "%s.files", path);
-    return mkdir(folder, 0755) == 0 || errno == EEXIST ||
-           ASSAY_FAIL(error, ASSAY_IO, .where = folder, .what = "the folder cannot be made",
-                      .got = assay_text("%m"));
-}
-
-/* Inside the transaction: the rows, then the files. */
+/* Inside the transaction: what an earlier merge left, the rows, the staged files. */
 static bool join(store_handle *store, const char *source, store_merge_report *report,
                  taken_runs *taken, assay_error *error)
 {
     store_connection *db = &store->main;
-    assay_error failure = {0};
-    if (!lease_reap(store, error) ||
-        !connection_exec(db, store_sql_text[SQL_MERGE_CHOOSE], error) ||
-        !count_verdicts(db, report, error))
+    if (!merge_settle(store, error) || !lease_reap(store, error))
         return false;
-    if (report->taken > 0 && !make_files_folder(store->path, error))
-        return false;
-    if (!connection_exec(db, store_sql_text[SQL_MERGE_ROWS], error) ||
-        !list_taken(db, report->taken, taken, error) ||
-        !connection_exec(db, store_sql_text[SQL_MERGE_DROP], error))
-        return false;
-    if (each_taken(store, source, taken, stage, &failure) &&
-        each_taken(store, source, taken, swap_in, &failure))
-        return true;
-    if (error != NULL && error->code == ASSAY_OK)
-        *error = failure;
-    return false;
+    clean_up(store->path);
+    return connection_exec(db, store_sql_text[SQL_MERGE_CHOOSE], error) &&
+           count_verdicts(db, report, error) &&
+           connection_exec(db, store_sql_text[SQL_MERGE_ROWS], error) &&
+           list_taken(db, report->taken, taken, error) &&
+           connection_exec(db, store_sql_text[SQL_MERGE_DROP], error) &&
+           stage_all(store->path, source, taken, error);
 }
 
 /* Whether `source` is a store that we can read, and another one. */
@@ -160,6 +131,16 @@ static bool check_source(const store_handle *store, const char *source, assay_er
     return true;
 }
 
+/* A source whose own merge was killed has rows of one run and files of another. */
+static bool check_settled(store_connection *db, const char *source, assay_error *error)
+{
+    int64_t n = 0;
+    return connection_number(db, SQL_MERGE_UNSETTLED, &n, error, "") &&
+           (n == 0 || ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = source,
+                                 .what = "a merge into this store was not finished",
+                                 .hint = "open it for writing once, by a merge or a run"));
+}
+
 bool store_merge(store_handle *store, const char *source, store_merge_report *report,
                  assay_error *error)
 {
@@ -171,12 +152,14 @@ bool store_merge(store_handle *store, const char *source, store_merge_report *re
         return false;
     bool ok = store_begin(store, true, error);
     if (ok) {
-        ok = join(store, source, &counted, &taken, error);
+        ok = check_settled(db, source, error) && join(store, source, &counted, &taken, error);
         ok = store_commit(store, ok, error);
-        each_taken(store, source, &taken, ok ? forget_before : swap_back, NULL);
+        if (!ok)
+            unstage(store->path, &taken);
     }
-    assay_free(taken.hashes);
+    assay_free(taken.names);
     connection_do(db, SQL_MERGE_DETACH, NULL, "");
+    ok = ok && merge_settle_now(store, error);
     if (ok && report != NULL)
         *report = counted;
     return ok;

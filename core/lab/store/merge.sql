@@ -48,6 +48,7 @@ JOIN main.experiment e ON e.name = f.name
 JOIN other.cell d ON d.cell_id = x.cell_id JOIN main.cell c ON c.cell_hash = d.cell_hash;
 
 DELETE FROM merge_run WHERE verdict <> 'taken';
+INSERT OR IGNORE INTO main.pending_folder(name) SELECT substr(run_hash, 1, 16) FROM merge_run;
 DELETE FROM main.series WHERE run_id IN (SELECT ours FROM merge_run);
 DELETE FROM main.score WHERE run_id IN (SELECT ours FROM merge_run);
 DELETE FROM main.checkpoint WHERE run_id IN (SELECT ours FROM merge_run);
@@ -96,6 +97,14 @@ INSERT INTO main.artifact(run_id, name, path, bytes, sha256)
 SELECT m.ours, name, path, bytes, sha256
 FROM other.artifact a JOIN merge_run m ON m.theirs = a.run_id;
 
+-- name: merge_unsettled
+SELECT count(*) FROM other.pending_folder;
+-- name: pending_folders
+SELECT count(*) FROM main.pending_folder;
+-- name: pending_folder
+SELECT name FROM main.pending_folder ORDER BY name LIMIT 1;
+-- name: drop_pending_folder
+DELETE FROM main.pending_folder WHERE name = ?1;
 -- name: merge_count
 SELECT count(*) FROM merge_run WHERE verdict = ?1;
 -- name: merge_taken

@@ -141,8 +141,9 @@ static bool prepare(store_handle *store, const store_options *options, assay_err
         return false;
     if (version < newest && !migrate(&store->main, history, error))
         return false;
-    /* A program of another history has its own tables, and no spill files of ours. */
-    return options->migrations != NULL || spill_import(store, error);
+    /* A program of another history has its own tables, and nothing unfinished of ours. */
+    return options->migrations != NULL ||
+           (merge_settle_now(store, error) && spill_import(store, error));
 }
 
 store_handle *store_open_with(const char *path, const store_options *options, assay_error *error)

@@ -44,6 +44,7 @@ CREATE TABLE score(                                              -- a result: su
   CHECK((value IS NULL) = (nonfinite IS NOT NULL)), PRIMARY KEY(run_id, suite, benchmark, metric, split, step)) WITHOUT ROWID;
 CREATE TABLE checkpoint(run_id INTEGER REFERENCES run, step INTEGER, path TEXT NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY(run_id, step)) WITHOUT ROWID;
 CREATE TABLE artifact(run_id INTEGER REFERENCES run, name TEXT, path TEXT NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY(run_id, name)) WITHOUT ROWID;  -- paths are relative to STORE.files
+CREATE TABLE pending_folder(name TEXT PRIMARY KEY) WITHOUT ROWID; -- of a run that merge took: NAME.merge beside it still has to take its place
 CREATE TABLE published(paper TEXT, place TEXT, method TEXT, suite TEXT, benchmark TEXT, metric TEXT, value REAL NOT NULL, note TEXT, PRIMARY KEY(paper, place, method, suite, benchmark, metric)) WITHOUT ROWID;
 
 CREATE VIEW v_run AS SELECT e.name AS experiment, x.stage, r.run_id, x.label AS cell, r.cell_id, r.seed, r.status, r.device, r.total_steps,

@@ -2,12 +2,14 @@
 #include "fixture.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -189,6 +191,135 @@ static void a_copy_that_fails_half_way_leaves_every_run_as_it_was(void **state)
     store_free(store);
 }
 
+static bool is_there(const test_place *place, const char *name)
+{
+    char path[192];
+    snprintf(path, sizeof path, "%s.files/%s", place->path, name);
+    return access(path, F_OK) == 0;
+}
+
+/* As after a kill between the commit of the rows and the renaming of the second of two folders. */
+static void a_folder_that_is_pending_takes_its_place_when_the_store_is_opened(void **state)
+{
+    const test_place *place = *state;
+    test_place other = beside(place);
+    char from[160], to[192];
+    plan_both(place, &other, 1);
+    work(place, 1, 5, 1, "failed");
+    work(&other, 1, 5, 2, "done");
+    snprintf(from, sizeof from, "%s.files/run%013d", other.path, 0);
+    snprintf(to, sizeof to, "%s.files/run%013d.merge", place->path, 0);
+    assert_int_equal(rename(from, to), 0);
+    must_do(place, "UPDATE series SET value = 2;"
+                   "INSERT INTO pending_folder VALUES('run0000000000000'), ('run0000000000001');");
+    assert_true(value_in_file(place, 0) == 1);
+    store_handle *reader = store_open(place->path, STORE_READ_ONLY, NULL);
+    assert_non_null(reader); /* which may not settle anything */
+    store_free(reader);
+    assert_true(value_in_file(place, 0) == 1);
+    assert_false(store_merge(reader = must_open(&other), place->path, NULL, NULL));
+    store_free(reader);
+    store_free(must_open(place));
+    assert_true(value_in_file(place, 0) == 2);
+    assert_int_equal(ask(place, "SELECT count(*) FROM pending_folder"), 0);
+    assert_false(is_there(place, "run0000000000000.merge"));
+    assert_false(is_there(place, "run0000000000000.old"));
+}
+
+/* A store that was open all the time settles before it gives a run away. */
+static void a_claim_settles_first(void **state)
+{
+    const test_place *place = *state;
+    test_place other = beside(place);
+    char from[160], to[192];
+    plan_both(place, &other, 1);
+    work(place, 1, 5, 1, "failed");
+    work(&other, 1, 5, 2, "failed");
+    store_handle *store = must_open(place);
+    snprintf(from, sizeof from, "%s.files/run%013d", other.path, 0);
+    snprintf(to, sizeof to, "%s.files/run%013d.merge", place->path, 0);
+    assert_int_equal(rename(from, to), 0);
+    must_do(place, "INSERT INTO pending_folder VALUES('run0000000000000')");
+    must_claim(store, 1);
+    assert_true(value_in_file(place, 0) == 2);
+    store_free(store);
+}
+
+static void what_a_killed_merge_staged_without_a_commit_is_removed_by_the_next(void **state)
+{
+    const test_place *place = *state;
+    test_place other = beside(place);
+    char path[192];
+    plan_both(place, &other, 1);
+    work(place, 1, 5, 1, "done");
+    snprintf(path, sizeof path, "%s.files/run%013d.merge", place->path, 0);
+    assert_int_equal(mkdir(path, 0755), 0);
+    store_free(must_open(place));
+    assert_true(value_in_file(place, 0) == 1);
+    assert_int_equal(must_merge(place, &other).taken, 0);
+    assert_false(is_there(place, "run0000000000000.merge"));
+    assert_true(value_in_file(place, 0) == 1);
+}
+
+/* Every run of the source says `value`, and has ended later than before. */
+static void renew(const test_place *place, int n, int value)
+{
+    char text[192];
+    snprintf(text, sizeof text,
+             "UPDATE series SET value = %d; UPDATE attempt SET end_ms = 4000000000000 + %d", value,
+             value);
+    must_do(place, text);
+    for (int run = 0; run < n; run++) {
+        snprintf(text, sizeof text, "%s.files/run%013d/value", place->path, run);
+        FILE *file = fopen(text, "w");
+        fprintf(file, "%d", value);
+        fclose(file);
+    }
+}
+
+/* Rows and files of each run are of one store; returns how many runs say `value`. */
+static int check_whole(const test_place *place, int n, int value)
+{
+    int new = 0;
+    for (int run = 0; run < n; run++) {
+        char sql[128];
+        snprintf(sql, sizeof sql, "SELECT min(value) FROM series WHERE run_id = %d", run + 1);
+        double in_rows = ask_real(place, sql);
+        if (value_in_file(place, run) != in_rows)
+            fail_msg("run %d: %g in rows, %g in its file", run, in_rows, value_in_file(place, run));
+        new += in_rows == value;
+    }
+    return new;
+}
+
+static void a_merge_killed_at_any_moment_leaves_rows_and_files_of_one_store(void **state)
+{
+    const test_place *place = *state;
+    test_place other = beside(place);
+    enum { RUNS = 4, KILLS = 24 };
+    plan_both(place, &other, RUNS);
+    for (int64_t id = 1; id <= RUNS; id++)
+        work(&other, id, 3, 0, "done");
+    must_merge(place, &other);
+    for (int i = 1; i <= KILLS; i++) {
+        renew(&other, RUNS, i);
+        pid_t child = fork();
+        if (child == 0) {
+            store_handle *store = store_open(place->path, STORE_READ_WRITE, NULL);
+            _exit(store != NULL && store_merge(store, other.path, NULL, NULL) ? 0 : 1);
+        }
+        usleep((useconds_t)(500 + i * 7919 % 12000));
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        store_free(must_open(place));
+        int new = check_whole(place, RUNS, i);
+        assert_true(new == 0 || new == RUNS);
+        assert_int_equal(must_merge(place, &other).taken, RUNS - new);
+        assert_int_equal(check_whole(place, RUNS, i), RUNS);
+        assert_intact(place);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_make, place_remove)
 
 int main(void)
@@ -199,6 +330,10 @@ int main(void)
         TEST(a_run_that_runs_elsewhere_does_not_run_here),
         TEST(what_cannot_be_merged_changes_nothing),
         TEST(a_copy_that_fails_half_way_leaves_every_run_as_it_was),
+        TEST(a_folder_that_is_pending_takes_its_place_when_the_store_is_opened),
+        TEST(a_claim_settles_first),
+        TEST(what_a_killed_merge_staged_without_a_commit_is_removed_by_the_next),
+        TEST(a_merge_killed_at_any_moment_leaves_rows_and_files_of_one_store),
     };
     return cmocka_run_group_tests_name("merge", tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,6 +48,52 @@ static void numbers_that_are_none_are_null_with_their_name(void **state)
                                         "low = 0.1 AND high = 0.2 AND n = 7"),
                         "nan");
     store_free(store);
+}
+
+/* A batch is sorted before it is written, and the order of what is said twice must survive that. */
+static void of_two_values_for_one_step_the_later_one_stands(void **state)
+{
+    const test_place *place = *state;
+    int64_t id;
+    store_handle *store = must_open(place);
+    must_plan(store, "e", 1, &id);
+    store_lease lease = must_claim(store, id);
+    store_writer *writer = store_writer_new(store, &lease, NULL, NULL);
+    int loss = store_series_key(writer, "loss", "min", NULL);
+    int rate = store_series_key(writer, "lr", NULL, NULL);
+    for (int round = 0; round < 40; round++)
+        for (int64_t step = 30; step > 0; step--) {
+            store_series(writer, loss, step, round);
+            store_series(writer, rate, step, -round);
+        }
+    assert_true(store_writer_free(writer, NULL));
+    assert_string_equal(ask_text(place,
+                                 "SELECT group_concat(line) FROM (SELECT name || count(*) || "
+                                 "'/' || min(value) || '/' || max(value) AS line FROM "
+                                 "series JOIN series_key USING(key_id) GROUP BY name)"),
+                        "loss30/39.0/39.0,lr30/-39.0/-39.0");
+    store_free(store);
+}
+
+/* By whatever program the file is written. */
+static void the_store_itself_refuses_a_number_that_is_half_there(void **state)
+{
+    const test_place *place = *state;
+    static const char *const refused[] = {
+        "INSERT INTO series VALUES(1, 1, 1, NULL, NULL, 1, 0)",
+        "INSERT INTO series VALUES(1, 1, 1, NULL, 'inf', 1, 0)",
+        "INSERT INTO series VALUES(1, 1, 1, 0.5, 'nan', 1, 0)",
+        "INSERT INTO score VALUES(1, 's', '', 'auc', 'test', 1, NULL, 'NaN', NULL, NULL, NULL)",
+    };
+    sqlite3 *db = NULL;
+    store_free(must_open(place));
+    assert_int_equal(sqlite3_open(place->path, &db), SQLITE_OK);
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        assert_int_equal(sqlite3_exec(db, refused[i], NULL, NULL, NULL), SQLITE_CONSTRAINT);
+    assert_int_equal(sqlite3_exec(db, "INSERT INTO series VALUES(1, 1, 1, NULL, '-inf', 1, 0)",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
 }
 
 static void bad_names_are_refused_where_they_are_given(void **state)
@@ -292,7 +339,6 @@ static void many_rows_a_second_go_into_the_store(void **state)
         store_series(writer, keys[i % CURVES], i / CURVES, (double)i);
     assert_true(store_flush(writer, NULL));
     double rate = ROWS / (seconds() - start);
-    print_message("# %.0f series rows a second\n", rate);
     assert_true(rate > LOWEST_RATE);
     assert_true(store_writer_free(writer, NULL));
     store_free(store);
@@ -304,6 +350,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(numbers_that_are_none_are_null_with_their_name),
+        TEST(of_two_values_for_one_step_the_later_one_stands),
+        TEST(the_store_itself_refuses_a_number_that_is_half_there),
         TEST(bad_names_are_refused_where_they_are_given),
         TEST(a_full_ring_makes_producers_wait_and_says_so),
         TEST(rows_are_committed_by_time_and_the_writer_beats_by_itself),
