@@ -237,6 +237,33 @@ static void without_pretrain_the_train_split_is_trained_on(void **state)
     users_functions()->close(data);
 }
 
+/* "auto" asks what the data can answer: its pairs and labels, or else what users did next. */
+static void without_pairs_and_labels_the_future_is_asked_for(void **state)
+{
+    static const char *const automatic[] = {"auto"}, *const wrong[] = {"auto", "given"};
+    users_place *place = *state;
+    char text[512];
+    write_two(place);
+    place->options.pairs = (assay_texts){1, automatic};
+    place->options.future = 10;
+    void *data = must_open(place);
+    assert_int_equal(users_functions()->count(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK), 5);
+    users_functions()->close(data);
+    must_write(place, "users.jsonl",
+               "{\"id\":\"u1\",\"split\":\"pretrain\",\"events\":["
+               "{\"time\":30,\"source\":\"bill\",\"text\":\"rent\"},"
+               "{\"time\":5,\"source\":\"bill\",\"text\":\"food\"}]}\n"
+               "{\"id\":\"u2\",\"split\":\"train\",\"labels\":{\"fraud\":1}}\n");
+    data = must_open(place);
+    assert_int_equal(users_functions()->count(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK), 1);
+    assert_string_equal(
+        tell(place, data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK, 0, text, sizeof text),
+        "bill[-15 food] app[] f[0.00 0.00] q[What next?] a[part 4: bill rent x1] -1");
+    users_functions()->close(data);
+    place->options.pairs = (assay_texts){2, wrong};
+    must_refuse(place, ASSAY_BAD_INPUT);
+}
+
 /* 12 categories, of which "often" has most events: what is picked is frequent, then new, then in a
  * new part; and told by part. */
 static void a_future_is_frequent_and_diverse(void **state)
@@ -278,6 +305,7 @@ int main(void)
         cmocka_unit_test(the_split_of_an_id_is_its_hash),
         TEST(every_number_finds_its_sample),
         TEST(without_pretrain_the_train_split_is_trained_on),
+        TEST(without_pairs_and_labels_the_future_is_asked_for),
         TEST(a_future_is_frequent_and_diverse),
     };
     return cmocka_run_group_tests_name("users samples", tests, NULL, NULL);

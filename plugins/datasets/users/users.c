@@ -8,8 +8,9 @@
  *   user's answer; only of users on whom models are trained: pretrain, or train in a set without
  *   pretrain), "future" (what the user did in the last window of time, asked of the history before
  *   it; only events before the earliest `until` of the user's labels count, so that nothing a label
- *   asks for is trained on). With `task`, training samples are the task's instead, with its label
- *   and the answer's word: for tuning on a benchmark's train split.
+ *   asks for is trained on). "auto" is given and labels, or, when no user that models are trained on
+ *   has a pair or a label, future. With `task`, training samples are the task's instead, with its
+ *   label and the answer's word: for tuning on a benchmark's train split.
  * - Benchmark samples, one for every user of the split with that label.
  *
  * The input of a sample is the events before its `until`, of which each source gives the newest
@@ -44,8 +45,10 @@ static const assay_option options[] = {
                "folder with users.jsonl (or .gz) and dataset.json, or the file itself"),
     ASSAY_TEXTS(users_options, sources, "", NULL,
                 "sources given to the model, in this order; none named: all of dataset.json"),
-    ASSAY_TEXTS(users_options, pairs, "given,labels,future", "given|labels|future",
-                "who makes the pairs that models are trained on"),
+    ASSAY_TEXTS(
+        users_options, pairs, "auto", "auto|given|labels|future",
+        "who makes the pairs that models are trained on; auto: given and labels, or future in "
+        "data without either"),
     ASSAY_CHOICE(users_options, on_error, "stop", "stop|skip",
                  "what a broken line does: an error, or it is left out and counted"),
     ASSAY_NUMBER(users_options, future, "time units", 0, 0, 1e12,
@@ -104,6 +107,23 @@ static bool find_files(const users_options *chosen, users_paths *out, assay_erro
 
 /* ---- options ---- */
 
+/* "auto": the file's pairs and the labels', or where models are trained on users without either,
+ * what users did next. */
+static void choose_makers_from_data(const users_index *index, set_rules *out)
+{
+    bool asked = false;
+    for (int64_t user = 0; user < index->counts.users && !asked; user++)
+        asked = index->rows[user].split == index->home &&
+                (index->rows[user].pairs > 0 || index->rows[user].labels > 0);
+    out->maker_count = 0;
+    if (asked) {
+        out->makers[out->maker_count++] = PAIRS_GIVEN;
+        out->makers[out->maker_count++] = PAIRS_LABELS;
+    } else {
+        out->makers[out->maker_count++] = PAIRS_FUTURE;
+    }
+}
+
 static bool choose_sources(users_data *data, assay_error *error)
 {
     const set_description *description = &data->description;
@@ -137,6 +157,10 @@ static bool choose_makers(const users_data *data, set_rules *out, assay_error *e
 {
     static const char *const names[PAIR_MAKERS] = {"given", "labels", "future"};
     const assay_texts *named = &data->options->pairs;
+    if (named->count == 1 && strcmp(named->items[0], "auto") == 0) {
+        choose_makers_from_data(&data->index, out);
+        return true;
+    }
     for (int64_t i = 0; i < named->count; i++) {
         int maker = 0;
         while (maker < PAIR_MAKERS && strcmp(names[maker], named->items[i]) != 0)
@@ -149,7 +173,7 @@ static bool choose_makers(const users_data *data, set_rules *out, assay_error *e
                 error, ASSAY_BAD_INPUT, .where = "dataset.users: pairs",
                 .what = assay_text(again ? "'%.80s' is named twice" : "'%.80s' makes no pairs",
                                    named->items[i]),
-                .expected = "given, labels or future, each at most once");
+                .expected = "auto alone, or given, labels, future, each at most once");
         out->makers[out->maker_count++] = (pair_maker)maker;
     }
     return true;
@@ -203,10 +227,11 @@ static void *users_open(const void *given, const assay_host *host, assay_error *
     data->options = chosen;
     if (!find_files(chosen, &paths, error) ||
         !description_read(&data->description, paths.description, error) ||
-        !choose_sources(data, error) || !choose_makers(data, &rules, error) ||
-        !choose_task(data, &rules, error) || !users_make_fields(data, error) ||
+        !choose_sources(data, error) || !choose_task(data, &rules, error) ||
+        !users_make_fields(data, error) ||
         !index_open(&data->index, &data->description, paths.lines, host, chosen->on_error == 1,
-                    error))
+                    error) ||
+        !choose_makers(data, &rules, error))
         goto failed;
     rules.window = chosen->future > 0 ? chosen->future : data->description.thirty_days;
     if (!sets_make(&data->sets, &data->index, &rules, error))
