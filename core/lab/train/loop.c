@@ -35,12 +35,13 @@ typedef struct training {
 static void report(training *t, const char *doing)
 {
     double now = train_seconds();
+    double apart = t->job->progress_ms == 0 ? 0.1 : 1e-3 * (double)t->job->progress_ms;
     bool other = t->progress.doing != doing;
     t->progress.step = t->state.step;
     t->progress.total = t->options->steps;
     t->progress.seconds_left = t->step_seconds * (double)(t->options->steps - t->state.step);
     t->progress.doing = doing;
-    if (!t->job->progress || (!other && now - t->reported < 0.1))
+    if (!t->job->progress || (!other && now - t->reported < apart))
         return;
     t->reported = now;
     t->job->progress(t->job->user, &t->progress);

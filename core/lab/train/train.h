@@ -80,6 +80,7 @@ typedef struct train_job {
     train_sources sources;
     const volatile sig_atomic_t *stop; /* set: checkpoint now and return TRAIN_STOPPED */
     void (*progress)(void *user, const train_progress *progress);
+    int64_t progress_ms; /* shortest time between two calls; 0: 100, below 0: none, every step */
     void *user;
 } train_job;
 

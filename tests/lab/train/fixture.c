@@ -136,6 +136,7 @@ static void make_recipe(bench *b)
     set_losses(b, 2, losses);
     set_list(&r->evaluator_count, &r->evaluators, ASSAY_KIND_EVALUATOR, 1, evaluators);
     must(settings_defaults_of(&r->train, "train", train_table_count, train_table, &error), &error);
+    set_number(&r->evaluators[0], "table", 1);
     set_number(&r->train, "steps", 12);
     set_number(&r->train, "batch", 16);
     set_number(&r->train, "checkpoint_every", 4);
@@ -213,11 +214,10 @@ static void watch(void *user, const train_progress *progress)
         b->stop = 1;
 }
 
-train_result bench_run_as(bench *b, store_handle *store, store_lease *lease)
+train_job bench_job(bench *b, store_handle *store, store_lease *lease)
 {
-    assay_error_clear(&b->error);
     b->stop = 0;
-    const train_job job = {
+    return (train_job){
         .recipe = &b->recipe,
         .run_hash = HASH,
         .pool = toy_pool(b),
@@ -230,8 +230,15 @@ train_result bench_run_as(bench *b, store_handle *store, store_lease *lease)
         .sources = b->sources,
         .stop = &b->stop,
         .progress = watch,
+        .progress_ms = -1,
         .user = b,
     };
+}
+
+train_result bench_run_as(bench *b, store_handle *store, store_lease *lease)
+{
+    const train_job job = bench_job(b, store, lease);
+    assay_error_clear(&b->error);
     return train_run(&job, &b->error);
 }
 
@@ -240,6 +247,10 @@ train_result bench_run(bench *b)
     static const char *const status[] = {"done", "preempted", "lost", "failed"};
     assay_error error = {0};
     store_handle *store = bench_open(b);
+    if (ask(b, "SELECT count(*) FROM run WHERE status = 'done'") > 0) {
+        store_free(store);
+        return TRAIN_DONE;
+    }
     store_lease lease = bench_claim(b, store);
     train_result result = bench_run_as(b, store, &lease);
     if (result != TRAIN_LOST)
@@ -336,9 +347,11 @@ outcome bench_outcome(const bench *b)
                                "USING(key_id) WHERE name NOT LIKE 'time/%' AND name NOT LIKE "
                                "'memory/%' ORDER BY name, step"),
                       out.series);
-    out.score_rows = finish(query(b, "SELECT suite, benchmark, metric, split, step, value, "
-                                     "nonfinite, low, high, n FROM score ORDER BY 1, 2, 3, 4, 5"),
-                            out.scores);
+    out.score_rows = finish(
+        query(b, "SELECT suite, benchmark, metric, split, step, value, nonfinite, low, high, n "
+                 "FROM score UNION ALL SELECT name, sha256, path, '', bytes, 0, 0, 0, 0, 0 "
+                 "FROM artifact ORDER BY 1, 2, 3, 4, 5"),
+        out.scores);
     return out;
 }
 

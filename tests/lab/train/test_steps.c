@@ -1,0 +1,292 @@
+/* test_steps.c - what a step computes: pieces, precision, frozen parts, places, memory, and what it
+ * refuses. */
+#include "fixture.h"
+
+#include <assay/memory.h>
+#include <assay/weights.h>
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static assay_weights *weights_of(const bench *b)
+{
+    char path[4352];
+    assay_error error = {0};
+    assert_true(train_weights_path(b->files, path, sizeof path, &error));
+    assay_weights *weights = assay_weights_open(path, &error);
+    assert_non_null(weights);
+    return weights;
+}
+
+static double largest_difference(const assay_weights *a, const assay_weights *b, const char *name)
+{
+    const assay_stored *x = assay_weights_find(a, name), *y = assay_weights_find(b, name);
+    double largest = 0;
+    double *values = assay_alloc(2 * x->count * (int64_t)sizeof *values, NULL);
+    assert_int_equal(x->count, y->count);
+    assay_stored_doubles(x, values);
+    assay_stored_doubles(y, values + x->count);
+    for (int64_t i = 0; i < x->count; i++)
+        largest = fmax(largest, fabs(values[i] - values[x->count + i]));
+    assay_free(values);
+    return largest;
+}
+
+/* ---- pieces ---- */
+
+/* One step's gradients decide: over more, rounding grows through AdamW's division. The gradient norm
+ * and the losses of several steps say the same of the whole. */
+static void pieces_compute_the_whole_batch(void **state)
+{
+    (void)state;
+    bench whole, parts;
+    bench_make(&whole);
+    bench_make(&parts);
+    set_number(&whole.recipe.mask, "gain", 0); /* the remembered sum is over all pieces, rounded */
+    set_number(&parts.recipe.mask, "gain", 0);
+    set_number(&whole.recipe.train, "evaluate_every", 4);
+    set_number(&parts.recipe.train, "evaluate_every", 4);
+    set_number(&parts.recipe.train, "pieces", 4);
+    must_run(&whole);
+    must_run(&parts);
+    for (int64_t step = 1; step <= 4; step++) {
+        static const char *const names[] = {"loss", "loss/toy_contrast", "loss/toy_next",
+                                            "grad_norm"};
+        for (int i = 0; i < 4; i++) {
+            double a = series_at(&whole, names[i], step), b = series_at(&parts, names[i], step);
+            if (!(fabs(a - b) < 2e-4 * (1 + fabs(a))))
+                fail_msg("%s at step %d: %.9g whole, %.9g in pieces", names[i], (int)step, a, b);
+        }
+    }
+    assert_true(fabs(series_at(&whole, "valid/loss", 4) - series_at(&parts, "valid/loss", 4)) <
+                2e-4);
+    assert_true(series_at(&parts, "memory/step_mb", 12) < series_at(&whole, "memory/step_mb", 12));
+    bench_remove(&whole);
+    bench_remove(&parts);
+}
+
+/* A coupling loss in pieces is the loss of the whole batch, not the mean of the pieces' losses, which
+ * have fewer negatives and are smaller. */
+static void accumulation_is_not_pieces(void **state)
+{
+    (void)state;
+    bench whole, micro;
+    bench_make(&whole);
+    bench_make(&micro);
+    set_number(&micro.recipe.train, "accumulate", 4);
+    must_run(&whole);
+    must_run(&micro);
+    assert_true(series_at(&micro, "loss/toy_contrast", 1) <
+                series_at(&whole, "loss/toy_contrast", 1) - 0.3);
+    bench_remove(&whole);
+    bench_remove(&micro);
+}
+
+/* ---- precision ---- */
+
+static void bf16_learns_nearly_the_same(void **state)
+{
+    (void)state;
+    bench exact, rounded;
+    bench_make(&exact);
+    bench_make(&rounded);
+    set_text(&rounded.recipe.train, "precision", "bf16");
+    must_run(&exact);
+    must_run(&rounded);
+    double a = series_at(&exact, "loss", 12), b = series_at(&rounded, "loss", 12);
+    assert_true(a != b && fabs(a - b) < 0.1 * fabs(a));
+    bench_remove(&exact);
+    bench_remove(&rounded);
+}
+
+/* ---- adapters ---- */
+
+static void frozen_parameters_do_not_move(void **state)
+{
+    (void)state;
+    bench b, start;
+    bench_make(&b);
+    bench_make(&start);
+    set_number(&start.recipe.train, "steps", 0);
+    set_adapter(&start, "toy_scale");
+    set_adapter(&b, "toy_scale");
+    must_run(&start);
+    must_run(&b);
+    assay_weights *before = weights_of(&start), *after = weights_of(&b);
+    assert_true(largest_difference(before, after, "model.embed_tokens.weight") == 0);
+    assert_true(largest_difference(before, after, "model.layers.0.mlp.up_proj.weight") == 0);
+    assert_true(largest_difference(before, after, "adapter.toy_scale.scale") > 1e-3);
+    assay_weights_close(before);
+    assay_weights_close(after);
+    bench_remove(&b);
+    bench_remove(&start);
+}
+
+static void an_adapter_acts_at_its_place_only(void **state)
+{
+    (void)state;
+    bench there, nowhere;
+    bench_make(&there);
+    bench_make(&nowhere);
+    set_adapter(&there, "toy_scale");
+    set_adapter(&nowhere, "toy_scale");
+    setting *places = settings_get(&nowhere.recipe.adapters[0], "places");
+    places->texts[0][0] = 'L'; /* "Layers.0.mlp": no such place */
+    set_number(&nowhere.recipe.adapters[0], "freeze", 0);
+    set_number(&there.recipe.adapters[0], "freeze", 0);
+    must_run(&there);
+    must_run(&nowhere);
+    assay_weights *a = weights_of(&there), *b = weights_of(&nowhere);
+    double ones[16];
+    assay_stored_doubles(assay_weights_find(b, "adapter.toy_scale.scale"), ones);
+    for (int i = 0; i < 16; i++)
+        assert_true(ones[i] == 1.0);
+    assert_true(largest_difference(a, b, "adapter.toy_scale.scale") > 1e-3);
+    assay_weights_close(a);
+    assay_weights_close(b);
+    bench_remove(&there);
+    bench_remove(&nowhere);
+}
+
+/* ---- initial weights ---- */
+
+static void a_run_starts_from_given_weights(void **state)
+{
+    (void)state;
+    bench first, second;
+    char path[4352];
+    bench_make(&first);
+    bench_make(&second);
+    must_run(&first);
+    assert_true(train_weights_path(first.files, path, sizeof path, NULL));
+    second.recipe.init = SETTING_NONE;
+    second.recipe.init.given = true;
+    second.recipe.init.text = assay_strdup(path, NULL);
+    second.recipe.seed = 8;
+    set_number(&second.recipe.train, "steps", 0);
+    must_run(&second);
+    assay_weights *a = weights_of(&first), *b = weights_of(&second);
+    assert_true(largest_difference(a, b, "model.embed_tokens.weight") == 0);
+    assay_weights_close(a);
+    assay_weights_close(b);
+    bench_remove(&first);
+    bench_remove(&second);
+}
+
+/* ---- memory ---- */
+
+static int64_t allocations_at[64];
+
+static void count(void *user, const train_progress *progress)
+{
+    (void)user;
+    if (progress->step < 64)
+        allocations_at[progress->step] = assay_memory_stats_get().allocations;
+}
+
+static void a_steady_step_allocates_nothing(void **state)
+{
+    (void)state;
+    static const double pieces[] = {1, 4};
+    for (int i = 0; i < 2; i++) {
+        bench b;
+        bench_make(&b);
+        set_number(&b.recipe.train, "steps", 60);
+        set_number(&b.recipe.train, "accumulate", 2);
+        set_number(&b.recipe.train, "pieces", pieces[i]);
+        set_number(&b.recipe.train, "checkpoint_every", 0);
+        store_handle *store = bench_open(&b);
+        store_lease lease = bench_claim(&b, store);
+        train_job job = bench_job(&b, store, &lease);
+        job.progress = count;
+        assay_error error = {0};
+        assert_int_equal(train_run(&job, &error), TRAIN_DONE);
+        assert_int_equal(allocations_at[59] - allocations_at[30], 0);
+        store_free(store);
+        bench_remove(&b);
+    }
+}
+
+/* ---- what goes wrong ---- */
+
+static void use_broken_loss(bench *b, const char *how)
+{
+    static const char *const names[] = {"toy_contrast", "toy_broken"};
+    set_losses(b, 2, names);
+    set_text(&b->recipe.losses[1], "how", how);
+    set_number(&b->recipe.losses[1], "step", 6);
+}
+
+static void what_is_not_finite_stops_the_run_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *how, *what, *where;
+    } cases[] = {
+        {"nan", "loss/toy_broken is not finite", "step 7"},
+        {"gradient", "its gradient holds a NaN or an infinity", "step 7, parameter "},
+    };
+    for (int i = 0; i < 2; i++) {
+        bench b;
+        bench_make(&b);
+        use_broken_loss(&b, cases[i].how);
+        assert_int_equal(bench_run(&b), TRAIN_FAILED);
+        assert_int_equal(b.error.code, ASSAY_NOT_FINITE);
+        assert_non_null(strstr(b.error.what, cases[i].what));
+        assert_non_null(strstr(b.error.where, cases[i].where));
+        assert_non_null(strstr(b.error.hint, "0123456789abcdef/step_00000004"));
+        assert_int_equal(ask(&b, "SELECT max(step) FROM checkpoint"), 4);
+        if (i == 0)
+            assert_int_equal(ask(&b, "SELECT count(*) FROM series JOIN series_key USING(key_id) "
+                                     "WHERE name = 'loss' AND step = 7 AND nonfinite = 'nan'"),
+                             1);
+        bench_remove(&b);
+    }
+}
+
+static void failures_say_where(void **state)
+{
+    (void)state;
+    bench b;
+    bench_make(&b);
+    use_broken_loss(&b, "error");
+    assert_int_equal(bench_run(&b), TRAIN_FAILED);
+    assert_string_equal(b.error.what, "it broke");
+    bench_remove(&b);
+
+    bench_make(&b);
+    set_number(&b.recipe.dataset, "broken", 11);
+    assert_int_equal(bench_run(&b), TRAIN_FAILED);
+    assert_string_equal(b.error.where, "toy.jsonl:12");
+    bench_remove(&b);
+
+    bench_make(&b);
+    set_text(&b.recipe.model, "forgets", "user.embedding");
+    assert_int_equal(bench_run(&b), TRAIN_FAILED);
+    assert_non_null(strstr(b.error.what, "no output 'user.embedding' was given"));
+    bench_remove(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pieces_compute_the_whole_batch),
+        cmocka_unit_test(accumulation_is_not_pieces),
+        cmocka_unit_test(bf16_learns_nearly_the_same),
+        cmocka_unit_test(frozen_parameters_do_not_move),
+        cmocka_unit_test(an_adapter_acts_at_its_place_only),
+        cmocka_unit_test(a_run_starts_from_given_weights),
+        cmocka_unit_test(a_steady_step_allocates_nothing),
+        cmocka_unit_test(what_is_not_finite_stops_the_run_by_name),
+        cmocka_unit_test(failures_say_where),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
