@@ -33,7 +33,7 @@ static void write_events(FILE *file, int user, int sick, const version *v)
     for (int e = 0; e < bills; e++)
         fprintf(file, "%s{\"time\":%d,\"source\":\"bill\",\"text\":\"%s %d\"}", e ? "," : "",
                 10 + 12 * e, goods[(user * 7 + e * e) % 3 + (sick && e % 2)],
-                (user + e) % 4 + (v->other_past ? 1 : 0));
+                (v->other_past ? user * 3 + e * e : user + e) % 4);
     for (int e = 0; e < user % 3; e++)
         fprintf(file, ",{\"time\":%d,\"source\":\"visit\",\"text\":\"%s\"}", 20 + 30 * e,
                 sick ? "doctor" : "bank");

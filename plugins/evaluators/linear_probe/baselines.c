@@ -64,6 +64,7 @@ static bool name_cache(const probing *p, char *name, size_t size, assay_error *e
         add_text(&hash, s->metrics.items[i]);
     assay_sha256_add(&hash, s->l2.items, (size_t)s->l2.count * sizeof *s->l2.items);
     add_text(&hash, assay_text("%" PRId64 " %a", s->resamples, s->level));
+    add_text(&hash, assay_text("%d %d %d", RAW_LEAST, RAW_MOST, RAW_PLACES));
     for (assay_data_split split = ASSAY_TRAIN; split <= ASSAY_TEST; split++)
         if (!add_labels(&hash, p, split, error))
             return false;

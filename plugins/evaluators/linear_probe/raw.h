@@ -8,7 +8,7 @@
  * has that word. They are found on the train split: words of at least RAW_LEAST rows, the RAW_MOST most
  * frequent. */
 enum { RAW_COLUMNS = 1, RAW_ONEHOT = 2 };
-enum { RAW_LEAST = 3, RAW_MOST = 400, RAW_PLACES = 32 };
+enum { RAW_LEAST = 3, RAW_MOST = 256, RAW_PLACES = 32 };
 
 typedef struct raw raw;
 
