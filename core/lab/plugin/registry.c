@@ -317,12 +317,12 @@ const plugin *registry_get(const plugin_registry *registry, assay_kind kind, con
     else if (nearest != NULL)
         hint = assay_text("did you mean '%s'?", nearest);
     else if (registry->refusal_count > 0)
-        hint =
-            assay_text("%d files were refused; 'assay plugins' says why", registry->refusal_count);
+        hint = assay_text("%d %s refused; 'assay plugins' says why", registry->refusal_count,
+                          registry->refusal_count == 1 ? "file was" : "files were");
     ASSAY_FAIL(error, ASSAY_BAD_INPUT,
                .what = assay_text("unknown %s '%.60s'", plugin_kind_name(kind), name),
-               .expected =
-                   count == 0 ? assay_text("no %s is installed", plugin_kind_name(kind)) : listed,
+               .expected = count == 0 ? NULL : listed,
+               .got = count == 0 ? assay_text("no %s is installed", plugin_kind_name(kind)) : NULL,
                .hint = hint);
     return NULL;
 }
