@@ -259,7 +259,7 @@ static int plan_run_command(const arguments *args, assay_error *error)
     table_format format;
     if (!output_format(args, &format, error))
         return EXIT_WRONG;
-    if (!prepare(args, args_operand(args, 0), &prepared, error))
+    if (!prepare(args, args_operand(args, 0), &(preparing){0}, &prepared, error))
         return output_status(error);
     int status = EXIT_FAILED;
     int n = prepared.plan->run_count;

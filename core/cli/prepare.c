@@ -162,11 +162,21 @@ static int find_slot(const int *table, int slots, const uint8_t (*keys)[32], con
     return (int)at;
 }
 
+/* The recipe of a stage that a loss wants the model of. */
+static const recipe *find_stage(void *user, const setting *value)
+{
+    const plan *of = user;
+    return value->stage >= 0 && value->stage < of->run_count ? &of->runs[value->stage].recipe
+                                                             : NULL;
+}
+
 /* A recipe's failure is about a cell of the plan; a message without a place gets that. */
 static bool inspect(const plan_run *run, preparation *out, assay_error *error)
 {
     assay_error found = {0};
-    if (recipe_inspect(&run->recipe, out->pool, &out->facts[out->facts_count], &found)) {
+    train_sources sources = {.user = out->plan, .stage = find_stage};
+    if (recipe_inspect_with(&run->recipe, out->pool, &sources, &out->facts[out->facts_count],
+                            &found)) {
         out->facts_count++;
         return true;
     }
@@ -176,7 +186,7 @@ static bool inspect(const plan_run *run, preparation *out, assay_error *error)
                       .expected = found.expected, .got = found.got, .hint = found.hint);
 }
 
-static bool inspect_all(preparation *out, assay_error *error)
+static bool inspect_all(const preparing *how, preparation *out, assay_error *error)
 {
     int n = out->plan->run_count, slots = 2 * n + 1;
     bool ok = false;
@@ -189,6 +199,10 @@ static bool inspect_all(preparation *out, assay_error *error)
     memset(table, -1, (size_t)slots * sizeof *table);
     for (int i = 0; i < n; i++) {
         uint8_t key[32];
+        if (how->stop != NULL && *how->stop) {
+            ASSAY_FAIL(error, ASSAY_STOPPED, .what = "asked to stop before the first run");
+            goto done;
+        }
         recipe_key(&out->plan->runs[i].recipe, key);
         int slot = find_slot(table, slots, (const uint8_t(*)[32])keys, key);
         if (table[slot] < 0) {
@@ -208,7 +222,8 @@ done:
 
 /* ---- all of it ---- */
 
-bool prepare(const arguments *args, const char *script, preparation *out, assay_error *error)
+bool prepare(const arguments *args, const char *script, const preparing *how, preparation *out,
+             assay_error *error)
 {
     *out = (preparation){0};
     if (!choose_device(args, &out->device, error))
@@ -216,7 +231,10 @@ bool prepare(const arguments *args, const char *script, preparation *out, assay_
     out->registry = place_open_registry(args, error);
     if (out->registry != NULL)
         out->pool = dataset_pool_new(NULL, error);
-    if (out->pool != NULL && read_script(args, script, out, error) && inspect_all(out, error))
+    if (out->pool != NULL && how->stop != NULL)
+        dataset_pool_stop(out->pool, how->stop);
+    if (out->pool != NULL && read_script(args, script, out, error) &&
+        (how->without_inspection || inspect_all(how, out, error)))
         return true;
     prepared_clear(out);
     return false;

@@ -30,8 +30,15 @@ typedef struct preparation {
     int *facts_of;       /* per run: its place in `facts` */
 } preparation;
 
+typedef struct preparing {
+    /* A job's plan has been inspected by the process that started it: it goes without facts. */
+    bool without_inspection;
+    const volatile sig_atomic_t *stop; /* set: end with ASSAY_STOPPED; NULL: never */
+} preparing;
+
 /* On failure nothing is left in *out. */
-bool prepare(const arguments *args, const char *script, preparation *out, assay_error *error);
+bool prepare(const arguments *args, const char *script, const preparing *how, preparation *out,
+             assay_error *error);
 void prepared_clear(preparation *prepared); /* accepts a zeroed value */
 
 #endif

@@ -39,12 +39,13 @@ static void listen_to(int signal_number, void (*handler)(int))
     sigaction(signal_number, &action, NULL);
 }
 
-/* A run goes on when nobody reads what it prints. */
-static void listen_to_signals(void)
+/* A run goes on when nobody reads what it prints. A job is asked by the process that started it, and
+ * dies with that. */
+static void listen_to_signals(bool is_job)
 {
     listen_to(SIGTERM, ask_to_stop);
     listen_to(SIGUSR1, ask_to_stop);
-    listen_to(SIGINT, ask_or_end);
+    listen_to(SIGINT, is_job ? ask_to_stop : ask_or_end);
     listen_to(SIGPIPE, SIG_IGN);
 }
 
@@ -67,9 +68,10 @@ static void print_summary(const arguments *args, const plan *of, const run_summa
     add_count(text, sizeof text, sum->done, "done");
     add_count(text, sizeof text, sum->skipped, "done before");
     add_count(text, sizeof text, sum->failed, "failed");
-    add_count(text, sizeof text, sum->blocked, "waiting for a run that failed");
+    add_count(text, sizeof text, sum->blocked, "not started after a failure");
     add_count(text, sizeof text, sum->held, "with another process");
     add_count(text, sizeof text, sum->preempted, "stopped, to go on later");
+    add_count(text, sizeof text, sum->waiting, "not started");
     add_count(text, sizeof text, sum->lost, "lost to another process");
     add_count(text, sizeof text, sum->waiting, "not started");
     printf("%s: %d %s%s\n", of->name, sum->total, sum->total == 1 ? "run" : "runs", text);
@@ -121,7 +123,6 @@ static int perform(const arguments *args, const preparation *prepared, run_optio
         return EXIT_FAILED;
     options->event = progress_event;
     options->user = progress;
-    listen_to_signals();
     bool ok =
         run_plan(prepared->plan, prepared->registry, prepared->pool, options, &summary, error);
     progress_free(progress);
@@ -132,34 +133,33 @@ static int perform(const arguments *args, const preparation *prepared, run_optio
     return run_status(&summary);
 }
 
-/* A job of another process of ours: it is told what to do, and prints nothing. */
-static int serve(const arguments *args, const preparation *prepared, const run_options *options,
-                 assay_error *error)
+/* A job that another process of this program started: --job-of and --event-fd say whose. */
+static int perform_job(const arguments *args, const preparation *prepared, run_options *options,
+                       assay_error *error)
 {
-    int64_t parent = 0, fd = 0;
+    int64_t parent = 0, event_fd = 0;
     if (!args_integer(args, "job-of", 1, INT32_MAX, 0, &parent, error) ||
-        !args_integer(args, "event-fd", 3, 1024, 0, &fd, error))
+        !args_integer(args, "event-fd", 3, INT32_MAX, 0, &event_fd, error))
         return EXIT_WRONG;
-    listen_to_signals();
-    return run_worker(prepared->plan, prepared->pool, options, parent, (int)fd, error)
-               ? EXIT_DONE
-               : EXIT_FAILED;
+    bool ok = run_worker(prepared->plan, prepared->pool, options, parent, (int)event_fd, error);
+    return ok ? EXIT_DONE : EXIT_FAILED;
 }
 
 static int run_command_run(const arguments *args, assay_error *error)
 {
     preparation prepared;
+    char folder[PLACE_SIZE];
     int64_t jobs = 0, threads = 0;
     const char **list = NULL;
-    const char *store = place_of_store(args);
-    char folder[PLACE_SIZE];
+    const char *store = place_of_store(args), *script = args_operand(args, 0);
+    bool is_job = args_has(args, "job-of") && args_has(args, "event-fd");
     int status = EXIT_WRONG;
     if (!args_integer(args, "jobs", 1, 256, 1, &jobs, error) ||
         !args_integer(args, "threads", 1, 1024, 0, &threads, error))
         return EXIT_WRONG;
-    if (!place_check_store(store, error))
-        return output_status(error);
-    if (!prepare(args, args_operand(args, 0), &prepared, error))
+    listen_to_signals(is_job);
+    preparing how = {.without_inspection = is_job, .stop = &stop};
+    if (!place_check_store(store, error) || !prepare(args, script, &how, &prepared, error))
         return output_status(error);
     if (!place_make_store_folder(store, error))
         goto done;
@@ -168,7 +168,7 @@ static int run_command_run(const arguments *args, assay_error *error)
         status = EXIT_FAILED;
         goto done;
     }
-    place_folder_of(args_operand(args, 0), folder, sizeof folder);
+    place_folder_of(script, folder, sizeof folder);
     run_options options = {
         .store_path = store,
         .folder = folder,
@@ -182,8 +182,8 @@ static int run_command_run(const arguments *args, assay_error *error)
         .arguments = list,
         .stop = &stop,
     };
-    status = args_has(args, "job-of") ? serve(args, &prepared, &options, error)
-                                      : perform(args, &prepared, &options, error);
+    status = is_job ? perform_job(args, &prepared, &options, error)
+                    : perform(args, &prepared, &options, error);
 done:
     assay_free(list);
     prepared_clear(&prepared);
@@ -197,8 +197,8 @@ static const cli_flag flags[] = {
     DEVICE_FLAG,
     {.name = "redo", .meaning = "clear and rerun the script's runs and all that depend on them"},
     {.name = "fail-fast", .meaning = "start no further run once one has failed"},
-    {.name = "job-of", .argument = "PID", .hidden = true, .meaning = "do what this process says"},
-    {.name = "event-fd", .argument = "FD", .hidden = true, .meaning = "over this connection"},
+    {.name = "job-of", .argument = "PID", .hidden = true, .meaning = "the process whose job it is"},
+    {.name = "event-fd", .argument = "FD", .hidden = true, .meaning = "where that listens"},
 };
 
 const cli_command run_command = {
