@@ -1,6 +1,6 @@
-/* next_token.c - loss `next_token`: cross-entropy of the next token where the model says that one is
- * due (user-modelling spec 2.5: the words of the answer, given history and question). The paper sums
- * over an answer's words and means over samples; the published code means over all words. */
+/* next_token.c - loss `next_token`: cross-entropy of the next token where the model says that one
+ * is due (user-modelling spec 2.5: the words of the answer, given history and question). The paper
+ * sums over an answer's words and means over samples; the published code means over all words. */
 #include <assay/loss.h>
 #include <assay/ops.h>
 

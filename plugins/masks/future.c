@@ -1,9 +1,9 @@
 /* future.c - mask `future`: the past is free, the future has a weight that may follow a schedule.
  *
- * Weight 0 is causal, 1 is bidirectional, and w between them adds log w to the score of every future
- * key (user-modelling spec 3.4 C, the weight schedule). The weight is a number or a function of
- * (step, total); evaluation after s steps uses the weight of the last training pass, f(s - 1), or 1.
- * Series: mask/weight_mean. */
+ * Weight 0 is causal, 1 is bidirectional, and w between them adds log w to the score of every
+ * future key (user-modelling spec 3.4 C, the weight schedule). The weight is a number or a function
+ * of (step, total); evaluation after s steps uses the weight of the last training pass, f(s - 1),
+ * or 1. Series: mask/weight_mean. */
 #include "towers.h"
 
 typedef struct settings {

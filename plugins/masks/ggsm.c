@@ -4,9 +4,9 @@
  * norm of the loss's gradient at the key's last state, by absolute position, as earlier passes left
  * it. Then the weights stay as they are and rise linearly to 1. The two variants:
  *     code    importance_j = rho importance_j + (1 - rho) sum over samples of |g_j|; weight + 1e-8
- *             while warming up. The published matrix I_ij is this for every i < j: a pair counts when
- *             both positions are valid, and position i is whenever j is, so I_ij does not depend on
- *             i and one number per key holds all of it.
+ *             while warming up. The published matrix I_ij is this for every i < j: a pair counts
+ *             when both positions are valid, and position i is whenever j is, so I_ij does not
+ *             depend on i and one number per key holds all of it.
  *     paper   the same with the mean over the samples that have the position, and no 1e-8.
  * Gradients are those of the user's tower only; importance changes once per optimizer step or, with
  * clock "micro" as the published code counts, once per micro-batch. Weights that are frozen are the

@@ -1,5 +1,5 @@
-/* towers.h - what the masks of this folder share: the option that says which towers they act on, and
- * the ways of being evaluated. */
+/* towers.h - what the masks of this folder share: the option that says which towers they act on,
+ * and the ways of being evaluated. */
 #ifndef MASKS_TOWERS_H
 #define MASKS_TOWERS_H
 

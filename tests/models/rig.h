@@ -1,5 +1,5 @@
-/* rig.h - the host's part in one pass, in small: a model, a mask and a dataset brought together as the
- * training loop does it. Failures fail the running test. */
+/* rig.h - the host's part in one pass, in small: a model, a mask and a dataset brought together as
+ * the training loop does it. Failures fail the running test. */
 #ifndef TESTS_MODELS_RIG_H
 #define TESTS_MODELS_RIG_H
 

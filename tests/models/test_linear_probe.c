@@ -1,6 +1,6 @@
-/* test_linear_probe.c - the evaluator gives the values that the engine's own probe and ranking give,
- * chooses on valid, never looks at test before the end, and says which benchmark and split is wrong.
- * Vectors come from the test instead of a model. */
+/* test_linear_probe.c - the evaluator gives the values that the engine's own probe and ranking
+ * give, chooses on valid, never looks at test before the end, and says which benchmark and split is
+ * wrong. Vectors come from the test instead of a model. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
-/* test_loop.c - the plugins in whole runs: dataset users, user_decoder, every mask, both losses and the
- * probe, through the training room and a real store. A run that is broken off goes on with the same
- * bits whatever the mask; what must not matter to training changes no parameter. */
+/* test_loop.c - the plugins in whole runs: dataset users, user_decoder, every mask, both losses and
+ * the probe, through the training room and a real store. A run that is broken off goes on with the
+ * same bits whatever the mask; what must not matter to training changes no parameter. */
 #include "lab/train/fixture.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
-/* test_masks.c - the mask plugins through the real model: who depends on whom is exactly what each mask
- * says, no answer reaches what its user is read from, end points agree bit for bit, padding changes
- * nothing, and ggsm's importance is what the method really gives (user-modelling spec 3.6). */
+/* test_masks.c - the mask plugins through the real model: who depends on whom is exactly what each
+ * mask says, no answer reaches what its user is read from, end points agree bit for bit, padding
+ * changes nothing, and ggsm's importance is what the method really gives (user-modelling spec
+ * 3.6). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -76,7 +77,7 @@ static void check_row(rig *r, const char *mask, const assay_clock *clock, int64_
     }
 }
 
-/* In training and in evaluation; with one layer more than one, so that paths through others count. */
+/* In training and in evaluation; two layers, so that paths through other tokens count. */
 static void states_depend_on_what_the_mask_opens_and_never_on_answers(void **state)
 {
     (void)state;
@@ -439,7 +440,8 @@ static void ggsm_follows_the_spec_s_schedule(void **state)
     people_close(&p);
 }
 
-/* Stopped at any step of the warm-up or the ramp and loaded into a new mask: the same bits follow. */
+/* Stopped at any step of the warm-up or the ramp and loaded into a new mask: the same bits
+ * follow. */
 static void ggsm_resumes_mid_ramp_bit_for_bit(void **state)
 {
     enum { STEPS = 8, KEYS = 20 };

@@ -1,6 +1,6 @@
-/* test_user_decoder.c - the model as the host uses it: every parameter learns, nothing depends on the
- * neighbours in a batch, extra tokens and summaries stand where they should, counting builds the same
- * shapes, and wrong input is an error in words. */
+/* test_user_decoder.c - the model as the host uses it: every parameter learns, nothing depends on
+ * the neighbours in a batch, extra tokens and summaries stand where they should, counting builds
+ * the same shapes, and wrong input is an error in words. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

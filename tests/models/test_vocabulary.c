@@ -1,5 +1,5 @@
-/* test_vocabulary.c - words of a text, the order of a vocabulary, and its cache: the same data gives the
- * same ids, from the cache or counted again, and nothing broken is believed. */
+/* test_vocabulary.c - words of a text, the order of a vocabulary, and its cache: the same data
+ * gives the same ids, from the cache or counted again, and nothing broken is believed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* use.h - a plugin as a test uses it: loaded from the build, its options at their defaults and then
- * set by name, and a host that remembers what it is told. A helper that cannot do its work fails the
- * running test. */
+ * set by name, and a host that remembers what it is told. A helper that cannot do its work fails
+ * the running test. */
 #ifndef TESTS_MODELS_USE_H
 #define TESTS_MODELS_USE_H
 
@@ -21,8 +21,8 @@ typedef struct use {
 /* `file` is "mask_ggsm": the shared object's name without its ending. */
 use use_open(const char *file);
 void use_close(use *used);
-/* Sets an option of type bool, integer, number or (constant) schedule; of type text, path or choice;
- * of a list type from "a,b". The name has to be one of the plugin's. */
+/* Sets an option of type bool, integer, number or (constant) schedule; of type text, path or
+ * choice; of a list type from "a,b". The name has to be one of the plugin's. */
 void use_number(use *used, const char *name, double value);
 void use_text(use *used, const char *name, const char *value);
 void use_list(use *used, const char *name, const char *value);

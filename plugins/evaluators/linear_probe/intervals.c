@@ -1,5 +1,5 @@
-/* intervals.c - percentile bootstrap of AUC and KS. The rows are sorted once; a resample is how often
- * each was drawn, and one walk over the sorted rows gives both metrics. */
+/* intervals.c - percentile bootstrap of AUC and KS. The rows are sorted once; a resample is how
+ * often each was drawn, and one walk over the sorted rows gives both metrics. */
 #include "probing.h"
 
 #include <assay/random.h>

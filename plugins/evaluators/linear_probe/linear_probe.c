@@ -1,8 +1,9 @@
 /* linear_probe.c - evaluator `linear_probe`: a logistic regression on frozen vectors, one per
  * benchmark (user-modelling spec 1.7). The train split fits it, the valid split chooses its l2, and
  * the test split reports, in the final evaluation only. Scores: (suite, benchmark, auc and ks) on
- * valid and, at the end, test, there with bootstrap intervals. With `baselines` the same probe on the
- * data itself stands beside them, under metrics auc:columns, auc:onehot and auc:columns+onehot. */
+ * valid and, at the end, test, there with bootstrap intervals. With `baselines` the same probe on
+ * the data itself stands beside them, under metrics auc:columns, auc:onehot and
+ * auc:columns+onehot. */
 #include "probing.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
-/* raw.c - standardised features and one-hot words of events. A one-hot column is named by the 64-bit
- * hash of its source, place and word: two that collide would be one column. */
+/* raw.c - standardised features and one-hot words of events. A one-hot column is named by the
+ * 64-bit hash of its source, place and word: two that collide would be one column. */
 #include "raw.h"
 
 #include <stdlib.h>

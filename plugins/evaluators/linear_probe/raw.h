@@ -5,8 +5,8 @@
 #include "probing.h"
 
 /* Which columns. One-hot columns are (source, place from the newest event, word): 1 when that event
- * has that word. They are found on the train split: words of at least RAW_LEAST rows, the RAW_MOST most
- * frequent. */
+ * has that word. They are found on the train split: words of at least RAW_LEAST rows, the RAW_MOST
+ * most frequent. */
 enum { RAW_COLUMNS = 1, RAW_ONEHOT = 2 };
 enum { RAW_LEAST = 3, RAW_MOST = 256, RAW_PLACES = 32 };
 

@@ -2,8 +2,9 @@
  *
  * A mask may open the future. If it opened the answer to the tokens that the user's representation
  * is read from, the contrast would compare the answer with itself and the next-word loss would see
- * what it predicts. So the price of every answer word as a future key is raised to infinity: its own
- * tower stays causal from there on, and what the mask says of all other keys is left as it is. */
+ * what it predicts. So the price of every answer word as a future key is raised to infinity: its
+ * own tower stays causal from there on, and what the mask says of all other keys is left as it
+ * is. */
 #include "user_decoder.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
-/* collate.c - raw samples to towers: words to ids, events to rows of the table that network.c joins,
- * lengths, spans, and what is read. Runs on the loader's thread: reads the model, writes the batch. */
+/* collate.c - raw samples to towers: words to ids, events to rows of the table that network.c
+ * joins, lengths, spans, and what is read. Runs on the loader's thread: reads the model, writes the
+ * batch. */
 #include "user_decoder.h"
 
 #include <inttypes.h>

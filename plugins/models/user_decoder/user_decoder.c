@@ -1,12 +1,13 @@
-/* user_decoder.c - model `user_decoder`: histories of events, features and a question through a small
- * decoder, and answers through the same one (user-modelling spec 2.3, 2.4, 3.3, sizes of 6.2).
+/* user_decoder.c - model `user_decoder`: histories of events, features and a question through a
+ * small decoder, and answers through the same one (user-modelling spec 2.3, 2.4, 3.3, sizes of
+ * 6.2).
  *
  * Fields that it reads from any dataset: every u8 field with two ragged axes is a source of event
  * texts, oldest first; "SOURCE.time" (events), i32 or f32, is how far each lies from the cut-off;
- * "features" f32 (F); "query" and "answer", u8 texts. A text is the mean of its words' vectors, which
- * are the decoder's own, turned into a token by its source's adapter; age and place from the newest
- * event are learned vectors added to it. Whatever is missing is left out: a dataset without sources
- * or without features is fine, one with neither is not. */
+ * "features" f32 (F); "query" and "answer", u8 texts. A text is the mean of its words' vectors,
+ * which are the decoder's own, turned into a token by its source's adapter; age and place from the
+ * newest event are learned vectors added to it. Whatever is missing is left out: a dataset without
+ * sources or without features is fine, one with neither is not. */
 #include "user_decoder.h"
 
 #include <math.h>
