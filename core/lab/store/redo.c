@@ -89,7 +89,8 @@ bool store_redo(store_handle *store, int n, const int64_t *run_ids, int64_t *cle
     int64_t count = 0;
     if (!store_begin(store, true, error))
         return false;
-    bool ok = lease_reap(store, error) && choose(db, n, run_ids, error) && check_free(db, error) &&
+    bool ok = merge_settle(store, error) && lease_reap(store, error) &&
+              choose(db, n, run_ids, error) && check_free(db, error) &&
               connection_number(db, SQL_REDO_COUNT, &count, error, "");
     hashes = ok ? list_folders(db, count, error) : NULL;
     ok = hashes != NULL && connection_exec(db, store_sql_text[SQL_REDO_ROWS], error) &&
