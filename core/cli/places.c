@@ -86,6 +86,9 @@ bool place_check_store(const char *store, assay_error *error)
     if (!is_folder(folder))
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = folder,
                           .what = "the store's folder is not there", .hint = "make it first");
+    if (access(store, F_OK) == 0 && access(store, W_OK) != 0)
+        return ASSAY_FAIL(error, ASSAY_IO, .where = store, .what = "the store cannot be written",
+                          .got = strerror(errno), .hint = "check who may write the file");
     if (access(folder, W_OK | X_OK) != 0)
         return ASSAY_FAIL(error, ASSAY_IO, .where = folder,
                           .what = "the store's folder cannot be written", .got = strerror(errno),

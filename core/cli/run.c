@@ -126,8 +126,12 @@ static int perform(const arguments *args, const preparation *prepared, run_optio
     bool ok =
         run_plan(prepared->plan, prepared->registry, prepared->pool, options, &summary, error);
     progress_free(progress);
+    /* A place where no file can be made was the user's choice; a file that could not be filled was
+     * not. */
+    if (!ok && error->code == ASSAY_IO)
+        return access(options->store_path, F_OK) == 0 ? EXIT_FAILED : EXIT_WRONG;
     if (!ok)
-        return error->code == ASSAY_IO ? EXIT_FAILED : output_status(error);
+        return output_status(error);
     if (!quiet)
         print_summary(args, prepared->plan, &summary);
     return run_status(&summary);

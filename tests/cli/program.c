@@ -44,9 +44,10 @@ static void set_variables(void)
 {
     char text[9000];
     const char *data = getenv("ASSAY_TEST_DATA"), *toys = getenv("ASSAY_TEST_PLUGINS");
-    const char *path = getenv("PATH");
+    const char *fixtures = getenv("ASSAY_TEST_FIXTURES"), *path = getenv("PATH");
     assert_non_null(data);
     assert_non_null(toys);
+    assert_non_null(fixtures);
     if (strncmp(path, bin, strlen(bin)) != 0) {
         snprintf(text, sizeof text, "%s:%s", bin, path);
         setenv("PATH", text, 1);
@@ -54,6 +55,7 @@ static void set_variables(void)
     snprintf(text, sizeof text, "%s/cli/scripts", data);
     setenv("S", text, 1);
     setenv("T", toys, 1);
+    setenv("F", fixtures, 1);
     setenv("HERE", folder, 1);
     setenv("ASSAY_PLUGINS", toys, 1);
     snprintf(text, sizeof text, "%s/cache", folder);

@@ -29,7 +29,8 @@ void program_is_at(const char *path);
 
 /* cmocka set-up and tear-down: an empty folder to be in, and its removal. Inside it the command
  * lines see: assay on the PATH, $S the scripts of tests/cli/scripts, $T the toy plugins (which
- * ASSAY_PLUGINS names), $HERE the folder; ASSAY_CACHE is below it. */
+ * ASSAY_PLUGINS names), $F the wrong ones of
+ * tests/lab/plugin/fixtures, $HERE the folder; ASSAY_CACHE is below it. */
 int folder_make(void **state);
 int folder_remove(void **state);
 

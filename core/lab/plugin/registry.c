@@ -3,6 +3,7 @@
 #include "lab/plugin/registry.h"
 
 #include "lab/plugin/adopt.h"
+#include "lab/plugin/object.h"
 
 #include <assay/file.h>
 #include <assay/hash.h>
@@ -126,19 +127,23 @@ static bool insert(plugin_registry *registry, plugin *fresh, assay_error *error)
     return true;
 }
 
-static bool hash_file(const char *path, char sha256[65], assay_error *error)
+/* What can be known of the file before it is loaded: that it is whole, and the hash of its bytes. */
+static bool read_object(const char *path, char sha256[65], assay_error *error)
 {
     assay_mapping mapping;
     if (!assay_map(path, &mapping, error))
         return false;
     assay_sha256_of(mapping.data, (size_t)mapping.bytes, sha256);
+    bool ok = object_is_whole(mapping.data, mapping.bytes, error);
     assay_unmap(&mapping);
-    return true;
+    return ok;
 }
 
 /* Opens the shared object and adopts what it exports. On failure *error is the reason. */
 static bool take(plugin *out, const char *path, assay_arena *arena, assay_error *error)
 {
+    if (!read_object(path, out->sha256, error))
+        return false;
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (object == NULL) {
         const char *reason = dlerror();
@@ -158,7 +163,7 @@ static bool take(plugin *out, const char *path, assay_arena *arena, assay_error 
     int64_t bytes = 0;
     if (dladdr1(entry, &found, (void **)&symbol, RTLD_DL_SYMENT) != 0 && symbol != NULL)
         bytes = (int64_t)symbol->st_size;
-    return adopt_plugin(out, entry, bytes, arena, error) && hash_file(path, out->sha256, error);
+    return adopt_plugin(out, entry, bytes, arena, error);
 }
 
 /* False only when memory is out: a file that cannot be used becomes a refusal. */
