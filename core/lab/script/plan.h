@@ -73,6 +73,6 @@ typedef struct plan {
 /* Reads the script, in a sandbox, to a plan. Nothing is written anywhere. Errors are of what the
  * script says: file and line, what, expected, got, nearest name. The caller owns the result. */
 plan *plan_new(const plan_request *request, assay_error *error);
-void plan_free(plan *plan); /* accepts NULL */
+void plan_free(plan *of); /* accepts NULL */
 
 #endif

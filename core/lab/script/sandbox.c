@@ -1,0 +1,369 @@
+/* sandbox.c - the Lua state of a script: bounded in memory and instructions, without a way out.
+ *
+ * Every entry goes through one protected call. C functions called from Lua own nothing outside the
+ * script's arena, so that an error may jump over them. */
+#include "lab/script/script.h"
+
+#include <assay/file.h>
+
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MEMORY_LIMIT      (256LL << 20)
+#define INSTRUCTION_LIMIT 500000000LL
+#define HOOK_EVERY        1000
+#define MODULE_BYTES      (4LL << 20)
+
+static const char environment_key = 0, modules_key = 0;
+
+script *sandbox_script(lua_State *lua)
+{
+    return *(script **)lua_getextraspace(lua);
+}
+
+/* ---- limits ---- */
+
+static void *allocate(void *user, void *block, size_t old_size, size_t new_size)
+{
+    script *s = user;
+    int64_t before = block != NULL ? (int64_t)old_size : 0;
+    if (new_size == 0) {
+        free(block);
+        s->bytes -= before;
+        return NULL;
+    }
+    if ((int64_t)new_size > before && s->bytes + (int64_t)new_size - before > s->bytes_limit)
+        return NULL;
+    void *grown = realloc(block, new_size);
+    if (grown != NULL)
+        s->bytes += (int64_t)new_size - before;
+    return grown;
+}
+
+static void count_instructions(lua_State *lua, lua_Debug *debug)
+{
+    script *s = sandbox_script(lua);
+    (void)debug;
+    s->steps_left -= HOOK_EVERY;
+    if (s->steps_left > 0)
+        return;
+    s->spent = true;
+    int64_t limit = s->request->instruction_limit;
+    assay_error_clear(&s->error);
+    luaL_where(lua, 0);
+    const char *place = lua_tostring(lua, -1);
+    size_t length = strlen(place);
+    sandbox_fail(s, (assay_failure){
+                        .where = assay_text("%.*s", (int)(length > 2 ? length - 2 : 0), place),
+                        .what = "the script does not come to its end",
+                        .expected = assay_text("at most %lld instructions",
+                                               (long long)(limit > 0 ? limit : INSTRUCTION_LIMIT)),
+                        .hint = "is there a loop without an end?"});
+}
+
+/* ---- failures ---- */
+
+const char *sandbox_where(script *s)
+{
+    luaL_where(s->lua, 1);
+    const char *place = lua_tostring(s->lua, -1);
+    size_t length = strlen(place);
+    const char *kept = length > 2 ? script_text(s, assay_text("%.*s", (int)(length - 2), place))
+                                  : script_text(s, s->file);
+    lua_pop(s->lua, 1);
+    if (kept == NULL)
+        sandbox_raise(s);
+    return kept;
+}
+
+int sandbox_raise(script *s)
+{
+    char line[1400];
+    lua_pushstring(s->lua, assay_error_format(&s->error, line, sizeof line));
+    return lua_error(s->lua);
+}
+
+int sandbox_fail(script *s, assay_failure failure)
+{
+    assay_fail(&s->error, ASSAY_BAD_INPUT, failure);
+    return sandbox_raise(s);
+}
+
+/* A message of Lua's own, "sweep.lua:12: what"; chunks are named by their files. */
+static void take_message(script *s, const char *message, assay_error *error)
+{
+    const char *end = strstr(message, ": ");
+    const char *colon = end;
+    while (colon != NULL && colon > message && colon[-1] >= '0' && colon[-1] <= '9')
+        colon--;
+    if (end != NULL && colon != end && colon > message && colon[-1] == ':')
+        ASSAY_FAIL(error, ASSAY_BAD_INPUT,
+                   .where = assay_text("%.*s", (int)(end - message), message), .what = end + 2);
+    else
+        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = s->file, .what = message);
+}
+
+/* What a protected call that failed left on the stack. */
+static bool take_failure(script *s, int status, assay_error *error)
+{
+    int64_t limit = s->bytes_limit;
+    if (s->error.code != ASSAY_OK)
+        ASSAY_FAIL(error, s->error.code, .where = s->error.where, .what = s->error.what,
+                   .expected = s->error.expected, .got = s->error.got, .hint = s->error.hint);
+    else if (status == LUA_ERRMEM)
+        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = s->file,
+                   .what = "the script needs too much memory",
+                   .expected = assay_text("at most %lld MiB", (long long)(limit >> 20)));
+    else if (lua_type(s->lua, -1) == LUA_TSTRING)
+        take_message(s, lua_tostring(s->lua, -1), error);
+    else
+        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = s->file,
+                   .what = "the script raised an error that is no text",
+                   .got = luaL_typename(s->lua, -1));
+    assay_error_clear(&s->error);
+    lua_pop(s->lua, 1);
+    return false;
+}
+
+bool sandbox_call(script *s, int arguments, assay_error *error)
+{
+    int status = lua_pcall(s->lua, arguments, 1, 0);
+    return status == LUA_OK || take_failure(s, status, error);
+}
+
+/* ---- the environment ---- */
+
+/* Names of the environment nearest to an unknown one. Not on Lua's stack: it may not raise. */
+static const char *nearest_global(lua_State *lua, const char *name)
+{
+    const char *names[256];
+    int n = 0;
+    lua_rawgetp(lua, LUA_REGISTRYINDEX, &environment_key);
+    for (lua_pushnil(lua); lua_next(lua, -2) != 0; lua_pop(lua, 1))
+        if (n < 256 && lua_type(lua, -2) == LUA_TSTRING)
+            names[n++] = lua_tostring(lua, -2);
+    lua_pop(lua, 1);
+    return assay_nearest(name, n, names);
+}
+
+static int read_global(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    const char *name = lua_type(lua, 2) == LUA_TSTRING ? lua_tostring(lua, 2) : "?";
+    static const char *const closed[] = {"io",    "os",           "load",      "loadfile",
+                                         "debug", "dofile",       "coroutine", "package",
+                                         "print", "setmetatable", "next",      "collectgarbage"};
+    for (size_t i = 0; i < sizeof closed / sizeof *closed; i++)
+        if (strcmp(name, closed[i]) == 0)
+            return sandbox_fail(
+                s, (assay_failure){.where = sandbox_where(s),
+                                   .what = assay_text("'%s' is not there in a script", name),
+                                   .hint = "a script only describes an experiment: math, string, "
+                                           "table, utf8, require and env are there"});
+    const char *near = nearest_global(lua, name);
+    return sandbox_fail(
+        s, (assay_failure){.where = sandbox_where(s),
+                           .what = assay_text("undeclared global '%s'", name),
+                           .hint = near != NULL ? assay_text("did you mean '%s'?", near)
+                                                : "a variable of the script begins with 'local'"});
+}
+
+static int write_global(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    const char *name = lua_type(lua, 2) == LUA_TSTRING ? lua_tostring(lua, 2) : "?";
+    return sandbox_fail(
+        s, (assay_failure){.where = sandbox_where(s),
+                           .what = assay_text("assignment to undeclared global '%s'", name),
+                           .hint = assay_text("write 'local %s = ...'", name)});
+}
+
+/* Pushes what a chunk sees as its globals: empty, reading the environment, refusing the rest. */
+static void push_globals(lua_State *lua)
+{
+    lua_newtable(lua);
+    lua_newtable(lua);
+    lua_rawgetp(lua, LUA_REGISTRYINDEX, &environment_key);
+    lua_newtable(lua);
+    lua_pushcfunction(lua, read_global);
+    lua_setfield(lua, -2, "__index");
+    lua_setmetatable(lua, -2);
+    lua_setfield(lua, -2, "__index");
+    lua_pushcfunction(lua, write_global);
+    lua_setfield(lua, -2, "__newindex");
+    lua_setmetatable(lua, -2);
+}
+
+static bool load_chunk(script *s, const char *file, const char *text, int64_t bytes, int *status)
+{
+    *status = luaL_loadbufferx(s->lua, text, (size_t)bytes, assay_text("@%s", file), "t");
+    if (*status != LUA_OK)
+        return false;
+    push_globals(s->lua);
+    lua_setupvalue(s->lua, -2, 1);
+    return true;
+}
+
+/* ---- require ---- */
+
+/* Keeps a text that the plan was made from. */
+static bool keep_source(script *s, const char *name, char *text, bool is_script)
+{
+    plan_source *grown = assay_zalloc((s->source_count + 1) * (int64_t)sizeof *grown, &s->error);
+    char *copy = grown != NULL ? assay_strdup(name, &s->error) : NULL;
+    if (copy == NULL) {
+        assay_free(grown);
+        assay_free(text);
+        return false;
+    }
+    if (s->source_count > 0)
+        memcpy(grown, s->sources, (size_t)s->source_count * sizeof *grown);
+    grown[s->source_count++] = (plan_source){.name = copy, .text = text, .is_script = is_script};
+    assay_free(s->sources);
+    s->sources = grown;
+    return true;
+}
+
+/* "masks.soft" to "masks/soft.lua"; false for a name that could leave the folder. */
+static bool module_file(const char *name, char *out, size_t size)
+{
+    size_t n = strlen(name);
+    if (n == 0 || n + 5 > size || name[0] == '.' || name[n - 1] == '.' ||
+        strstr(name, "..") != NULL)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        char c = name[i];
+        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '_' || c == '-';
+        if (!word && c != '.')
+            return false;
+        out[i] = c == '.' ? '/' : c;
+    }
+    memcpy(out + n, ".lua", 5);
+    return true;
+}
+
+static int require_module(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    const char *where = sandbox_where(s), *name = luaL_checkstring(lua, 1);
+    char file[256];
+    int64_t bytes = 0;
+    int status = LUA_OK;
+    lua_rawgetp(lua, LUA_REGISTRYINDEX, &modules_key);
+    lua_pushvalue(lua, 1);
+    if (lua_rawget(lua, -2) != LUA_TNIL) {
+        if (lua_islightuserdata(lua, -1))
+            return sandbox_fail(
+                s, (assay_failure){.where = where,
+                                   .what = assay_text("module '%s' requires itself", name)});
+        return 1;
+    }
+    lua_pop(lua, 1);
+    if (!module_file(name, file, sizeof file))
+        return sandbox_fail(s,
+                            (assay_failure){.where = where,
+                                            .what = assay_text("bad module name '%s'", name),
+                                            .expected = "a Lua file beside the script: 'name' or "
+                                                        "'folder.name'"});
+    assay_error failed = {0};
+    char *text =
+        assay_read_file(assay_text("%s/%s", s->folder, file), MODULE_BYTES, &bytes, &failed);
+    if (text == NULL)
+        return sandbox_fail(s,
+                            (assay_failure){.where = where,
+                                            .what = assay_text("module '%s' cannot be read", name),
+                                            .expected = assay_text("%s beside the script", file),
+                                            .got = failed.what});
+    if (!keep_source(s, file, text, false))
+        return sandbox_raise(s);
+    lua_pushlightuserdata(lua, s); /* under way */
+    lua_setfield(lua, -2, name);
+    if (!load_chunk(s, file, text, bytes, &status))
+        return lua_error(lua);
+    lua_call(lua, 0, 1);
+    if (lua_isnil(lua, -1)) {
+        lua_pop(lua, 1);
+        lua_pushboolean(lua, true);
+    }
+    lua_pushvalue(lua, -1);
+    lua_setfield(lua, -3, name);
+    return 1;
+}
+
+/* ---- pcall, error ---- */
+
+/* Lua's pcall, but for the limits, which end the script. */
+static int protected_call(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    luaL_checkany(lua, 1);
+    int status = lua_pcall(lua, lua_gettop(lua) - 1, LUA_MULTRET, 0);
+    if (status == LUA_ERRMEM)
+        s->spent = true;
+    if (s->spent)
+        return lua_error(lua);
+    if (status != LUA_OK)
+        assay_error_clear(&s->error);
+    lua_pushboolean(lua, status == LUA_OK);
+    lua_insert(lua, 1);
+    return lua_gettop(lua);
+}
+
+static int fill_environment(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    lua_newtable(lua);
+    lua_pushvalue(lua, -1);
+    lua_rawsetp(lua, LUA_REGISTRYINDEX, &environment_key);
+    library_fill(lua);
+    lua_pushcfunction(lua, require_module);
+    lua_setfield(lua, -2, "require");
+    lua_pushcfunction(lua, protected_call);
+    lua_setfield(lua, -2, "pcall");
+    words_fill(s);
+    lua_pop(lua, 1);
+    lua_newtable(lua);
+    lua_rawsetp(lua, LUA_REGISTRYINDEX, &modules_key);
+    return 0;
+}
+
+/* ---- the state's life ---- */
+
+bool sandbox_open(script *s, assay_error *error)
+{
+    const plan_request *request = s->request;
+    s->bytes_limit = request->memory_limit > 0 ? request->memory_limit : MEMORY_LIMIT;
+    s->steps_left = request->instruction_limit > 0 ? request->instruction_limit : INSTRUCTION_LIMIT;
+    s->lua = lua_newstate(allocate, s);
+    if (s->lua == NULL)
+        return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = s->file, .what = "no memory for Lua");
+    *(script **)lua_getextraspace(s->lua) = s;
+    lua_pushcfunction(s->lua, fill_environment);
+    int status = lua_pcall(s->lua, 0, 0, 0);
+    if (status != LUA_OK)
+        return take_failure(s, status, error);
+    lua_sethook(s->lua, count_instructions, LUA_MASKCOUNT, HOOK_EVERY);
+    return true;
+}
+
+void sandbox_close(script *s)
+{
+    if (s->lua != NULL)
+        lua_close(s->lua);
+    s->lua = NULL;
+}
+
+bool sandbox_run(script *s, const char *file, const char *text, int64_t bytes, assay_error *error)
+{
+    int status = LUA_OK;
+    if (bytes > 0 && text[0] == LUA_SIGNATURE[0])
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = file,
+                          .what = "this is compiled Lua, which is not run",
+                          .expected = "the text of a script");
+    if (!load_chunk(s, file, text, bytes, &status))
+        return take_failure(s, status, error);
+    return sandbox_call(s, 0, error);
+}

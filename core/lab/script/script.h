@@ -1,0 +1,219 @@
+/* lab/script/script.h - a script being read: its sandbox, and what its words come to.
+ *
+ * A script's constructors make nodes, in C, owned by the script's arena; Lua holds them as opaque
+ * values. A tree of nodes is what the experiment says, axes included; choosing an alternative for
+ * every axis gives a run (choose.c), and a run's nodes give its recipe (resolve.c). */
+#ifndef LAB_SCRIPT_SCRIPT_H
+#define LAB_SCRIPT_SCRIPT_H
+
+#include "lab/script/plan.h"
+
+#include <lua.h>
+
+#define PATH_LIMIT 512 /* bytes of a path such as "pretrain.loss.contrastive#2.temperature" */
+
+typedef enum node_type {
+    NODE_NONE,   /* the word `none`: absence */
+    NODE_BOOL,   /* number is 0 or 1 */
+    NODE_NUMBER, /* a Lua integer or float */
+    NODE_TEXT,
+    NODE_LIST,     /* items */
+    NODE_FUNCTION, /* a Lua function, by reference */
+    NODE_TABLE,    /* items by keys: train */
+    NODE_PLUGIN,   /* KIND.NAME { ... }: items by keys are the options given */
+    NODE_ANY,      /* items are alternatives; choice says which (fields of a zip share one) */
+    NODE_SAMPLE,   /* drawn, one value per trial */
+    NODE_SEEDS,    /* seeds(n): items are numbers */
+    NODE_STAGE,    /* run { ... }: items by keys; the experiment itself is one, too */
+    NODE_SCORE     /* stage:score(path, split): items[0] is the stage */
+} node_type;
+
+typedef enum distribution { DRAW_UNIFORM, DRAW_LOG_UNIFORM, DRAW_CHOICE } distribution;
+
+/* One decision among alternatives: an `any`, or a whole zip. */
+typedef struct choice {
+    int count;        /* of alternatives */
+    int chosen;       /* while runs are made; -1: not yet */
+    const char *name; /* of the first of its nodes, by which decisions are ordered */
+} choice;
+
+typedef struct node {
+    node_type type;
+    const char *where; /* "sweep.lua:12" */
+    double number;
+    const char *text; /* a text; a stage's name; a score's path */
+    int reference;    /* of a function */
+    int count;
+    struct node **items;
+    const char **keys;
+    const plugin *plugin;
+    assay_kind kind; /* of the plugin */
+    choice *choice;
+    const char *axis;   /* name of an ANY's or SAMPLE's axis, once all are known */
+    bool axis_in_stage; /* the name is that of a place in a stage */
+    distribution draw;
+    double low, high;
+    const char *split; /* of a score: "valid" */
+    /* The node as an option's value, checked once. */
+    const assay_option *option;
+    setting *checked;
+    /* The last curve that a function gave, for so many steps. */
+    int64_t curve_count;
+    double *curve;
+} node;
+
+typedef struct override {
+    const char *path;
+    node *value;
+    bool used;
+} override;
+
+typedef struct script {
+    const plan_request *request;
+    lua_State *lua;
+    int64_t bytes, bytes_limit; /* of Lua's memory */
+    int64_t steps_left;         /* instructions */
+    bool spent;                 /* a limit was reached: no pcall of the script may hide it */
+    assay_arena *arena;
+    char folder[4096]; /* of the script */
+    char file[256];    /* its name, for places */
+    node *none;
+    node *experiment; /* what the script returned */
+    int override_count;
+    override *overrides;
+    plan_source *sources; /* owned until the plan takes them */
+    int source_count;
+    node **checked; /* nodes whose settings have to be cleared */
+    int checked_count, checked_capacity;
+    assay_error error; /* of the failure under way through Lua */
+} script;
+
+/* ---- sandbox.c ---- */
+
+/* A state with the environment of design section 4 and no more. */
+bool sandbox_open(script *s, assay_error *error);
+void sandbox_close(script *s);
+/* Runs the text as a chunk of `file`; its one result stays on the stack. */
+bool sandbox_run(script *s, const char *file, const char *text, int64_t bytes, assay_error *error);
+/* Calls the function under `arguments` values on the stack, with one result. */
+bool sandbox_call(script *s, int arguments, assay_error *error);
+/* The script behind a state. */
+script *sandbox_script(lua_State *lua);
+/* "sweep.lua:12" of the Lua code that called the C function; in the arena. */
+const char *sandbox_where(script *s);
+/* Raises s->error as a Lua error; does not return. */
+int sandbox_raise(script *s);
+/* Records a failure in s->error and raises it. */
+int sandbox_fail(script *s, assay_failure failure);
+/* The environment's own functions (library.c), into the table on top of the stack. */
+void library_fill(lua_State *lua);
+
+/* ---- nodes (nodes.c) ---- */
+
+/* In the arena, zeroed; NULL with s->error set. */
+void *script_alloc(script *s, int64_t bytes);
+const char *script_text(script *s, const char *text);
+node *node_new(script *s, node_type type, const char *where);
+bool node_reserve(script *s, node *of, int count, bool with_keys);
+/* The value at `index` as a node: words of the language as they are, plain values converted. NULL with
+ * s->error for what can be no value. May raise Lua's own errors. */
+node *node_of(script *s, int index, const char *where);
+/* Pushes a node as a Lua value. */
+void node_push(script *s, node *value);
+/* The node at `index`, NULL when it is none. */
+node *node_at(lua_State *lua, int index);
+/* "a text", "a list", "loss.contrastive": for messages. Borrowed like assay_text. */
+const char *node_describe(const node *value);
+/* The item under a key; NULL without it. */
+node *node_get(const node *of, const char *key);
+
+/* ---- words.c: the language's words ---- */
+void words_fill(script *s);
+
+/* ---- check.c: values where they stand ---- */
+
+/* Checks a value, every alternative of it, against an option. */
+bool check_value(script *s, const assay_option *option, node *value, const char *owner);
+/* The value (a leaf) as a setting of the option, checked; kept in the node. NULL on failure. */
+const setting *check_leaf(script *s, const assay_option *option, node *value, const char *owner);
+/* The keys and values of experiment { } or run { }. */
+bool check_stage(script *s, const node *stage, const char *owner);
+/* Checks the value of one key of a stage. */
+bool check_key(script *s, const char *key, node *value, const char *owner, const char *where);
+
+/* ---- choose.c: axes ---- */
+
+/* What stands at a place: the override of --set if there is one, else `written`, which may be NULL.
+ * *overridden (or NULL) tells which. */
+node *choose_written(script *s, const char *path, node *written, bool *overridden);
+/* The alternative that is chosen, through axes inside alternatives; NULL when one is not chosen yet.
+ * *from_axis (or NULL) becomes true when an axis was on the way. A sample is itself. */
+node *choose_value(const node *value, bool *from_axis);
+/* Names of all axes, and that every override has a place. */
+bool choose_name_axes(script *s);
+/* The first decision, by name, that a run of `stage` still needs; NULL when it needs none. */
+choice *choose_next(script *s, node *stage);
+/* Whether the tree holds a sample. */
+bool choose_has_samples(script *s, node *stage);
+/* The label of item `i` of a list of plugins, as chosen: "contrastive", "contrastive#2". */
+void choose_label(const node *list, int i, char *out, int64_t size);
+/* An axis of a stage with its chosen value, under the axis' name, for every axis that `stage` has;
+ * `visit` false ends the walk. */
+typedef bool (*axis_visitor)(script *s, void *user, node *axis);
+bool choose_axes(script *s, node *stage, axis_visitor visit, void *user);
+/* The path of a key of a stage: "train" or "STAGE.train". */
+void choose_path(const node *stage, const char *key, char out[PATH_LIMIT]);
+
+/* ---- resolve.c: a run of a stage, its axes chosen ---- */
+
+typedef struct known_print { /* a dataset whose fingerprint is known */
+    char *text;              /* its settings */
+    char fingerprint[65];
+} known_print;
+
+typedef struct resolver {
+    script *script;
+    plan *plan;
+    int capacity;
+    int *heights;   /* per run of the plan: how many stages lie below its own */
+    int64_t trial;  /* 1, 2 ...; 0: without trials */
+    int64_t *seeds; /* of the experiment; of the script's arena */
+    int seed_count;
+    known_print *prints;
+    int print_count, print_capacity;
+} resolver;
+
+/* Keys of a stage that have a row of their own in param. */
+enum { KEY_DATASET, KEY_MODEL, KEY_MASK, KEY_ADAPTER, KEY_LOSS, KEY_EVALUATE, KEY_INIT, KEYS };
+
+/* A run in the making. */
+typedef struct draft {
+    node *stage;
+    plan_run run;
+    setting_origin origins[KEYS];
+    int height;
+    char fingerprint[65];
+} draft;
+
+/* The index in the plan of the run of `stage`, for a consumer (or, of the experiment, the run) with
+ * this seed; -1 with s->error. */
+int resolve_run(resolver *r, node *stage, int64_t seed);
+/* The experiment's seeds into the resolver. */
+bool resolve_seeds(resolver *r);
+/* How often samples are drawn: trials, 0 without samples. */
+bool resolve_trials(resolver *r, int64_t *trials);
+/* A sample in this trial: a number, or the alternative that is picked. */
+double resolve_sample(const resolver *r, const node *sample, node **picked);
+/* Frees what a run owns; it is empty then. */
+void plan_run_clear(plan_run *run);
+/* Room for one more item in a counted array; NULL on failure. */
+void *resolve_grow(void *items, int count, int64_t size, assay_error *error);
+
+/* ---- identity.c ---- */
+
+/* Hashes and params of a run whose recipe and inputs are there. */
+bool identity_fill(const resolver *r, draft *of, assay_error *error);
+/* An axis with the value that is chosen. */
+bool identity_axis(const resolver *r, const node *axis, plan_axis *out, assay_error *error);
+
+#endif

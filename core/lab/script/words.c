@@ -1,0 +1,452 @@
+/* words.c - the words of the script language: KIND.NAME, any, zip, none, seeds, uniform,
+ * log_uniform, choice, run, experiment, and stage:score (design section 4). Each checks its arguments
+ * where it stands. */
+#include "lab/script/script.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <string.h>
+
+#define MOST_SEEDS 100000
+
+static const char word_type[] = "assay word";
+
+/* ---- tables of named values ---- */
+
+/* The table at `index` as a node with keys, sorted, for a plugin's options, train, a stage. nil is
+ * never among them. */
+static node *table_of(script *s, int index, node_type type, const char *owner, const char *where)
+{
+    lua_State *lua = s->lua;
+    int n = 0;
+    for (lua_pushnil(lua); lua_next(lua, index) != 0; lua_pop(lua, 1), n++)
+        if (lua_type(lua, -2) != LUA_TSTRING)
+            sandbox_fail(s, (assay_failure){.where = where,
+                                            .what = assay_text("%s takes options by name", owner),
+                                            .expected = "{ name = value, ... }",
+                                            .got = "a value without a name"});
+    node *table = node_new(s, type, where);
+    if (table == NULL || !node_reserve(s, table, n, true))
+        sandbox_raise(s);
+    for (lua_pushnil(lua); lua_next(lua, index) != 0; lua_pop(lua, 1)) {
+        int at = table->count++;
+        const char *key = script_text(s, lua_tostring(lua, -2));
+        node *value = key != NULL ? node_of(s, lua_gettop(lua), where) : NULL;
+        if (value == NULL)
+            sandbox_raise(s);
+        while (at > 0 && strcmp(table->keys[at - 1], key) > 0) {
+            table->keys[at] = table->keys[at - 1];
+            table->items[at] = table->items[at - 1];
+            at--;
+        }
+        table->keys[at] = key;
+        table->items[at] = value;
+    }
+    return table;
+}
+
+/* The one argument of a word, a table. */
+static void take_table(script *s, const char *word, const char *where)
+{
+    if (lua_gettop(s->lua) != 1 || !lua_istable(s->lua, 1))
+        sandbox_fail(s, (assay_failure){.where = where,
+                                        .what = assay_text("%s takes one table", word),
+                                        .expected = assay_text("%s { ... }", word),
+                                        .got = lua_gettop(s->lua) == 0 ? "nothing"
+                                                                       : luaL_typename(s->lua, 1)});
+}
+
+/* ---- KIND.NAME { ... } ---- */
+
+static bool check_options(script *s, node *use)
+{
+    settings shape = {0};
+    const plugin *of = use->plugin;
+    const char *owner = script_text(s, node_describe(use));
+    bool ok = owner != NULL && settings_defaults(&shape, of, &s->error);
+    for (int i = 0; i < use->count && ok; i++) {
+        int at = settings_find(&shape, use->keys[i], use->where, &s->error);
+        ok = at >= 0 && check_value(s, &of->options[at], use->items[i], owner);
+    }
+    for (int i = 0; i < of->option_count && ok; i++)
+        if ((of->options[i].flags & ASSAY_OPTION_REQUIRED) != 0 &&
+            node_get(use, of->options[i].name) == NULL)
+            ok = ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = use->where,
+                            .what =
+                                assay_text("%s needs the option '%s'", owner, of->options[i].name),
+                            .expected = assay_text("%s: %s", option_type_name(of->options[i].type),
+                                                   of->options[i].meaning));
+    settings_clear(&shape);
+    return ok;
+}
+
+/* Upvalues: the kind, the plugin's name. */
+static int construct(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    const char *where = sandbox_where(s);
+    assay_kind kind = (assay_kind)lua_tointeger(lua, lua_upvalueindex(1));
+    const char *name = lua_tostring(lua, lua_upvalueindex(2));
+    const plugin *found = registry_find(s->request->registry, kind, name);
+    char word[80];
+    snprintf(word, sizeof word, "%s.%s", plugin_kind_name(kind), name);
+    take_table(s, word, where);
+    node *use = table_of(s, 1, NODE_PLUGIN, word, where);
+    use->plugin = found;
+    use->kind = kind;
+    if (!check_options(s, use))
+        sandbox_raise(s);
+    node_push(s, use);
+    return 1;
+}
+
+/* mask.ggsm: the constructor of that plugin. Upvalue: the kind. */
+static int find_constructor(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    assay_kind kind = (assay_kind)lua_tointeger(lua, lua_upvalueindex(1));
+    const char *name = lua_type(lua, 2) == LUA_TSTRING ? lua_tostring(lua, 2) : "?";
+    if (registry_get(s->request->registry, kind, name, &s->error) == NULL) {
+        const char *where = sandbox_where(s);
+        snprintf(s->error.where, sizeof s->error.where, "%s", where);
+        return sandbox_raise(s);
+    }
+    lua_pushvalue(lua, lua_upvalueindex(1));
+    lua_pushvalue(lua, 2);
+    lua_pushcclosure(lua, construct, 2);
+    return 1;
+}
+
+static int refuse_write(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    return sandbox_fail(s, (assay_failure){.where = sandbox_where(s),
+                                           .what = "this table belongs to the language"});
+}
+
+/* A table that finds constructors, as the environment's field of the kind's name. */
+static void add_kind(lua_State *lua, assay_kind kind)
+{
+    lua_newtable(lua);
+    lua_newtable(lua);
+    lua_pushinteger(lua, kind);
+    lua_pushcclosure(lua, find_constructor, 1);
+    lua_setfield(lua, -2, "__index");
+    lua_pushcfunction(lua, refuse_write);
+    lua_setfield(lua, -2, "__newindex");
+    lua_setmetatable(lua, -2);
+    lua_setfield(lua, -2, plugin_kind_name(kind));
+}
+
+/* ---- axes ---- */
+
+static choice *new_choice(script *s, int count)
+{
+    choice *made = script_alloc(s, (int64_t)sizeof *made);
+    if (made == NULL)
+        sandbox_raise(s);
+    *made = (choice){.count = count, .chosen = -1};
+    return made;
+}
+
+/* The list of alternatives as an axis; `shared` is a zip's choice or NULL. */
+static node *axis_of(script *s, node *list, choice *shared)
+{
+    list->type = NODE_ANY;
+    list->choice = shared != NULL ? shared : new_choice(s, list->count);
+    return list;
+}
+
+static int any_of(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    const char *where = sandbox_where(s);
+    take_table(s, "any", where);
+    node *list = node_of(s, 1, where);
+    if (list == NULL)
+        sandbox_raise(s);
+    if (list->count == 0)
+        sandbox_fail(s, (assay_failure){.where = where, .what = "any { } has no alternatives"});
+    node_push(s, axis_of(s, list, NULL));
+    return 1;
+}
+
+static int zip_of(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    const char *where = sandbox_where(s);
+    take_table(s, "zip", where);
+    node *fields = table_of(s, 1, NODE_TABLE, "zip", where);
+    choice *shared = NULL;
+    if (fields->count == 0)
+        sandbox_fail(s, (assay_failure){.where = where, .what = "zip { } has no fields"});
+    lua_newtable(lua);
+    for (int i = 0; i < fields->count; i++) {
+        node *list = fields->items[i];
+        if (list->type != NODE_LIST || list->count == 0)
+            sandbox_fail(s,
+                         (assay_failure){.where = where,
+                                         .what = assay_text("zip.%s is no list", fields->keys[i]),
+                                         .expected = "values that move together",
+                                         .got = node_describe(list)});
+        if (shared != NULL && list->count != shared->count)
+            sandbox_fail(
+                s, (assay_failure){.where = where,
+                                   .what = "the lists of a zip differ in length",
+                                   .expected = assay_text("%d values, as in '%s'", shared->count,
+                                                          fields->keys[0]),
+                                   .got = assay_text("%d in '%s'", list->count, fields->keys[i])});
+        if (shared == NULL)
+            shared = new_choice(s, list->count);
+        node_push(s, axis_of(s, list, shared));
+        lua_setfield(lua, -2, fields->keys[i]);
+    }
+    return 1;
+}
+
+/* ---- sampled axes ---- */
+
+static int draw_between(lua_State *lua, const char *word, distribution how)
+{
+    script *s = sandbox_script(lua);
+    const char *where = sandbox_where(s);
+    bool numbers = lua_gettop(lua) == 2 && lua_isnumber(lua, 1) && lua_isnumber(lua, 2);
+    double low = lua_tonumber(lua, 1), high = lua_tonumber(lua, 2);
+    if (!numbers || !isfinite(low) || !isfinite(high) || low >= high ||
+        (how == DRAW_LOG_UNIFORM && low <= 0))
+        sandbox_fail(s,
+                     (assay_failure){.where = where,
+                                     .what = assay_text("%s has a bad range", word),
+                                     .expected = how == DRAW_UNIFORM
+                                                     ? "two numbers, the smaller first"
+                                                     : "two numbers above 0, the smaller first"});
+    node *made = node_new(s, NODE_SAMPLE, where);
+    if (made == NULL)
+        sandbox_raise(s);
+    made->draw = how;
+    made->low = low;
+    made->high = high;
+    node_push(s, made);
+    return 1;
+}
+
+static int uniform(lua_State *lua)
+{
+    return draw_between(lua, "uniform", DRAW_UNIFORM);
+}
+
+static int log_uniform(lua_State *lua)
+{
+    return draw_between(lua, "log_uniform", DRAW_LOG_UNIFORM);
+}
+
+static int choice_of(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    const char *where = sandbox_where(s);
+    take_table(s, "choice", where);
+    node *list = node_of(s, 1, where);
+    if (list == NULL)
+        sandbox_raise(s);
+    if (list->count == 0)
+        sandbox_fail(s, (assay_failure){.where = where, .what = "choice { } has no alternatives"});
+    list->type = NODE_SAMPLE;
+    list->draw = DRAW_CHOICE;
+    node_push(s, list);
+    return 1;
+}
+
+/* ---- seeds, stages ---- */
+
+static int seeds(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    const char *where = sandbox_where(s);
+    int whole = 0;
+    lua_Integer n = lua_tointegerx(lua, 1, &whole);
+    if (lua_gettop(lua) != 1 || !whole || n < 1 || n > MOST_SEEDS)
+        sandbox_fail(s, (assay_failure){.where = where,
+                                        .what = "seeds takes one whole number",
+                                        .expected = assay_text("1 .. %d", MOST_SEEDS)});
+    node *made = node_new(s, NODE_SEEDS, where);
+    if (made == NULL || !node_reserve(s, made, (int)n, false))
+        sandbox_raise(s);
+    for (int i = 0; i < n; i++) {
+        made->items[i] = node_new(s, NODE_NUMBER, where);
+        if (made->items[i] == NULL)
+            sandbox_raise(s);
+        made->items[i]->number = i + 1;
+        made->count++;
+    }
+    node_push(s, made);
+    return 1;
+}
+
+/* `train = { ... }` is a table of names where every other table is a list: it is made a word before
+ * the stage is read. */
+static void convert_train(script *s, const char *where)
+{
+    lua_State *lua = s->lua;
+    if (lua_getfield(lua, 1, "train") == LUA_TTABLE) {
+        int at = lua_gettop(lua);
+        node_push(s, table_of(s, at, NODE_TABLE, "train", where));
+        lua_setfield(lua, 1, "train");
+    }
+    lua_pop(lua, 1);
+}
+
+static bool is_name(const char *text)
+{
+    size_t n = strlen(text);
+    return n > 0 && n <= 100 &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == n;
+}
+
+static node *stage_of(script *s, const char *word, const char *where)
+{
+    take_table(s, word, where);
+    /* The script's own table stays as it is. */
+    lua_newtable(s->lua);
+    for (lua_pushnil(s->lua); lua_next(s->lua, 1) != 0; lua_pop(s->lua, 1)) {
+        lua_pushvalue(s->lua, -2);
+        lua_pushvalue(s->lua, -2);
+        lua_rawset(s->lua, 2);
+    }
+    lua_replace(s->lua, 1);
+    convert_train(s, where);
+    node *stage = table_of(s, 1, NODE_STAGE, word, where);
+    node *name = node_get(stage, "name");
+    if (name == NULL || name->type != NODE_TEXT || !is_name(name->text))
+        sandbox_fail(s, (assay_failure){.where = where,
+                                        .what = assay_text("%s needs a name", word),
+                                        .expected = "letters, digits, '_', '-' and '.'",
+                                        .got = name != NULL ? node_describe(name) : NULL});
+    stage->text = name->text;
+    if (strcmp(word, "run") == 0 && strcmp(stage->text, "main") == 0)
+        sandbox_fail(s, (assay_failure){.where = where,
+                                        .what = "a stage cannot be called 'main'",
+                                        .hint = "that is the experiment's own stage"});
+    if (!check_stage(s, stage, word))
+        sandbox_raise(s);
+    return stage;
+}
+
+static int run_of(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    node_push(s, stage_of(s, "run", sandbox_where(s)));
+    return 1;
+}
+
+static int experiment_of(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    node *stage = stage_of(s, "experiment", sandbox_where(s));
+    stage->split = "main";
+    node_push(s, stage);
+    return 1;
+}
+
+/* ---- stage:score ---- */
+
+static int parts_of(const char *path)
+{
+    int parts = 1;
+    if (path[0] == '\0' || path[0] == '/' || path[strlen(path) - 1] == '/' ||
+        strstr(path, "//") != NULL || strchr(path, '@') != NULL)
+        return 0;
+    for (const char *c = path; *c != '\0'; c++)
+        parts += *c == '/';
+    return parts;
+}
+
+static int score_of(lua_State *lua)
+{
+    static const char *const splits[] = {"pretrain", "train", "valid", "test"};
+    script *s = sandbox_script(lua);
+    const char *where = sandbox_where(s);
+    node *stage = node_at(lua, 1);
+    const char *path = lua_type(lua, 2) == LUA_TSTRING ? lua_tostring(lua, 2) : "";
+    const char *split = lua_isnoneornil(lua, 3)           ? "valid"
+                        : lua_type(lua, 3) == LUA_TSTRING ? lua_tostring(lua, 3)
+                                                          : "";
+    int known = 0;
+    if (stage == NULL || stage->type != NODE_STAGE || stage->split != NULL)
+        sandbox_fail(s, (assay_failure){.where = where,
+                                        .what = "only a stage has a score",
+                                        .expected = "STAGE:score(\"SUITE/METRIC\")"});
+    if (parts_of(path) < 2 || parts_of(path) > 3)
+        sandbox_fail(s,
+                     (assay_failure){.where = where,
+                                     .what = "bad path of a score",
+                                     .expected = "\"SUITE/METRIC\" or \"SUITE/BENCHMARK/METRIC\"",
+                                     .got = assay_text("'%s'", path)});
+    for (int i = 0; i < 4; i++)
+        known |= strcmp(split, splits[i]) == 0;
+    if (!known)
+        sandbox_fail(s, (assay_failure){.where = where,
+                                        .what = "no such split",
+                                        .expected = "pretrain, train, valid or test",
+                                        .got = assay_text("'%s'", split)});
+    node *made = node_new(s, NODE_SCORE, where);
+    if (made == NULL || !node_reserve(s, made, 1, false) ||
+        (made->text = script_text(s, path)) == NULL ||
+        (made->split = script_text(s, split)) == NULL)
+        sandbox_raise(s);
+    made->items[made->count++] = stage;
+    node_push(s, made);
+    return 1;
+}
+
+/* What can be asked of a word: a stage's score. */
+static int ask_word(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    node *asked = node_at(lua, 1);
+    const char *name = lua_type(lua, 2) == LUA_TSTRING ? lua_tostring(lua, 2) : "?";
+    if (asked != NULL && asked->type == NODE_STAGE && strcmp(name, "score") == 0) {
+        lua_pushcfunction(lua, score_of);
+        return 1;
+    }
+    return sandbox_fail(
+        s, (assay_failure){.where = sandbox_where(s),
+                           .what = assay_text("%s has no field '%s'",
+                                              asked != NULL ? node_describe(asked) : "this", name),
+                           .hint = asked != NULL && asked->type == NODE_STAGE
+                                       ? "a stage has score: stage:score(\"SUITE/METRIC\")"
+                                       : NULL});
+}
+
+/* ---- the whole ---- */
+
+void words_fill(script *s)
+{
+    static const luaL_Reg words[] = {
+        {"any", any_of},
+        {"zip", zip_of},
+        {"choice", choice_of},
+        {"uniform", uniform},
+        {"log_uniform", log_uniform},
+        {"seeds", seeds},
+        {"run", run_of},
+        {"experiment", experiment_of},
+    };
+    lua_State *lua = s->lua;
+    luaL_newmetatable(lua, word_type);
+    lua_pushcfunction(lua, ask_word);
+    lua_setfield(lua, -2, "__index");
+    lua_pushcfunction(lua, refuse_write);
+    lua_setfield(lua, -2, "__newindex");
+    lua_pop(lua, 1);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        lua_pushcfunction(lua, words[i].func);
+        lua_setfield(lua, -2, words[i].name);
+    }
+    for (int kind = 0; kind < ASSAY_KINDS; kind++)
+        add_kind(lua, (assay_kind)kind);
+    s->none = node_new(s, NODE_NONE, s->file);
+    if (s->none == NULL)
+        sandbox_raise(s);
+    node_push(s, s->none);
+    lua_setfield(lua, -2, "none");
+}
