@@ -37,12 +37,21 @@ node *choose_written(script *s, const char *path, node *written, bool *overridde
     return written;
 }
 
+void choose_join(char out[PATH_LIMIT], const char *path, char separator, const char *name)
+{
+    size_t n = strnlen(path, PATH_LIMIT - 2), m = strnlen(name, PATH_LIMIT - 2 - n);
+    memmove(out, path, n);
+    out[n] = separator;
+    memcpy(out + n + 1, name, m);
+    out[n + 1 + m] = '\0';
+}
+
 void choose_path(const node *stage, const char *key, char out[PATH_LIMIT])
 {
     if (stage->split != NULL) /* the experiment itself */
         snprintf(out, PATH_LIMIT, "%s", key);
     else
-        snprintf(out, PATH_LIMIT, "%s.%s", stage->text, key);
+        choose_join(out, stage->text, '.', key);
 }
 
 /* ---- chosen values ---- */
@@ -105,7 +114,7 @@ static bool walk_options(walk *w, int count, const assay_option *options, const 
     char below[PATH_LIMIT];
     for (int i = 0; i < count; i++) {
         bool overridden = false;
-        snprintf(below, sizeof below, "%s.%s", path, options[i].name);
+        choose_join(below, path, '.', options[i].name);
         node *written = given != NULL ? node_get(given, options[i].name) : NULL;
         node *value = choose_written(w->script, below, written, &overridden);
         if (value == NULL)
@@ -171,7 +180,8 @@ static bool walk_use(walk *w, node *value, const char *path, const node *list, i
         if (list == NULL)
             return walk_plugin(w, value, path);
         label_of(list, i, value->plugin, label, sizeof label);
-        snprintf(below, sizeof below, "%.*s.%s", (int)strcspn(path, "#"), path, label);
+        snprintf(below, sizeof below, "%.*s", (int)strcspn(path, "#"), path);
+        choose_join(below, below, '.', label);
         return walk_plugin(w, value, below);
     default:
         return true;
@@ -196,7 +206,7 @@ static bool walk_list(walk *w, node *value, const char *path)
         return walk_use(w, value, path, value, 0);
     for (int i = 0; i < value->count; i++) {
         char item[PATH_LIMIT];
-        snprintf(item, sizeof item, "%s#%d", path, i + 1);
+        choose_join(item, path, '#', assay_text("%d", i + 1));
         if (!walk_use(w, value->items[i], item, value, i))
             return false;
     }
@@ -305,10 +315,12 @@ static void consider_use(known_paths *known, script *s, const node *value, const
     if (value->type != NODE_PLUGIN)
         return;
     for (int k = 0; k < value->plugin->option_count; k++) {
-        if (list != NULL)
+        snprintf(below, sizeof below, "%s", path);
+        if (list != NULL) {
             label_of(list, i, value->plugin, label, sizeof label);
-        snprintf(below, sizeof below, "%s%s%s.%s", path, list != NULL ? "." : "",
-                 list != NULL ? label : "", value->plugin->options[k].name);
+            choose_join(below, below, '.', label);
+        }
+        choose_join(below, below, '.', value->plugin->options[k].name);
         consider(known, s, below);
     }
 }
@@ -330,7 +342,7 @@ static void consider_stage(known_paths *known, script *s, const node *stage)
     }
     for (int i = 0; i < train_table_count; i++) {
         choose_path(stage, "train", path);
-        snprintf(below, sizeof below, "%s.%s", path, train_table[i].name);
+        choose_join(below, path, '.', train_table[i].name);
         consider(known, s, below);
     }
 }

@@ -204,7 +204,7 @@ static bool add_options(const resolver *r, plan_run *run, const char *key, const
 {
     for (int i = 0; i < of->count; i++) {
         char name[PATH_LIMIT];
-        snprintf(name, sizeof name, "%s.%s", key, of->options[i].name);
+        choose_join(name, key, '.', of->options[i].name);
         if (!add_value_param(r, run, name, &of->options[i], &of->values[i], error))
             return false;
     }
@@ -229,7 +229,7 @@ static bool add_several(const resolver *r, draft *of, const char *key, int which
                                  uses[i].label);
     bool ok = add_text_param(&of->run, key, of->origins[which], names, error);
     for (int i = 0; i < count && ok; i++) {
-        snprintf(below, sizeof below, "%s.%s", key, uses[i].label);
+        choose_join(below, key, '.', uses[i].label);
         ok = add_options(r, &of->run, below, &uses[i], error);
     }
     return ok;

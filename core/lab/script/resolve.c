@@ -259,7 +259,7 @@ static bool take_options(resolver *r, draft *of, const node *given, const char *
     for (int i = 0; i < out->count; i++) {
         setting_origin origin = SETTING_DEFAULT;
         double drawn = 0;
-        snprintf(below, sizeof below, "%s.%s", path, out->options[i].name);
+        choose_join(below, path, '.', out->options[i].name);
         node *written = given != NULL ? node_get(given, out->options[i].name) : NULL;
         node *value = value_at(r, below, written, &origin, &drawn);
         if (value == NULL)
@@ -327,13 +327,13 @@ static bool take_item(resolver *r, draft *of, const node *list, int i, const cha
     char label[80], below[PATH_LIMIT], item[PATH_LIMIT];
     setting_origin origin;
     settings *use = NULL;
-    snprintf(item, sizeof item, "%s#%d", path, i + 1);
+    choose_join(item, path, '#', assay_text("%d", i + 1));
     node *chosen =
         list->type == NODE_LIST ? value_at(r, item, list->items[i], &origin, NULL) : (node *)list;
     if (chosen == NULL)
         return true;
     choose_label(list, i, label, sizeof label);
-    snprintf(below, sizeof below, "%s.%s", path, label);
+    choose_join(below, path, '.', label);
     if (!add_use(r, out, count, &use) || !take_plugin(r, of, chosen, below, use))
         return false;
     assay_free(use->label);

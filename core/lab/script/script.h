@@ -161,6 +161,9 @@ void choose_label(const node *list, int i, char *out, int64_t size);
  * `visit` false ends the walk. */
 typedef bool (*axis_visitor)(script *s, void *user, node *axis);
 bool choose_axes(script *s, node *stage, axis_visitor visit, void *user);
+/* PATH, the separator, NAME; cut at PATH_LIMIT, which no path of names as they are allowed reaches.
+ * `out` may be `path`. */
+void choose_join(char out[PATH_LIMIT], const char *path, char separator, const char *name);
 /* The path of a key of a stage: "train" or "STAGE.train". */
 void choose_path(const node *stage, const char *key, char out[PATH_LIMIT]);
 
