@@ -363,8 +363,11 @@ static void wrong_input_is_named(void **state)
     check_fails(&s, "benchmark health/sick has no samples in its test split", "0 positive");
     use_text(&s.used, "suite", "wealth");
     check_fails(&s, "unknown suite 'wealth'", "'health'");
-    use_text(&s.used, "output", "user.soul");
-    check_fails(&s, "the model has no output 'user.soul'", "'user.embedding'");
+    use_text(&s.used, "suite", "heatlh");
+    check_fails(&s, "unknown suite 'heatlh'", "did you mean 'health'?");
+    use_text(&s.used, "suite", "health");
+    use_text(&s.used, "output", "user.embeding");
+    check_fails(&s, "the model has no output 'user.embeding'", "did you mean 'user.embedding'?");
     use_text(&s.used, "output", "user.embedding");
     use_list(&s.used, "l2", "");
     check_fails(&s, "empty list", "at least one metric");

@@ -81,13 +81,24 @@ static bool check_split(const assay_data *data, int index, const assay_benchmark
     return ok;
 }
 
+/* The suite that was meant, or else the first. */
+static const char *hint_of_suite(const char *suite, int count, const assay_benchmark *benchmarks)
+{
+    enum { MOST = 64 };
+    const char *names[MOST], *near = NULL;
+    int n = count < MOST ? count : MOST;
+    for (int i = 0; i < n; i++)
+        names[i] = benchmarks[i].suite;
+    near = assay_nearest(suite, n, names);
+    return near ? assay_text("did you mean '%s'?", near)
+                : assay_text("the dataset has '%s'", names[0]);
+}
+
 static bool check_benchmarks(const settings *s, const assay_data *data, assay_error *error)
 {
     int count = 0, found = 0;
     const assay_benchmark *benchmarks = benchmarks_of(data, &count);
-    const char *some = "";
     for (int i = 0; i < count; i++) {
-        some = benchmarks[i].suite;
         if (!selected(s, &benchmarks[i]))
             continue;
         found++;
@@ -107,7 +118,7 @@ static bool check_benchmarks(const settings *s, const assay_data *data, assay_er
                           .what = "the dataset has no benchmarks", .got = data->name);
     return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = PROBE_WHERE,
                       .what = assay_text("unknown suite '%s'", s->suite),
-                      .hint = assay_text("the dataset has '%s'", some));
+                      .hint = hint_of_suite(s->suite, count, benchmarks));
 }
 
 static bool probe_check(const void *chosen, const assay_data *data, const assay_model_facts *facts,
@@ -117,11 +128,12 @@ static bool probe_check(const void *chosen, const assay_data *data, const assay_
     bool known = false;
     for (int i = 0; i < facts->output_count; i++)
         known = known || assay_same_text(facts->outputs[i], s->output);
-    if (!known)
-        return ASSAY_FAIL(
-            error, ASSAY_BAD_INPUT, .where = PROBE_WHERE,
-            .what = assay_text("the model has no output '%s'", s->output),
-            .hint = facts->output_count > 0 ? assay_text("it has '%s'", facts->outputs[0]) : NULL);
+    if (!known) {
+        const char *near = assay_nearest(s->output, facts->output_count, facts->outputs);
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = PROBE_WHERE,
+                          .what = assay_text("the model has no output '%s'", s->output),
+                          .hint = near ? assay_text("did you mean '%s'?", near) : NULL);
+    }
     if (s->metrics.count == 0 || s->l2.count == 0)
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = PROBE_WHERE,
                           .what = "an empty list leaves nothing to do",
