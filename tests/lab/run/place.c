@@ -243,6 +243,17 @@ void assert_store_intact(const char *store)
     sqlite3_close(db);
 }
 
+bool store_execute(const char *store, const char *sql)
+{
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(store, &db), SQLITE_OK);
+    sqlite3_busy_timeout(db, 200);
+    int result = sqlite3_exec(db, sql, NULL, NULL, NULL);
+    sqlite3_close(db);
+    assert_true(result == SQLITE_OK || result == SQLITE_BUSY);
+    return result == SQLITE_OK;
+}
+
 /* ---- outcomes ---- */
 
 typedef struct digest {

@@ -62,6 +62,8 @@ int64_t wait_until(const char *store, const char *sql);
 int64_t ask_store(const char *store, const char *sql);
 char *ask_store_text(const char *store, const char *sql); /* the caller frees it */
 void assert_store_intact(const char *store);
+/* Changes the store behind its back; false when a process holds its lock. */
+bool store_execute(const char *store, const char *sql);
 
 /* Everything two equal stores have in common, as sha256: per run the parameters of its newest
  * checkpoint, every series but time/ and memory/, every score. The number of series rows comes too. */
