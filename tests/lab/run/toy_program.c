@@ -2,7 +2,8 @@
  *
  *     toy_program STORE SHAPE [--jobs N] [--redo] [--fail-fast] [--threads N --job-of PID --event-fd FD]
  *
- * Prints a line per event but progress, then the summary; ends with the run's status. */
+ * Prints a line per event (of progress only with TOY_PROGRESS in the environment), then the summary;
+ * ends with the run's status. */
 #include "plans.h"
 
 #include "lab/run/run.h"
@@ -24,8 +25,13 @@ static void show(void *user, const run_event *event)
 {
     static const char *const words[] = {"started", "", "ended", "skipped", "held", "blocked"};
     (void)user;
-    if (event->kind == RUN_PROGRESS)
+    if (event->kind == RUN_PROGRESS) {
+        if (getenv("TOY_PROGRESS") != NULL) {
+            printf("doing %s\n", event->progress.doing);
+            fflush(stdout);
+        }
         return;
+    }
     printf("%s %d step %lld %s %s\n", words[event->kind], event->run,
            (long long)event->progress.step, event->status ? event->status : "",
            event->message ? event->message : "");
