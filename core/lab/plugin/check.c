@@ -195,7 +195,7 @@ static bool check_type(const subject *s, const setting *value, assay_error *erro
         fits = !text && !texts && (numbers || value->count == 0);
         break;
     }
-    if (fits)
+    if (fits && (s->option->type == ASSAY_OPTION_WEIGHTS || value->stage < 0))
         return true;
     char number[NUMBER_TEXT];
     const char *got = number_text(value->number, number);

@@ -126,25 +126,33 @@ static void place_all(block *to, int64_t struct_bytes, const settings *group,
             place_field(to, &group->options[i], &group->values[i], &sources[i]);
 }
 
+/* What one weights value stands for; the path is owned. */
+static bool resolve_one(const settings *group, int i, settings_resolve resolve, void *user,
+                        assay_weights_source *out, assay_error *error)
+{
+    const setting *value = &group->values[i];
+    assay_weights_source found = {.path = value->resolved};
+    if (resolve != NULL && !resolve(user, value, &found, error))
+        return false;
+    if (resolve == NULL && value->stage >= 0)
+        return ASSAY_FAIL(
+            error, ASSAY_UNSUPPORTED, .where = settings_owner(group),
+            .what = assay_text("'%s' is a stage that nobody resolves", group->options[i].name));
+    out->stage = found.stage;
+    /* The next call may use the same buffer. */
+    if (found.path != NULL)
+        out->path = assay_strdup(found.path, error);
+    return found.path == NULL || out->path != NULL;
+}
+
 /* What each option of type weights stands for, into sources[count]. */
 static bool resolve_all(const settings *group, settings_resolve resolve, void *user,
                         assay_weights_source *sources, assay_error *error)
 {
-    for (int i = 0; i < group->count; i++) {
-        const setting *value = &group->values[i];
-        if (group->options[i].type != ASSAY_OPTION_WEIGHTS || !value->given)
-            continue;
-        if (resolve != NULL) {
-            if (!resolve(user, value, &sources[i], error))
-                return false;
-        } else if (value->stage >= 0) {
-            return ASSAY_FAIL(
-                error, ASSAY_UNSUPPORTED, .where = settings_owner(group),
-                .what = assay_text("'%s' is a stage that nobody resolves", group->options[i].name));
-        } else {
-            sources[i].path = value->resolved;
-        }
-    }
+    for (int i = 0; i < group->count; i++)
+        if (group->options[i].type == ASSAY_OPTION_WEIGHTS && group->values[i].given &&
+            !resolve_one(group, i, resolve, user, &sources[i], error))
+            return false;
     return true;
 }
 
@@ -192,6 +200,8 @@ void *settings_fill(const settings *group, settings_resolve resolve, void *user,
     if (filled.base != NULL)
         place_all(&filled, struct_bytes, group, sources);
 done:
+    for (int i = 0; sources != NULL && i < group->count; i++)
+        assay_free((void *)sources[i].path);
     assay_free(sources);
     return filled.base;
 }

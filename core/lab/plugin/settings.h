@@ -99,8 +99,8 @@ typedef bool (*settings_resolve)(void *user, const setting *value, assay_weights
 void *settings_fill(const settings *settings, settings_resolve resolve, void *user,
                     assay_error *error);
 
-/* Text of one value for tables, the store and hashes: "0.1", "true", "ggsm", "a,b"; numbers are the
- * shortest text that reads back as the same double. Two values of one option with equal text are
+/* Text of one value for tables, the store and hashes: "0.1", "true", "ggsm", "a,b"; numbers have
+ * the fewest digits that read back as the same double. Two values of one option with equal text are
  * equal, except paths and weights, which stand as written ("none" when left out, "stage N" for a
  * run's): a comma or backslash in a list's text is written after a backslash, and a schedule of many
  * values is "function of N values, sha256 HEX" over their fp32 bits. A score that is not known yet is

@@ -14,8 +14,8 @@ const char *words_at(const char *words, char separator, int i, int64_t *length);
 int words_find(const char *words, char separator, const char *word);
 
 #define NUMBER_TEXT 40 /* bytes that any number's text fits in, with its NUL */
-/* The shortest decimal text that reads back as the same double; whole numbers below 10^15 without an
- * exponent; always with a point, whatever the locale. Returns `out`. */
+/* Decimal text with the fewest digits that read back as the same double; whole numbers below 10^15
+ * without an exponent; always with a point, whatever the locale. Returns `out`. */
 const char *number_text(double number, char out[NUMBER_TEXT]);
 
 /* Whether the text is well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). */
