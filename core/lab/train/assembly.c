@@ -266,7 +266,7 @@ static bool open_parts(assembly *a, const assembly_setup *setup, assay_error *er
             return false;
     if (a->mask.plugin && !open_mask(a, error))
         return false;
-    if (initial && !weights_start(a, true, error))
+    if (initial && (!weights_start(a, true, error) || !weights_mask_state(a, error)))
         return false;
     for (int i = 0; i < a->loss_count; i++)
         if (!ask_loss(a, &a->losses[i], error) || !open_loss(a, &a->losses[i], error))
@@ -286,6 +286,7 @@ assembly *assembly_open(const assembly_setup *setup, assay_error *error)
     a->sources = setup->sources;
     a->total = setup->total;
     a->total_micro = setup->total_micro;
+    a->trained = setup->trained;
     a->counting = setup->counting;
     a->params = setup->counting ? assay_params_new_counting(error)
                                 : assay_params_new((uint64_t)setup->recipe->seed, error);

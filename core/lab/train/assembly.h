@@ -52,6 +52,7 @@ struct assembly {
     const assay_host *host;
     const train_sources *sources; /* NULL: stages have no weights (counting) */
     int64_t total, total_micro;
+    int64_t trained; /* see assembly_setup */
     bool counting;
     assay_params *params;
     assembly_part model, mask; /* mask.plugin NULL: the model's own attention */
@@ -77,6 +78,9 @@ typedef struct assembly_setup {
     const assay_host *host;
     const train_sources *sources;
     int64_t total, total_micro;
+    /* A stage that is only evaluated (steps = 0) is what it was: `total` is then its own, and these
+     * are the steps that its weights have seen; evaluations count from there. 0 otherwise. */
+    int64_t trained;
     bool counting;
     bool bare; /* model, adapters and mask only, from the seed: another's weights will come */
 } assembly_setup;
@@ -114,7 +118,7 @@ bool assembly_advance(assembly *assembly, const assay_clock *clock, assay_error 
 /* A tape for this assembly's passes: taps and attachments are on it. Owned by the caller. */
 assay_tape *assembly_tape(assembly *assembly, assay_precision precision, assay_error *error);
 
-/* Fills `assembly->network`, whose passes are evaluations after `step` steps. */
+/* Fills `assembly->network`, whose passes are evaluations after `step` steps of this run. */
 void assembly_network(assembly *assembly, int64_t step);
 
 #endif

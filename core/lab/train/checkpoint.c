@@ -263,18 +263,20 @@ done:
 
 static bool prune(const checkpoint_setup *setup, assay_error *error)
 {
-    store_checkpoint rows[64];
     const train_job *job = setup->job;
-    int64_t n = store_get_checkpoints(job->store, job->lease->run_id, 64, rows, error);
-    int64_t keep = setup->options->keep > 0 ? setup->options->keep : 1;
+    int64_t keep = setup->options->keep > 0 ? setup->options->keep : 1, n = 0;
     char path[4352];
-    for (int64_t i = keep; i < n && i < 64; i++) {
+    bool ok = true;
+    store_checkpoint *rows = checkpoint_rows(job, &n, error);
+    if (!rows)
+        return false;
+    for (int64_t i = keep; i < n && ok; i++) {
         checkpoint_path(job->folder, rows[i].step, NULL, path, sizeof path);
-        if (!store_drop_checkpoint(job->store, job->lease, rows[i].step, error) ||
-            !checkpoint_remove(path, error))
-            return false;
+        ok = store_drop_checkpoint(job->store, job->lease, rows[i].step, error) &&
+             checkpoint_remove(path, error);
     }
-    return n >= 0;
+    assay_free(rows);
+    return ok;
 }
 
 static bool write_files(const checkpoint_setup *setup, const loop_state *state, const char *folder,

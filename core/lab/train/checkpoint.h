@@ -43,11 +43,19 @@ bool checkpoint_save(const checkpoint_setup *setup, const loop_state *state, ass
 bool checkpoint_load(const checkpoint_setup *setup, loop_state *state, bool *found,
                      assay_error *error);
 
+/* The state of the mask, from the checkpoint whose parameters lie at `weights_path`. */
+bool checkpoint_load_mask(assembly *assembly, const char *weights_path, assay_error *error);
+/* The step of the checkpoint whose parameters lie there; -1 when it is in none. */
+int64_t checkpoint_step_at(const char *weights_path);
+
 /* Removes what crashed processes left in the run's folder: temporary names whose process is gone, and
  * checkpoints that the store does not record. */
 bool checkpoint_sweep(const train_job *job, assay_error *error);
 
 /* ---- names and files (checkpoint_files.c) ---- */
+
+/* The store's rows of the run's checkpoints, the newest first. Owned by the caller (assay_free). */
+store_checkpoint *checkpoint_rows(const train_job *job, int64_t *count, assay_error *error);
 
 /* FOLDER/step_00000400, and the same with /FILE. */
 void checkpoint_path(const char *folder, int64_t step, const char *file, char *out, int64_t size);

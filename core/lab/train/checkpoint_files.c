@@ -3,6 +3,7 @@
 
 #include <assay/file.h>
 #include <assay/hash.h>
+#include <assay/memory.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -146,6 +147,23 @@ bool checkpoint_sections(const checkpoint_setup *setup,
     return ok;
 }
 
+store_checkpoint *checkpoint_rows(const train_job *job, int64_t *count, assay_error *error)
+{
+    int64_t n = store_get_checkpoints(job->store, job->lease->run_id, 0, NULL, error);
+    if (n < 0)
+        return NULL;
+    store_checkpoint *rows = assay_alloc((n + 1) * (int64_t)sizeof *rows, error);
+    if (!rows)
+        return NULL;
+    *count = store_get_checkpoints(job->store, job->lease->run_id, n, rows, error);
+    if (*count >= 0 && *count <= n)
+        return rows;
+    ASSAY_FAIL(error, ASSAY_IO, .where = job->folder,
+               .what = "another process records checkpoints of this run");
+    assay_free(rows);
+    return NULL;
+}
+
 /* ---- what is left behind ---- */
 
 static bool recorded(const store_checkpoint *rows, int64_t n, int64_t step)
@@ -166,22 +184,22 @@ static bool is_relic(const char *name, const store_checkpoint *rows, int64_t n)
 
 bool checkpoint_sweep(const train_job *job, assay_error *error)
 {
-    store_checkpoint rows[256];
     char path[4352];
     struct dirent *entry = NULL;
     bool ok = true;
-    int64_t n = store_get_checkpoints(job->store, job->lease->run_id, 256, rows, error);
-    if (n < 0)
+    int64_t n = 0;
+    store_checkpoint *rows = checkpoint_rows(job, &n, error);
+    if (!rows)
         return false;
-    DIR *folder = n <= 256 ? opendir(job->folder) : NULL;
-    if (!folder)
-        return true;
-    while (ok && (entry = readdir(folder)) != NULL) {
+    DIR *folder = opendir(job->folder);
+    while (ok && folder && (entry = readdir(folder)) != NULL) {
         if (!is_relic(entry->d_name, rows, n))
             continue;
         snprintf(path, sizeof path, "%s/%s", job->folder, entry->d_name);
         ok = checkpoint_remove(path, error);
     }
-    closedir(folder);
+    if (folder)
+        closedir(folder);
+    assay_free(rows);
     return ok;
 }

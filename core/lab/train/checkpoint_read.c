@@ -168,12 +168,19 @@ static const assay_stored *get_state(void *user, const char *name, assay_error *
     return assay_weights_get(view->state, assay_text("%s/%s", view->prefix, name), error);
 }
 
+static bool apply_mask(const assembly *a, const assay_weights *state, assay_error *error)
+{
+    state_view view = {.state = state, .prefix = "mask"};
+    const assay_state_reader in = {.user = &view, .get = get_state};
+    return !a->mask.plugin || !a->mask.plugin->mask.load ||
+           a->mask.plugin->mask.load(a->mask.state, &in, error);
+}
+
 static bool apply_plugins(const assembly *a, const opened *o, assay_error *error)
 {
-    state_view view = {.state = o->state, .prefix = "mask"};
+    state_view view = {.state = o->state};
     const assay_state_reader in = {.user = &view, .get = get_state};
-    if (a->mask.plugin && a->mask.plugin->mask.load &&
-        !a->mask.plugin->mask.load(a->mask.state, &in, error))
+    if (!apply_mask(a, o->state, error))
         return false;
     for (int i = 0; i < a->loss_count; i++) {
         const assembly_part *part = &a->losses[i].part;
@@ -214,27 +221,59 @@ static bool apply(const checkpoint_setup *setup, const opened *o, int64_t step, 
 bool checkpoint_load(const checkpoint_setup *setup, loop_state *state, bool *found,
                      assay_error *error)
 {
-    store_checkpoint rows[64];
-    const train_job *job = setup->job;
+    int64_t n = 0;
+    bool ok = true;
     *found = false;
-    int64_t n = store_get_checkpoints(job->store, job->lease->run_id, 64, rows, error);
-    for (int64_t i = 0; i < n && i < 64; i++) {
+    store_checkpoint *rows = checkpoint_rows(setup->job, &n, error);
+    if (!rows)
+        return false;
+    for (int64_t i = 0; i < n && ok && !*found; i++) {
         opened o = {0};
         char line[1024];
         assay_error why = {0};
-        if (verify(setup, &rows[i], &o, &why)) {
-            *found = apply(setup, &o, rows[i].step, state, error);
-            opened_clear(&o);
-            return *found;
-        }
+        *found = verify(setup, &rows[i], &o, &why);
+        if (*found)
+            ok = apply(setup, &o, rows[i].step, state, error);
+        else
+            assay_log(ASSAY_LOG_WARNING, "checkpoint of step %" PRId64 " is skipped: %s",
+                      rows[i].step, assay_error_format(&why, line, sizeof line));
         opened_clear(&o);
-        assay_log(ASSAY_LOG_WARNING, "checkpoint of step %" PRId64 " is skipped: %s", rows[i].step,
-                  assay_error_format(&why, line, sizeof line));
     }
-    return n >= 0;
+    assay_free(rows);
+    return ok;
 }
 
 /* ---- for others: the weights of a finished run ---- */
+
+/* The folder of a path, without the closing '/'. */
+static void folder_of(const char *path, char *out, int64_t size)
+{
+    snprintf(out, (size_t)size, "%s", path);
+    char *end = strrchr(out, '/');
+    if (end)
+        *end = '\0';
+}
+
+int64_t checkpoint_step_at(const char *weights_path)
+{
+    char folder[4096];
+    folder_of(weights_path, folder, sizeof folder);
+    const char *name = strrchr(folder, '/');
+    return checkpoint_step_of(name ? name + 1 : folder);
+}
+
+bool checkpoint_load_mask(assembly *a, const char *weights_path, assay_error *error)
+{
+    char path[4200], folder[4096];
+    if (!a->mask.plugin || !a->mask.plugin->mask.load)
+        return true;
+    folder_of(weights_path, folder, sizeof folder);
+    snprintf(path, sizeof path, "%s/state.safetensors", folder);
+    assay_weights *state = assay_weights_open(path, error);
+    bool ok = state && apply_mask(a, state, error);
+    assay_weights_close(state);
+    return ok;
+}
 
 /* The largest step below `below` among the folder's checkpoints; -1: none. */
 static int64_t newest_below(const char *folder, int64_t below)

@@ -264,6 +264,27 @@ static bool check_device(const training *t, assay_error *error)
     return train_options_check(t->options, assay_device_name(t->job->device), "train", error);
 }
 
+/* A run without steps that starts from a stage shows that stage as it was: with its clock. */
+static bool take_over_clock(const train_job *job, assembly_setup *setup, assay_error *error)
+{
+    char path[4096];
+    const setting *init = &job->recipe->init;
+    if (!init->given || init->stage < 0 || !job->sources.stage)
+        return true;
+    const recipe *stage = job->sources.stage(job->sources.user, init);
+    if (!stage || !weights_of_setting(&job->sources, init, path, sizeof path, error))
+        return stage == NULL;
+    train_options *options = assembly_train_options(stage, error);
+    if (!options)
+        return false;
+    int64_t step = checkpoint_step_at(path);
+    setup->total = options->steps;
+    setup->total_micro = options->steps * options->accumulate;
+    setup->trained = step >= 0 ? step : options->steps;
+    assay_free(options);
+    return true;
+}
+
 static bool open_assembly(training *t, assay_error *error)
 {
     const train_job *job = t->job;
@@ -276,7 +297,7 @@ static bool open_assembly(training *t, assay_error *error)
         .total_micro = t->options->steps * t->options->accumulate,
     };
     setup.data = dataset_pool_get(job->pool, &job->recipe->dataset, error);
-    if (!setup.data)
+    if (!setup.data || (t->options->steps == 0 && !take_over_clock(job, &setup, error)))
         return false;
     networks_init(&t->networks, &t->host, &setup,
                   t->options->precision == TRAIN_BF16 ? ASSAY_PRECISION_BF16
@@ -336,8 +357,6 @@ train_result train_run(const train_job *job, assay_error *error)
     training t;
     assay_error own = {0}, late = {0};
     bool ok = open_training(&t, job, &own) && train(&t, &own) && finish(&t, &own);
-    if (!ok && own.code == ASSAY_STOPPED && t.state.step != t.saved && t.state.step > 0)
-        save(&t, &late); /* an evaluator or a dataset stopped by itself */
     bool lost = t.writer && store_writer_stats_get(t.writer).lost;
     if (!close_training(&t, ok ? &own : &late))
         ok = false;

@@ -2,9 +2,11 @@
  *
  * A teacher's pass runs on a tape of its own, in evaluation, and its outputs are copied to the
  * caller's as constants: neither the caller's taps, scopes, dropout nor adapters can reach into it.
- * Weights of a stage come with that stage's recipe (model, adapters, mask). Published weights have
+ * Weights of a stage come with that stage's recipe (model, adapters, mask) and the mask's state. Published weights have
  * none: they fill a model of the run's own options, with its own attention. */
 #include "lab/train/network.h"
+
+#include "lab/train/checkpoint.h"
 
 #include <assay/memory.h>
 #include <assay/weights.h>
@@ -92,6 +94,7 @@ static bool open_teacher(networks *n, teacher *t, const assay_weights_source *so
     const train_sources *sources = setup.sources;
     int64_t steps = 0;
     setup.bare = true;
+    setup.trained = 0;
     t->own = (recipe){.seed = n->setup.recipe->seed,
                       .dataset = n->setup.recipe->dataset,
                       .model = n->setup.recipe->model,
@@ -113,10 +116,12 @@ static bool open_teacher(networks *n, teacher *t, const assay_weights_source *so
     t->assembly = assembly_open(&setup, error);
     if (!t->assembly)
         return false;
-    assembly_network(t->assembly, steps);
+    int64_t step = setup.counting || !source->stage ? -1 : checkpoint_step_at(source->path);
+    assembly_network(t->assembly, step >= 0 ? step : steps);
     if (!setup.counting) {
         t->tape = assembly_tape(t->assembly, n->precision, error);
-        if (!t->tape || !load_teacher(t, source->path, error))
+        if (!t->tape || !load_teacher(t, source->path, error) ||
+            (source->stage && !checkpoint_load_mask(t->assembly, source->path, error)))
             return false;
     }
     t->network = (assay_network){

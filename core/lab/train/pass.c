@@ -200,9 +200,9 @@ void assembly_network(assembly *a, int64_t step)
 {
     int64_t per_step = a->total > 0 ? a->total_micro / a->total : 1;
     a->evaluation = (assay_clock){.phase = ASSAY_EVALUATION,
-                                  .step = step,
+                                  .step = a->trained + step,
                                   .total = a->total,
-                                  .micro = step * per_step,
+                                  .micro = (a->trained + step) * per_step,
                                   .total_micro = a->total_micro};
     a->network = (assay_network){
         .size = sizeof a->network,

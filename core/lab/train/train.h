@@ -86,7 +86,8 @@ typedef struct train_job {
 
 typedef enum train_result {
     TRAIN_DONE,
-    TRAIN_STOPPED, /* asked to; a checkpoint holds all that was done */
+    TRAIN_STOPPED, /* asked to; a checkpoint holds every step that was finished, unless a plugin
+                      ended in the middle of one: then the last one that was due */
     TRAIN_LOST,    /* a newer attempt has the run; nothing more was written */
     TRAIN_FAILED,  /* *error says why */
 } train_result;

@@ -1,6 +1,8 @@
 /* weights.c - the weights that a run starts from: a stage's, or published ones. */
 #include "lab/train/weights.h"
 
+#include "lab/train/checkpoint.h"
+
 #include <assay/log.h>
 #include <assay/weights.h>
 
@@ -124,4 +126,17 @@ bool weights_start(assembly *a, bool complete, assay_error *error)
         warn_missing(a, weights, path);
     assay_weights_close(weights);
     return ok;
+}
+
+bool weights_mask_state(assembly *a, assay_error *error)
+{
+    const setting *init = &a->recipe->init;
+    char path[4096];
+    if (a->trained == 0 || a->counting || !a->mask.plugin || !a->sources->stage)
+        return true;
+    const recipe *stage = a->sources->stage(a->sources->user, init);
+    if (!stage || stage->mask.plugin != a->mask.plugin)
+        return true;
+    return weights_of_setting(a->sources, init, path, sizeof path, error) &&
+           checkpoint_load_mask(a, path, error);
 }

@@ -10,4 +10,8 @@
  * that the file lacks are warned of. When counting, names and shapes are looked at only. */
 bool weights_start(assembly *assembly, bool complete, assay_error *error);
 
+/* When a stage is only evaluated by a mask of the same kind, what its mask has learned of its training
+ * comes with the weights. */
+bool weights_mask_state(assembly *assembly, assay_error *error);
+
 #endif
