@@ -45,13 +45,19 @@ static void valid_is_scored_in_between_and_test_at_the_end(void **state)
 
 static void test_is_refused_before_the_end(void **state)
 {
-    bench *b = *state;
-    set_number(&b->recipe.train, "evaluate_every", 4);
-    set_number(&b->recipe.evaluators[0], "hasty", 1);
-    assert_int_equal(bench_run(b), TRAIN_FAILED);
-    assert_non_null(strstr(b->error.what, "test split"));
-    assert_string_equal(b->error.where, "evaluator toy_probe");
-    assert_int_equal(ask(b, "SELECT count(*) FROM score WHERE split = 'test'"), 0);
+    (void)state;
+    static const char *const ways[] = {"look", "tell"};
+    for (int i = 0; i < 2; i++) {
+        bench b;
+        bench_make(&b);
+        set_number(&b.recipe.train, "evaluate_every", 4);
+        set_text(&b.recipe.evaluators[0], "hasty", ways[i]);
+        assert_int_equal(bench_run(&b), TRAIN_FAILED);
+        assert_non_null(strstr(b.error.what, "test split"));
+        assert_string_equal(b.error.where, "evaluator toy_probe");
+        assert_int_equal(ask(&b, "SELECT count(*) FROM score WHERE split = 'test'"), 0);
+        bench_remove(&b);
+    }
 }
 
 static void without_steps_it_only_evaluates(void **state)

@@ -141,6 +141,17 @@ static void broken_off_evaluations_are_done_again(void **state)
     }
 }
 
+/* A checkpoint that comes after an evaluation remembers it: going on does not count it twice. */
+static void saved_evaluations_are_not_done_again(void **state)
+{
+    (void)state;
+    for (int i = 3; i < 5; i++) {
+        outcome whole = run_whole(&subjects[i]);
+        outcome broken = run_broken(&subjects[i], 2, (const int64_t[]){4, 8}, "saving");
+        assert_same_outcome(&whole, &broken);
+    }
+}
+
 /* Not all runs are alike: what the comparison compares does depend on the recipe. */
 static void other_runs_end_otherwise(void **state)
 {
@@ -186,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(broken_off_runs_end_alike),
         cmocka_unit_test(broken_off_evaluations_are_done_again),
+        cmocka_unit_test(saved_evaluations_are_not_done_again),
         cmocka_unit_test(other_runs_end_otherwise),
         cmocka_unit_test(how_often_it_is_saved_changes_nothing),
         cmocka_unit_test(early_stop_ends_before_the_last_step),
