@@ -9,7 +9,7 @@ typedef struct options {
 } options;
 
 static const assay_option table[] = {
-    ASSAY_WEIGHTS(options, teacher, ASSAY_OPTION_REQUIRED, "whose embeddings are taught"),
+    ASSAY_WEIGHTS(options, teacher, 0, "whose embeddings are taught; needed"),
     ASSAY_NUMBER(options, weight, "", 1.0, 0.0, 1e6, "in the sum of losses"),
 };
 
