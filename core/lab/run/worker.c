@@ -11,43 +11,16 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
-#define BETWEEN_MS 100 /* two lines of progress of the same doing */
-
-typedef struct listener {
+typedef struct listener { /* the first process */
     int fd;
-    int64_t told_ms; /* when progress was last told */
-    char doing[64];
 } listener;
-
-static int64_t up_ms(void)
-{
-    struct timespec now = {0};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* Progress of every step would be more than anybody reads. */
-static bool is_too_soon(listener *to, const run_event *event)
-{
-    const char *doing = event->progress.doing == NULL ? "" : event->progress.doing;
-    int64_t now = up_ms();
-    if (event->kind != RUN_PROGRESS)
-        return false;
-    if (strncmp(to->doing, doing, sizeof to->doing - 1) == 0 && now - to->told_ms < BETWEEN_MS)
-        return true;
-    snprintf(to->doing, sizeof to->doing, "%s", doing);
-    to->told_ms = now;
-    return false;
-}
 
 static void send_event(void *user, const run_event *event)
 {
-    listener *to = user;
-    if (!is_too_soon(to, event))
-        wire_event(to->fd, event);
+    const listener *to = user;
+    wire_event(to->fd, event);
 }
 
 static void send_log(assay_log_level level, const char *line, void *user)
