@@ -48,7 +48,7 @@ static void set_variables(void)
     assert_non_null(data);
     assert_non_null(toys);
     assert_non_null(fixtures);
-    if (strncmp(path, bin, strlen(bin)) != 0) {
+    if (strncmp(path, bin, strlen(bin)) != 0 || path[strlen(bin)] != ':') {
         snprintf(text, sizeof text, "%s:%s", bin, path);
         setenv("PATH", text, 1);
     }
