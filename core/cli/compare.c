@@ -8,11 +8,11 @@ enum { MOST_AXES = 32 };
 static int compare_run(const arguments *args, assay_error *error)
 {
     table_format format;
-    const char *by[MOST_AXES];
-    int by_count = args_values(args, "by");
+    const char *by[MOST_AXES], *where[MOST_AXES];
+    int by_count = args_values(args, "by"), where_count = args_values(args, "where");
     if (!output_format(args, &format, error))
         return EXIT_WRONG;
-    if (by_count > MOST_AXES) {
+    if (by_count > MOST_AXES || where_count > MOST_AXES) {
         ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "assay compare",
                    .what = "too many axes to compare by",
                    .expected = assay_text("at most %d", MOST_AXES));
@@ -20,6 +20,8 @@ static int compare_run(const arguments *args, assay_error *error)
     }
     for (int i = 0; i < by_count; i++)
         by[i] = args_value_at(args, "by", i);
+    for (int i = 0; i < where_count; i++)
+        where[i] = args_value_at(args, "where", i);
     const char *store = place_of_existing_store(args, error);
     if (store == NULL)
         return EXIT_WRONG;
@@ -27,6 +29,8 @@ static int compare_run(const arguments *args, assay_error *error)
         .experiment = args_operand(args, 0),
         .by_count = by_count,
         .by = by,
+        .where_count = where_count,
+        .where = where,
         .metric = args_value(args, "metric"),
         .suite = args_value(args, "suite"),
         .split = args_value(args, "split"),
@@ -42,6 +46,10 @@ static const cli_flag flags[] = {
      .repeatable = true,
      .meaning = "compare the values of this axis, at equal values of the others (all axes); "
                 "repeatable"},
+    {.name = "where",
+     .argument = "AXIS=VALUE",
+     .repeatable = true,
+     .meaning = "only cells with this value (all cells); repeatable"},
     {.name = "metric", .argument = "METRIC", .meaning = "auc, ks ... (the first by name)"},
     {.name = "suite", .argument = "SUITE", .meaning = "one suite (every one with the metric)"},
     {.name = "split", .argument = "SPLIT", .meaning = "valid or test (test, where there is one)"},
@@ -64,7 +72,7 @@ const cli_command compare_command = {
                "sign-flip p, also after Holm's correction. The notes say what so few seeds cannot "
                "show.",
     .example = "assay compare mask_ablation\n"
-               "assay compare mask_ablation --by mask --metric ks --baseline causal",
+               "assay compare mask_ablation --by mask --where model.size=tiny --baseline causal",
     .flag_count = sizeof flags / sizeof *flags,
     .flags = flags,
     .run = compare_run,

@@ -91,6 +91,62 @@ static void fill_values(comparison *of)
     }
 }
 
+/* Whether "axis=value" is said of the cell. */
+static bool is_at(const comparison *of, const compare_cell *cell, const char *condition)
+{
+    for (int axis = 0; axis < of->n_axes; axis++) {
+        const char *name = answer_text(of->axes, axis, 0), *value = cell->values[axis];
+        size_t length = strlen(name);
+        if (value != NULL && strncmp(condition, name, length) == 0 && condition[length] == '=' &&
+            strcmp(condition + length + 1, value) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A condition that no cell meets names an axis that is not there, or a value that it does not have. */
+static bool fail_where(const comparison *of, const char *condition, assay_error *error)
+{
+    const char *known[256];
+    char *made[256];
+    int n = 0;
+    for (int i = 0; i < of->n_cells; i++)
+        for (int axis = 0; axis < of->n_axes && n < 256; axis++)
+            if (of->cells[i].values[axis] != NULL &&
+                asprintf(&made[n], "%s=%s", answer_text(of->axes, axis, 0),
+                         of->cells[i].values[axis]) >= 0) {
+                known[n] = made[n];
+                n++;
+            }
+    const char *near = assay_nearest(condition, n, known);
+    ASSAY_FAIL(error, ASSAY_BAD_INPUT, .what = assay_text("no cell has %s", condition),
+               .where = assay_text("experiment %s", of->asked->experiment),
+               .expected = "AXIS=VALUE of this experiment",
+               .hint = near == NULL ? NULL : assay_text("did you mean '%s'?", near));
+    for (int i = 0; i < n; i++)
+        free(made[i]);
+    return false;
+}
+
+/* Leaves the cells that meet every condition. */
+static bool keep_cells(comparison *of, assay_error *error)
+{
+    for (int k = 0; k < of->asked->where_count; k++) {
+        const char *condition = of->asked->where[k];
+        int kept = 0;
+        for (int i = 0; i < of->n_cells; i++)
+            kept += is_at(of, &of->cells[i], condition);
+        if (kept == 0)
+            return fail_where(of, condition, error);
+        kept = 0;
+        for (int i = 0; i < of->n_cells; i++)
+            if (is_at(of, &of->cells[i], condition))
+                of->cells[kept++] = of->cells[i];
+        of->n_cells = kept;
+    }
+    return true;
+}
+
 /* The axes that are compared: those that are named, and what exists only inside of their values
  * ("mask.warmup" of "mask"), for it cannot be held equal. */
 static bool choose_axes(comparison *of, assay_error *error)
@@ -135,19 +191,11 @@ static void make_blocks(comparison *of)
 /* Whether `word` is the cell's label, a compared axis' value, or "axis=value" of any axis. */
 static bool is_meant(const comparison *of, const compare_cell *cell, const char *word)
 {
-    if (strcmp(cell->label, word) == 0)
+    if (strcmp(cell->label, word) == 0 || is_at(of, cell, word))
         return true;
-    for (int axis = 0; axis < of->n_axes; axis++) {
-        const char *name = answer_text(of->axes, axis, 0), *value = cell->values[axis];
-        size_t length = strlen(name);
-        if (value == NULL)
-            continue;
-        if (of->is_by[axis] && strcmp(value, word) == 0)
+    for (int axis = 0; axis < of->n_axes; axis++)
+        if (of->is_by[axis] && cell->values[axis] != NULL && strcmp(cell->values[axis], word) == 0)
             return true;
-        if (strncmp(word, name, length) == 0 && word[length] == '=' &&
-            strcmp(word + length + 1, value) == 0)
-            return true;
-    }
     return false;
 }
 
@@ -281,7 +329,8 @@ static bool find_measures(comparison *of, assay_error *error)
         int known = 0;
         while (known < of->n_measures && by_name(&of->measures[known], &found) != 0)
             known++;
-        if (known == of->n_measures && compare_wants(of, i))
+        bool kept = cell_of(of, answer_integer(of->scores, i, SCORE_CELL)) < of->n_cells;
+        if (known == of->n_measures && kept && compare_wants(of, i))
             of->measures[of->n_measures++] = found;
     }
     qsort(of->measures, (size_t)of->n_measures, sizeof *of->measures, by_name);
@@ -315,7 +364,7 @@ bool compare_choose(comparison *of, assay_error *error)
         (of->scores = ask(of, REPORT_SQL_COMPARE_SCORES, error)) == NULL || !fill_cells(of, error))
         return false;
     fill_values(of);
-    if (!choose_axes(of, error))
+    if (!keep_cells(of, error) || !choose_axes(of, error))
         return false;
     make_blocks(of);
     return choose_baselines(of, error) && choose_metric(of, error) && find_measures(of, error);

@@ -44,11 +44,13 @@ typedef struct report_comparison {
     const char *experiment;
     int by_count;          /* axes whose values are compared; 0: all */
     const char *const *by; /* their names */
-    const char *metric;    /* NULL: the first by name that has no ':' */
-    const char *suite;     /* NULL: every suite that has the metric */
-    const char *split;     /* NULL: test if there are scores on it, else valid, else any */
-    const char *stage;     /* NULL: main */
-    const char *baseline;  /* NULL: the first cell in the plan's order */
+    int where_count;       /* only cells with these values, "axis=value", count; 0: all cells */
+    const char *const *where;
+    const char *metric;   /* NULL: the first by name that has no ':' */
+    const char *suite;    /* NULL: every suite that has the metric */
+    const char *split;    /* NULL: test if there are scores on it, else valid, else any */
+    const char *stage;    /* NULL: main */
+    const char *baseline; /* NULL: the first cell in the plan's order */
 } report_comparison;
 
 /* The ablation table. A row is a cell: its axes, n (seeds with a finite score), mean and sample sd;

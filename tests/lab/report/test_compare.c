@@ -257,6 +257,19 @@ static void by_one_axis_the_others_are_held_equal(void **state)
     report_free(made);
 }
 
+/* One comparison of the two that there are, so Holm has one to correct. */
+static void a_condition_leaves_the_cells_that_meet_it(void **state)
+{
+    static const char *const small[] = {"size=small"};
+    make_crossed(*state);
+    report *made = must_compare(*state, (report_comparison){.where_count = 1, .where = small});
+    assert_int_equal(table_rows(report_table(made, 0)), 2);
+    assert_number(made, 1, "difference", -0.05);
+    assert_number(made, 1, "p_holm", number(made, 1, "p"));
+    assert_noted(made, "Baseline: mask=causal size=small.");
+    report_free(made);
+}
+
 /* mask.warmup exists only for ggsm, so it cannot be held equal against causal. */
 static void an_axis_inside_a_compared_one_is_compared_along(void **state)
 {
@@ -372,13 +385,16 @@ static void more_pairs_than_the_exact_test_takes_are_said(void **state)
 
 static void wrong_requests_name_what_was_meant(void **state)
 {
-    static const char *const axis[] = {"maks"};
+    static const char *const axis[] = {"maks"}, *const nowhere[] = {"size=smal"};
     static const struct {
         report_comparison asked;
         const char *what, *hint;
     } cases[] = {
         {{.experiment = "ee"}, "unknown experiment 'ee'", "did you mean 'e'?"},
         {{.by_count = 1, .by = axis}, "unknown axis 'maks'", "did you mean 'mask'?"},
+        {{.where_count = 1, .where = nowhere},
+         "no cell has size=smal",
+         "did you mean 'size=small'?"},
         {{.metric = "acu"}, "unknown metric 'acu'", "did you mean 'auc'?"},
         {{.suite = "credti"}, "unknown suite 'credti'", "did you mean 'credit'?"},
         {{.split = "tset"}, "unknown split 'tset'", "did you mean 'test'?"},
@@ -428,6 +444,7 @@ int main(void)
         TEST(one_seed_has_no_spread_and_no_test),
         TEST(by_one_axis_the_others_are_held_equal),
         TEST(an_axis_inside_a_compared_one_is_compared_along),
+        TEST(a_condition_leaves_the_cells_that_meet_it),
         TEST(a_combination_without_the_baseline_is_not_compared),
         TEST(several_benchmarks_are_rows_and_one_family),
         TEST(valid_stands_in_where_there_is_no_test_and_single_classes_come_last),
