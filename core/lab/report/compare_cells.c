@@ -107,7 +107,7 @@ static bool is_at(const comparison *of, const compare_cell *cell, const char *co
 /* A condition that no cell meets names an axis that is not there, or a value that it does not have. */
 static bool fail_where(const comparison *of, const char *condition, assay_error *error)
 {
-    const char *known[256];
+    const char *known[256] = {NULL};
     char *made[256];
     int n = 0;
     for (int i = 0; i < of->n_cells; i++)
