@@ -136,25 +136,31 @@ const char *summary_text(const run_summary *sum)
 
 /* ---- in another process ---- */
 
-pid_t program_start(const test_place *place, const char *store, const plan_shape *shape,
-                    const char *const *words, const char *name)
+pid_t line_start(const test_place *place, const char *const *line, const char *name)
 {
-    char text[64], log[128];
-    const char *line[16] = {getenv("ASSAY_TOY_PROGRAM"), store, text};
-    int n = 3;
+    char log[128];
     pid_t pid = -1;
     posix_spawn_file_actions_t actions;
     assert_non_null(line[0]);
-    plan_shape_write(shape, text, sizeof text);
     snprintf(log, sizeof log, "%s/%s.log", place->folder, name);
-    for (int i = 0; words != NULL && words[i] != NULL && n < 15; i++)
-        line[n++] = words[i];
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
     int result = posix_spawn(&pid, line[0], &actions, NULL, (char *const *)line, environ);
     posix_spawn_file_actions_destroy(&actions);
     assert_int_equal(result, 0);
     return pid;
+}
+
+pid_t program_start(const test_place *place, const char *store, const plan_shape *shape,
+                    const char *const *words, const char *name)
+{
+    char text[64];
+    const char *line[16] = {getenv("ASSAY_TOY_PROGRAM"), store, text};
+    int n = 3;
+    plan_shape_write(shape, text, sizeof text);
+    for (int i = 0; words != NULL && words[i] != NULL && n < 15; i++)
+        line[n++] = words[i];
+    return line_start(place, line, name);
 }
 
 int program_wait(pid_t pid)

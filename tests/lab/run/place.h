@@ -49,6 +49,8 @@ const char *summary_text(const run_summary *summary);
 /* Starts the toy program (its file in ASSAY_TOY_PROGRAM); its stdout goes to FOLDER/NAME.log. */
 pid_t program_start(const test_place *place, const char *store, const plan_shape *shape,
                     const char *const *words, const char *name);
+/* The same with any command line, ending with NULL; the program by its path. */
+pid_t line_start(const test_place *place, const char *const *line, const char *name);
 /* Its exit status, or -SIGNAL. */
 int program_wait(pid_t pid);
 /* The whole log; the caller frees it. */

@@ -4,9 +4,10 @@
  * A plan with a stage trains, checkpoints and evaluates in a process of its own, which is killed with
  * SIGKILL: at a time drawn from its whole life, or shortly after it said that it trains, saves or
  * evaluates; every third store is worked on by two jobs, of which one or the first process is killed.
+ * The program `assay` itself, with a script, is killed at times drawn from its whole life.
  * After each kill the store must be intact; in the end parameters, series and scores are compared.
- * ASSAY_KILLS sets how many (52; 12 where every access is checked),
- * ASSAY_KILL_SEED which (1). */
+ * ASSAY_KILLS sets how many of the first kind (52; 12 where every access is checked), a quarter of
+ * which are made of the second; ASSAY_KILL_SEED which (1). */
 #include "place.h"
 
 #include <assay/random.h>
@@ -51,7 +52,7 @@ typedef struct soak {
     int64_t seed, draws;
     double whole_s; /* of an uninterrupted life */
     char store[128];
-    bool jobs;
+    bool jobs, real; /* the program with a script, which tells little of what it does */
     int kills, in_round;
     int during[PHASES]; /* what was going on when the kill came */
 } soak;
@@ -122,7 +123,7 @@ static bool has_ended(pid_t pid)
 static bool await_moment(soak *s, pid_t pid)
 {
     double until = now_s() + LONGEST_S;
-    int phase = (int)draw(s, PHASES);
+    int phase = s->real ? STARTING : (int)draw(s, PHASES);
     int times = (int)draw(s, 8) + 1;
     int64_t delay_us = draw(s, phase == TRAINING ? 300 : 3000);
     if (phase == STARTING) /* half of these in the first tenth */
@@ -156,10 +157,44 @@ static pid_t choose_victim(soak *s, pid_t parent)
     return (pid_t)pid;
 }
 
+static const char script[] =
+    "local walks = dataset.toy { size = 72 }\n"
+    "local train = { steps = 20, batch = 16, lr = 0.01, checkpoint_every = 4, evaluate_every = 6 "
+    "}\n"
+    "local base = run { name = 'base', dataset = walks, model = model.toy_encoder {}, seed = 0,\n"
+    "  mask = mask.toy_ramp {}, loss = { loss.toy_contrast {}, loss.toy_next {} },\n"
+    "  evaluate = evaluator.toy_probe {}, train = train }\n"
+    "return experiment { name = 'soak', dataset = walks, model = model.toy_encoder {},\n"
+    "  init = base, mask = any { mask.toy_ramp { to = 0.5 }, mask.toy_ramp { to = 0.8 } },\n"
+    "  loss = { loss.toy_contrast { margin = base:score('toy/sign/auc') }, loss.toy_next {} },\n"
+    "  evaluate = evaluator.toy_probe { table = true }, train = train, seed = 1 }\n";
+
+/* `assay run` of the script above. */
+static pid_t start_real(const soak *s)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/soak.lua", s->place->folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(script, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    const char *line[] = {
+        getenv("ASSAY_PROGRAM"), "run", path, "--db", s->store, "--threads", "1", "--jobs",
+        s->jobs ? "2" : "1",     NULL};
+    return line_start(s->place, line, "log");
+}
+
+static pid_t start(const soak *s)
+{
+    if (s->real)
+        return start_real(s);
+    return program_start(s->place, s->store, &shape, s->jobs ? two_jobs : one_thread, "log");
+}
+
 /* One life of the program: how it ended. */
 static int live(soak *s)
 {
-    pid_t pid = program_start(s->place, s->store, &shape, s->jobs ? two_jobs : one_thread, "log");
+    pid_t pid = start(s);
     if (s->in_round < MOST_IN_A_ROUND && await_moment(s, pid)) {
         int phase = last_phase(s->place);
         if (kill(choose_victim(s, pid), SIGKILL) == 0) {
@@ -206,22 +241,27 @@ static void finish_a_store(soak *s, const char *reference)
                  s->jobs ? "jobs" : "one process");
 }
 
+/* A plan without interruption, and then with at least `wanted` of them. */
+static void compare(soak *s, int wanted)
+{
+    char reference[65];
+    snprintf(s->store, sizeof s->store, "%s/whole.db", s->place->folder);
+    double begun = now_s();
+    assert_int_equal(program_wait(start(s)), 0);
+    s->whole_s = now_s() - begun;
+    assert_true(store_outcome(s->store, reference) > 100);
+    for (int round = 0; s->kills < wanted; round++) {
+        snprintf(s->store, sizeof s->store, "%s/round%d.db", s->place->folder, round);
+        s->jobs = round % 3 == 2;
+        finish_a_store(s, reference);
+    }
+}
+
 static void interrupted_anywhere_it_ends_with_the_same_bits(void **state)
 {
     soak s = {.place = *state, .seed = setting_of("ASSAY_KILL_SEED", 1)};
-    int wanted = (int)setting_of("ASSAY_KILLS", KILLS);
-    char reference[65];
     setenv("TOY_PROGRESS", "1", 1);
-    double begun = now_s();
-    pid_t pid = program_start(s.place, s.place->store, &shape, one_thread, "log");
-    assert_int_equal(program_wait(pid), 0);
-    s.whole_s = now_s() - begun;
-    assert_true(store_outcome(s.place->store, reference) > 100);
-    for (int round = 0; s.kills < wanted; round++) {
-        snprintf(s.store, sizeof s.store, "%s/round%d.db", s.place->folder, round);
-        s.jobs = round % 3 == 2;
-        finish_a_store(&s, reference);
-    }
+    compare(&s, (int)setting_of("ASSAY_KILLS", KILLS));
     print_message("# %d kills of seed %lld:", s.kills, (long long)s.seed);
     for (int i = 0; i < PHASES; i++)
         print_message(" %d %s%s", s.during[i], phases[i], i + 1 < PHASES ? "," : "\n");
@@ -229,11 +269,20 @@ static void interrupted_anywhere_it_ends_with_the_same_bits(void **state)
         assert_true(s.during[i] > 0);
 }
 
+static void so_does_the_program_itself(void **state)
+{
+    soak s = {.place = *state, .seed = setting_of("ASSAY_KILL_SEED", 1) + 1000, .real = true};
+    compare(&s, (int)setting_of("ASSAY_KILLS", KILLS) / 4);
+    must_count(&s, "SELECT count(*) FROM artifact WHERE name = 'probe.csv'", 2);
+    print_message("# %d kills of the program\n", s.kills);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(interrupted_anywhere_it_ends_with_the_same_bits, place_make,
                                         place_remove),
+        cmocka_unit_test_setup_teardown(so_does_the_program_itself, place_make, place_remove),
     };
     return cmocka_run_group_tests_name("kill", tests, NULL, NULL);
 }
