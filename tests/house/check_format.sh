@@ -3,4 +3,4 @@
 set -eu
 cd "$1"
 command -v clang-format >/dev/null || { echo "clang-format is not installed"; exit 77; }
-find core tests bench -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror
+find core plugins examples tests bench -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror

@@ -4,7 +4,7 @@
 set -eu
 cd "$1"
 failed=0
-find core bench tests scripts -type f \( -name '*.[ch]' -o -name '*.py' \) -print0 |
+find core plugins examples bench tests scripts -type f \( -name '*.[ch]' -o -name '*.py' \) -print0 |
     xargs -0 grep -nE '\b(TO''DO|FIX''ME|X''XX|HA''CK)\b' && failed=1
 find . -name meson.build -not -path './build*' -print0 |
     xargs -0 grep -nE -e '-Of''ast|-ffast-''math|-march=nat''ive' && failed=1
