@@ -17,7 +17,7 @@ enum {
  * and the data take their part. */
 #define SHARE 0.3
 
-#define PATIENCE_S 0.03
+#define PATIENCE_S 0.01
 
 static double seconds_now(void)
 {

@@ -42,7 +42,10 @@ static int merge_run(const arguments *args, assay_error *error)
         store = store_open(args_operand(args, 0), STORE_READ_WRITE, error);
     if (store == NULL)
         goto done;
-    status = merge_all(store, args, cells, error) ? output_table(args, cells, error) : EXIT_FAILED;
+    if (merge_all(store, args, cells, error))
+        status = output_table(args, cells, error);
+    else
+        status = error->code == ASSAY_IO ? EXIT_FAILED : output_status(error);
 done:
     store_free(store);
     table_free(cells);

@@ -156,6 +156,65 @@ static void test_merge_of_two_stores(void **state)
     assert_int_equal(count_rows("assay query --db all.db --format json 'SELECT * FROM run'"), 4);
 }
 
+static void test_stages_and_redo(void **state)
+{
+    (void)state;
+    json_t *rows = rows_of("assay plan $S/stages.lua --format json");
+    assert_int_equal(json_array_size(rows), 3);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "stage")),
+                        "pretraining");
+    json_decref(rows);
+    must_contain("assay run $S/stages.lua", 0, "stages: 3 runs, 3 done\n");
+    must_contain("assay run $S/stages.lua", 0, "stages: 3 runs, 3 done before\n");
+    must_contain("assay run $S/stages.lua --redo", 0, "stages: 3 runs, 3 done\n");
+    must_contain("assay run $S/stages.lua --set pretraining.train.steps=6", 0,
+                 "stages: 3 runs, 3 done\n");
+    assert_int_equal(count_rows("assay query --format json 'SELECT * FROM run'"), 6);
+    assert_int_equal(count_rows("assay runs stages --format json"), 3);
+    must_contain(
+        "assay show \"$(assay query --format csv 'SELECT substr(run_hash, 1, 12) AS h FROM "
+        "run WHERE run_id = 2' | tail -1 | tr -d '\\r')\"",
+        0, "stages");
+}
+
+/* Questions to a store that nobody can answer; the store is left as it is. */
+static void test_questions_without_an_answer(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *part;
+    } questions[] = {
+        {"assay runs wlks", "did you mean 'walks'?"},
+        {"assay compare wlks", "did you mean 'walks'?"},
+        {"assay compare walks --by msk", "did you mean 'mask'?"},
+        {"assay compare walks --metric auk", "did you mean 'auc'?"},
+        {"assay compare walks --baseline causal", "causal"},
+        {"assay compare walks --suite toi", "toi"},
+        {"assay show 77", "no run '77'"},
+        {"assay show zz", "no run 'zz'"},
+        {"assay query 'DELETE FROM run'", "a query may only read"},
+        {"assay query 'SELECT nme FROM run'", "no such column: nme"},
+        {"assay query 'SELECT 1; SELECT 2'", "more than one statement"},
+        {"assay query 'PRAGMA user_version'", "a query may only read"},
+        {"assay query --limit 3 'SELECT * FROM series'", "too many rows"},
+        {"assay query --seconds 1 'WITH RECURSIVE t(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM t) "
+         "SELECT max(x) FROM t'",
+         "too many milliseconds"},
+        {"assay merge results/assay.db results/assay.db", "cannot be merged with itself"},
+    };
+    free(must("assay run $S/walks.lua --quiet", 0));
+    for (size_t i = 0; i < sizeof questions / sizeof *questions; i++) {
+        outcome result = shell(questions[i].line);
+        if (result.status != 2)
+            fail_msg("%s: status %d\n%s%s", questions[i].line, result.status, result.out,
+                     result.err);
+        assert_one_message(&result);
+        assert_contains(result.err, questions[i].part);
+        outcome_free(&result);
+    }
+    assert_int_equal(count_rows("assay query --format json 'SELECT * FROM run'"), 4);
+}
+
 /* ---- failures ---- */
 
 static void test_failing_run_does_not_stop_the_others(void **state)
@@ -307,6 +366,8 @@ int main(int argc, char **argv)
         CASE(test_run_outlives_its_reader),
         CASE(test_jobs_share_the_work),
         CASE(test_merge_of_two_stores),
+        CASE(test_stages_and_redo),
+        CASE(test_questions_without_an_answer),
         CASE(test_failing_run_does_not_stop_the_others),
         CASE(test_full_disk_is_a_failure),
         CASE(test_signals_stop_with_a_checkpoint),
