@@ -265,8 +265,8 @@ static void interrupted_anywhere_it_ends_with_the_same_bits(void **state)
     print_message("# %d kills of seed %lld:", s.kills, (long long)s.seed);
     for (int i = 0; i < PHASES; i++)
         print_message(" %d %s%s", s.during[i], phases[i], i + 1 < PHASES ? "," : "\n");
-    for (int i = 1; i < PHASES; i++)
-        assert_true(s.during[i] > 0);
+    for (int i = 1; i < PHASES && s.kills >= 50; i++)
+        assert_true(s.during[i] > 0); /* so many that each has its share */
 }
 
 static void so_does_the_program_itself(void **state)

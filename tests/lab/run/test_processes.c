@@ -17,13 +17,14 @@
 #include <cmocka.h>
 
 static const plan_shape stages = {"stages", 2, 8, 4, 0, 72};
-static const plan_shape many = {"plain", 6, 6, 3, 0, 72};
+static const plan_shape many = {"plain", 12, 6, 3, 0, 72};
 /* Long enough to be met at work; it is stopped or killed, never awaited. */
 static const plan_shape endless = {"plain", 2, 1000000, 50, 0, 72};
 
 #define RUNNING "SELECT count(*) FROM run WHERE status = 'running'"
 #define STEPS   "SELECT max(step) FROM series"
 
+static const char *const one_thread[] = {"--threads", "1", NULL};
 static const char *const two_jobs[] = {"--jobs", "2", NULL};
 
 /* Runs the program to its end, which must be `status`. */
@@ -67,11 +68,10 @@ static void two_jobs_share_the_work_and_come_to_the_same_bits(void **state)
 {
     const test_place *place = *state;
     char apart[128], one[65], two[65];
-    static const char *const single[] = {"--threads", "1", NULL};
     snprintf(apart, sizeof apart, "%s2", place->store);
     must_end(place, &stages, (const char *const[]){"--jobs", "2", "--threads", "1", NULL}, 0);
     must_print(place, "log", "total 5 done 5 skipped 0");
-    assert_int_equal(program_wait(program_start(place, apart, &stages, single, "log")), 0);
+    assert_int_equal(program_wait(program_start(place, apart, &stages, one_thread, "log")), 0);
     store_outcome(place->store, two);
     store_outcome(apart, one);
     assert_string_equal(one, two);
@@ -158,17 +158,26 @@ static void a_program_that_is_no_job_fails_its_run(void **state)
 
 /* ---- commands side by side ---- */
 
-static void two_commands_share_a_plan_and_no_run_is_done_twice(void **state)
+static void eight_commands_share_a_store_and_lose_nothing(void **state)
 {
     const test_place *place = *state;
-    pid_t a = program_start(place, place->store, &many, NULL, "a");
-    pid_t b = program_start(place, place->store, &many, NULL, "b");
-    int first = program_wait(a), second = program_wait(b);
-    assert_true(first == 0 || first == 75);
-    assert_true(second == 0 || second == 75);
-    assert_int_equal(ask_place(place, "SELECT count(*) FROM run WHERE status = 'done'"), 6);
-    assert_int_equal(ask_place(place, "SELECT count(*) FROM attempt"), 6);
+    char apart[128], one[65], shared[65];
+    pid_t pids[8];
+    snprintf(apart, sizeof apart, "%s2", place->store);
+    assert_int_equal(program_wait(program_start(place, apart, &many, one_thread, "log")), 0);
+    for (int i = 0; i < 8; i++)
+        pids[i] = program_start(place, place->store, &many, one_thread, assay_text("log%d", i));
+    for (int i = 0; i < 8; i++) {
+        int status = program_wait(pids[i]);
+        if (status != 0 && status != 75)
+            fail_msg("status %d: %s", status, program_log(place, assay_text("log%d", i)));
+    }
+    assert_int_equal(ask_place(place, "SELECT count(*) FROM run WHERE status = 'done'"), 12);
+    assert_int_equal(ask_place(place, "SELECT count(*) FROM attempt"), 12); /* none twice */
+    assert_true(ask_place(place, "SELECT count(DISTINCT pid) FROM attempt") > 1);
     assert_store_intact(place->store);
+    assert_int_equal(store_outcome(place->store, shared), store_outcome(apart, one));
+    assert_string_equal(shared, one);
 }
 
 static void a_run_that_a_dead_process_had_is_taken_up_from_its_checkpoint(void **state)
@@ -255,7 +264,7 @@ int main(void)
         TEST(a_stop_reaches_every_job),
         TEST(a_failing_run_of_a_job_is_told_and_blocks_its_consumers),
         TEST(a_program_that_is_no_job_fails_its_run),
-        TEST(two_commands_share_a_plan_and_no_run_is_done_twice),
+        TEST(eight_commands_share_a_store_and_lose_nothing),
         TEST(a_run_that_a_dead_process_had_is_taken_up_from_its_checkpoint),
         TEST(a_suspended_process_whose_run_was_taken_writes_nothing),
     };
