@@ -8,6 +8,7 @@
 
 #include <assay/memory.h>
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,12 +102,14 @@ static void add_run(const overview *in, table *cells, int i)
     add_amount(in, cells, (double)facts->samples, "");
     add_amount(in, cells, facts->flops, "");
     add_amount(in, cells, facts->memory_bytes, "B");
+    bool unknown = in->seconds[i] <= 0; /* nothing is trained, and evaluation is not counted */
     if (in->for_people)
-        table_text(cells, assay_text("%s%s", is_measured(known) ? "" : "~",
-                                     output_duration(in->seconds[i])));
+        table_text(cells, unknown ? "-"
+                                  : assay_text("%s%s", is_measured(known) ? "" : "~",
+                                               output_duration(in->seconds[i])));
     else
-        table_number(cells, in->seconds[i], 3);
-    table_text(cells, is_measured(known) ? "measured" : "estimated");
+        table_number(cells, unknown ? (double)NAN : in->seconds[i], 3);
+    table_text(cells, unknown ? "unknown" : is_measured(known) ? "measured" : "estimated");
     table_text(cells, known->status[0] != '\0' ? known->status : "new");
     for (int k = 0; k < in->axis_count; k++)
         add_axis(cells, run, in->axes[k]);
