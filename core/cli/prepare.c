@@ -5,8 +5,10 @@
 #include <assay/hash.h>
 #include <assay/memory.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- the device ---- */
 
@@ -234,6 +236,15 @@ done:
 
 /* ---- all of it ---- */
 
+/* Indexing data the first time takes its time: somebody who watches a terminal is told, and the line
+ * is gone when it is done. */
+static void tell_watcher(const arguments *args, const preparing *how, bool begins)
+{
+    if (how->without_inspection || args_has(args, "quiet") || isatty(STDERR_FILENO) != 1)
+        return;
+    fputs(begins ? "reading the script and its data ..." : "\r\033[K", stderr);
+}
+
 bool prepare(const arguments *args, const char *script, const preparing *how, preparation *out,
              assay_error *error)
 {
@@ -245,8 +256,11 @@ bool prepare(const arguments *args, const char *script, const preparing *how, pr
         out->pool = dataset_pool_new(NULL, error);
     if (out->pool != NULL && how->stop != NULL)
         dataset_pool_stop(out->pool, how->stop);
-    if (out->pool != NULL && read_script(args, script, out, error) &&
-        (how->without_inspection || inspect_all(how, out, error)))
+    tell_watcher(args, how, true);
+    bool ok = out->pool != NULL && read_script(args, script, out, error) &&
+              (how->without_inspection || inspect_all(how, out, error));
+    tell_watcher(args, how, false);
+    if (ok)
         return true;
     prepared_clear(out);
     return false;
