@@ -213,7 +213,8 @@ static bool check_type(const subject *s, const setting *value, assay_error *erro
 /* A score that is not known yet is checked when it is; only what can hold a score may wait for it. */
 static bool check_score(const subject *s, assay_error *error)
 {
-    if (s->option->type == ASSAY_OPTION_INTEGER || s->option->type == ASSAY_OPTION_NUMBER)
+    if (s->option->type == ASSAY_OPTION_INTEGER || s->option->type == ASSAY_OPTION_NUMBER ||
+        s->option->type == ASSAY_OPTION_SCHEDULE)
         return true;
     return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = s->where,
                       .what = assay_text("%s has the wrong type", s->name),

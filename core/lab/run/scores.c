@@ -75,6 +75,8 @@ static bool resolve_one(const score_task *task, settings *group, int i, const ch
     char where[256];
     if (!read_score(task, value, &value->number, error))
         return false;
+    if (option->type == ASSAY_OPTION_SCHEDULE) /* a constant one: the script made room for it */
+        value->numbers[0] = value->number;
     value->origin = SETTING_STAGE;
     snprintf(where, sizeof where, "%s", name_score(task, value));
     if (!setting_check(option, value, settings_owner(group), ".", where, error))

@@ -92,9 +92,11 @@ const setting *check_leaf(script *s, const assay_option *option, node *value, co
     if (value->option == option)
         return value->checked;
     if (value->checked == NULL) {
-        if (!remember(s, value) || (value->checked = script_alloc(s, sizeof(setting))) == NULL)
+        setting *made = script_alloc(s, (int64_t)sizeof *made);
+        if (made == NULL || !remember(s, value))
             return NULL;
-        *value->checked = SETTING_NONE;
+        *made = SETTING_NONE;
+        value->checked = made;
     }
     setting_clear(value->checked);
     value->option = NULL;
@@ -157,6 +159,10 @@ bool check_value(script *s, const assay_option *option, node *value, const char 
     case NODE_NONE:
         return (option->flags & ASSAY_OPTION_REQUIRED) == 0 || wrong_type(s, option, value, owner);
     case NODE_SCORE:
+        if (option == &train_table[0])
+            return ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = value->where,
+                              .what = "train.steps cannot be a score",
+                              .expected = "a number that is known when the plan is made");
         return is_numeric(option) || wrong_type(s, option, value, owner);
     case NODE_STAGE:
         return (option->type == ASSAY_OPTION_WEIGHTS && value->split == NULL) ||
@@ -271,7 +277,8 @@ bool check_key(script *s, const char *key, node *value, const char *owner, const
     const char *names[32];
     int n = 0;
     for (int i = 0; i < experiment_table_count && n < 32; i++)
-        names[n++] = experiment_table[i].name;
+        if (strcmp(experiment_table[i].name, key) != 0) /* trials, of a run */
+            names[n++] = experiment_table[i].name;
     const char *near = assay_nearest(key, n, names);
     return ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = where,
                       .what = assay_text("unknown key '%s' of %s", key, owner),

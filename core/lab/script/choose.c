@@ -78,9 +78,7 @@ static bool can_be(const node *value, const plugin *of)
     return false;
 }
 
-/* The label of a plugin at place `i` of a list. Repeats are counted over all alternatives, so that a
- * label does not depend on what is chosen. */
-static void label_of(const node *list, int i, const plugin *of, char *out, int64_t size)
+void choose_label(const node *list, int i, const plugin *of, char *out, int64_t size)
 {
     int before = 0;
     for (int k = 0; list->type == NODE_LIST && k < i; k++)
@@ -91,19 +89,7 @@ static void label_of(const node *list, int i, const plugin *of, char *out, int64
         snprintf(out, (size_t)size, "%s#%d", of->name, before + 1);
 }
 
-void choose_label(const node *list, int i, char *out, int64_t size)
-{
-    const node *item = list->type == NODE_LIST ? choose_value(list->items[i], NULL) : list;
-    label_of(list, i, item->plugin, out, size);
-}
-
 /* ---- the walk ---- */
-
-/* Checks what --set put at a place, the first time that it is met. */
-static bool check_override(script *s, const assay_option *option, node *value, const char *owner)
-{
-    return check_value(s, option, value, owner);
-}
 
 static bool walk_option(walk *w, node *value, const char *path);
 
@@ -119,7 +105,7 @@ static bool walk_options(walk *w, int count, const assay_option *options, const 
         node *value = choose_written(w->script, below, written, &overridden);
         if (value == NULL)
             continue;
-        if (overridden && w->all && !check_override(w->script, &options[i], value, owner))
+        if (overridden && w->all && !check_value(w->script, &options[i], value, owner))
             return false;
         if (!walk_option(w, value, below))
             return false;
@@ -149,7 +135,12 @@ static bool walk_option(walk *w, node *value, const char *path)
                 return false;
         return true;
     case NODE_SAMPLE:
-        return w->axis(w, value, path, w->in_stage);
+        if (!w->axis(w, value, path, w->in_stage))
+            return false;
+        for (int i = 0; i < value->count && w->all; i++) /* which hold no axes: words.c */
+            if (!walk_option(w, value->items[i], path))
+                return false;
+        return true;
     case NODE_STAGE:
         return walk_stage(w, value);
     case NODE_SCORE:
@@ -175,11 +166,16 @@ static bool walk_use(walk *w, node *value, const char *path, const node *list, i
                 return false;
         return true;
     case NODE_SAMPLE:
-        return w->axis(w, value, path, w->in_stage);
+        if (!w->axis(w, value, path, w->in_stage))
+            return false;
+        for (int k = 0; k < value->count && w->all; k++)
+            if (!walk_use(w, value->items[k], path, list, i))
+                return false;
+        return true;
     case NODE_PLUGIN:
         if (list == NULL)
             return walk_plugin(w, value, path);
-        label_of(list, i, value->plugin, label, sizeof label);
+        choose_label(list, i, value->plugin, label, sizeof label);
         snprintf(below, sizeof below, "%.*s", (int)strcspn(path, "#"), path);
         choose_join(below, below, '.', label);
         return walk_plugin(w, value, below);
@@ -198,6 +194,14 @@ static bool walk_list(walk *w, node *value, const char *path)
             return value->choice->chosen < 0 ||
                    walk_list(w, value->items[value->choice->chosen], path);
         for (int k = 0; k < value->count; k++)
+            if (!walk_list(w, value->items[k], path))
+                return false;
+        return true;
+    }
+    if (value->type == NODE_SAMPLE) {
+        if (!w->axis(w, value, path, w->in_stage))
+            return false;
+        for (int k = 0; k < value->count && w->all; k++)
             if (!walk_list(w, value->items[k], path))
                 return false;
         return true;
@@ -221,7 +225,10 @@ static bool walk_key(walk *w, node *stage, const char *key)
     choose_path(stage, key, path);
     node *value = choose_written(w->script, path, node_get(stage, key), &overridden);
     if (strcmp(key, "train") == 0)
-        return walk_options(w, train_table_count, train_table, value, path, "train");
+        return overridden ? ASSAY_FAIL(&w->script->error, ASSAY_BAD_INPUT, .where = value->where,
+                                       .what = "train is set option by option",
+                                       .hint = assay_text("--set %s.steps=100", path))
+                          : walk_options(w, train_table_count, train_table, value, path, "train");
     if (value == NULL)
         return true;
     if (overridden && w->all && !check_key(w->script, key, value, owner, value->where))
@@ -317,7 +324,7 @@ static void consider_use(known_paths *known, script *s, const node *value, const
     for (int k = 0; k < value->plugin->option_count; k++) {
         snprintf(below, sizeof below, "%s", path);
         if (list != NULL) {
-            label_of(list, i, value->plugin, label, sizeof label);
+            choose_label(list, i, value->plugin, label, sizeof label);
             choose_join(below, below, '.', label);
         }
         choose_join(below, below, '.', value->plugin->options[k].name);

@@ -10,7 +10,8 @@
  *     init -| weights SHA256 | run HASH
  *     train                                then its options, without those of the attempt
  *     seed N                               in run_hash only
- * An option is "NAME=TEXT" with the resolved value, so a default that is written out changes nothing.
+ * An option is "NAME=BYTES:TEXT" with the resolved value and how long it is, so that no text passes for
+ * the next line, and a default that is written out changes nothing.
  * A path stands as its content's hash (a dataset's is in the fingerprint); weights of a stage as
  * "run HASH", a score as "score HASH PATH". In cell_hash such a HASH is the input's cell_hash with
  * " same" when its seed is the run's, else " SEED". */
@@ -74,6 +75,8 @@ static bool add_value(const resolver *r, facts *to, const assay_option *option,
         char *text = setting_text(option, value, error);
         if (text == NULL)
             return false;
+        if (value->given)
+            add(to, assay_text("%lld:", (long long)strlen(text)));
         add(to, value->given ? text : "-");
         assay_free(text);
     }
@@ -129,7 +132,10 @@ static bool hash_run(const resolver *r, draft *of, assay_error *error)
     assay_sha256_begin(&to.run);
     assay_sha256_begin(&to.cell);
     add(&to, "assay run 1\n");
-    add_line(&to, "device", r->script->request->device, NULL, NULL);
+    char device[32]; /* its kind: "cuda" of "cuda:1" */
+    snprintf(device, sizeof device, "%.*s", (int)strcspn(r->script->request->device, ":"),
+             r->script->request->device);
+    add_line(&to, "device", device, NULL, NULL);
     bool ok = add_use(r, &to, "dataset", &from->dataset, of->fingerprint, seed, error) &&
               add_use(r, &to, "model", &from->model, NULL, seed, error) &&
               add_use(r, &to, "mask", &from->mask, NULL, seed, error) &&
@@ -380,21 +386,54 @@ static void put_value(value_text *to, const node *value, const node *alternative
     }
 }
 
-bool identity_axis(const resolver *r, const node *axis, plan_axis *out, assay_error *error)
+/* The text of alternative `i` of an axis: alternatives that read alike, as functions of one line do, are
+ * told apart by "#2". */
+static const char *alternative_text(script *s, node *axis, int i)
 {
     value_text text = {.used = 0};
-    node *value = NULL, sampled = {.type = NODE_NUMBER};
-    if (axis->type == NODE_SAMPLE) {
-        sampled.number = resolve_sample(r, axis, &value);
-        if (value == NULL)
-            value = &sampled;
-    } else {
-        value = axis->items[axis->choice->chosen];
+    int before = 0;
+    put_value(&text, axis->items[i], axis);
+    for (int k = 0; k < i; k++) {
+        value_text other = {.used = 0};
+        put_value(&other, axis->items[k], axis);
+        before += strcmp(other.text, text.text) == 0;
     }
-    put_value(&text, value, axis);
+    if (before > 0)
+        put(&text, assay_text("#%d", before + 1));
+    return script_text(s, text.text);
+}
+
+/* The same, kept. */
+static const char *kept_text(script *s, node *axis, int i)
+{
+    if (axis->texts == NULL)
+        axis->texts = script_alloc(s, axis->count * (int64_t)sizeof *axis->texts);
+    if (axis->texts != NULL && axis->texts[i] == NULL)
+        axis->texts[i] = alternative_text(s, axis, i);
+    return axis->texts != NULL ? axis->texts[i] : NULL;
+}
+
+bool identity_axis(const resolver *r, node *axis, plan_axis *out, assay_error *error)
+{
+    node *value = NULL, drawn = {.type = NODE_NUMBER};
+    value_text text = {.used = 0};
+    const char *shown = text.text;
+    if (axis->type == NODE_ANY) {
+        value = axis->items[axis->choice->chosen];
+        shown = kept_text(r->script, axis, axis->choice->chosen);
+    } else {
+        drawn.number = resolve_sample(r, axis, &value);
+        if (value == NULL)
+            value = &drawn;
+        put_value(&text, value, axis);
+    }
     *out = (plan_axis){.name = assay_strdup(axis->axis, error),
-                       .value = assay_strdup(text.text, error),
+                       .value = shown != NULL ? assay_strdup(shown, error) : NULL,
                        .is_number = value->type == NODE_NUMBER,
                        .number = value->number};
-    return out->name != NULL && out->value != NULL;
+    if (out->name != NULL && out->value != NULL)
+        return true;
+    assay_free(out->name);
+    assay_free(out->value);
+    return false;
 }

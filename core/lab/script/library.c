@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PATTERN_COST 1e8 /* steps that a match may take at the worst */
+#define PATTERN_COST 1e9 /* steps that a match may take at the worst */
 
 static int refuse(lua_State *lua, const char *what, const char *hint)
 {
@@ -96,6 +96,7 @@ static int sorted_pairs(lua_State *lua)
 {
     lua_Integer n = 0;
     luaL_checktype(lua, 1, LUA_TTABLE);
+    sandbox_check_time(lua);
     lua_settop(lua, 1);
     lua_newtable(lua);
     for (lua_pushnil(lua); lua_next(lua, 1) != 0; lua_pop(lua, 1)) {
@@ -156,23 +157,54 @@ static int format_text(lua_State *lua)
 
 /* ---- patterns that end ---- */
 
-/* Upvalue: find, match, gmatch or gsub. With k quantifiers a match of n bytes tries up to n^(k+1)
- * ways. */
+/* Past a set "[^]%w]" whose '[' is at `i`. */
+static size_t end_of_set(const char *pattern, size_t length, size_t i)
+{
+    i++;
+    if (i < length && pattern[i] == '^')
+        i++;
+    do {
+        i += i < length && pattern[i] == '%' ? 2 : 1;
+    } while (i < length && pattern[i] != ']');
+    return i + 1;
+}
+
+/* The most steps that one call can take. With k quantifiers a match of n bytes is tried in up to
+ * n^k ways from each of n places (from one, when anchored), each over the length of the pattern;
+ * %b and back references look over the text once more. */
+static double cost_of(const char *pattern, size_t length, size_t bytes, bool everywhere)
+{
+    double n = (double)bytes + 1, ways = (double)length + 1;
+    bool looks_on = false;
+    if (everywhere || length == 0 || pattern[0] != '^')
+        ways *= n;
+    for (size_t i = 0; i < length;) {
+        char c = pattern[i];
+        if (c == '%' && i + 1 < length) {
+            looks_on = looks_on || pattern[i + 1] == 'b' ||
+                       (pattern[i + 1] >= '0' && pattern[i + 1] <= '9');
+            i += pattern[i + 1] == 'b' ? 4 : 2;
+        } else if (c == '[') {
+            i = end_of_set(pattern, length, i);
+        } else {
+            ways *= c == '*' || c == '+' || c == '-' ? n : c == '?' ? 2 : 1;
+            i++;
+        }
+    }
+    return looks_on ? ways * n : ways;
+}
+
+/* Upvalues: find, match, gmatch or gsub; whether '^' is no anchor to it. */
 static int bounded_pattern(lua_State *lua)
 {
-    size_t bytes = 0;
+    size_t bytes = 0, length = 0;
     luaL_checklstring(lua, 1, &bytes);
-    const char *pattern = luaL_checkstring(lua, 2);
-    double cost = (double)bytes + 1;
-    for (const char *c = pattern; *c != '\0'; c++) {
-        if (*c == '%' && c[1] != '\0')
-            c++;
-        else if (strchr("*+-?", *c) != NULL)
-            cost *= (double)bytes + 1;
-    }
-    if (cost > PATTERN_COST)
+    const char *pattern = luaL_checklstring(lua, 2, &length);
+    bool everywhere = lua_toboolean(lua, lua_upvalueindex(2));
+    if (cost_of(pattern, length, bytes, everywhere) > PATTERN_COST)
         return refuse(lua, "this pattern could take too long on so long a text",
-                      "fewer of * + - ? in the pattern, or a shorter text");
+                      "fewer of * + - in the pattern, '^' at its start, or a shorter text");
+    sandbox_check_time(lua);
     lua_pushvalue(lua, lua_upvalueindex(1));
     lua_insert(lua, 1);
     lua_call(lua, lua_gettop(lua) - 1, LUA_MULTRET);
@@ -276,8 +308,12 @@ static void fill_string(lua_State *lua)
     drop(lua, "dump");
     wrap(lua, "format", format_text);
     wrap(lua, "rep", bounded_repeat);
-    for (size_t i = 0; i < sizeof matching / sizeof *matching; i++)
-        wrap(lua, matching[i], bounded_pattern);
+    for (size_t i = 0; i < sizeof matching / sizeof *matching; i++) {
+        lua_getfield(lua, -1, matching[i]);
+        lua_pushboolean(lua, strcmp(matching[i], "gmatch") == 0);
+        lua_pushcclosure(lua, bounded_pattern, 2);
+        lua_setfield(lua, -2, matching[i]);
+    }
     close_library(lua, LUA_STRLIBNAME);
 }
 

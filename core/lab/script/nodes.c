@@ -4,15 +4,25 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#define DEEPEST 16 /* lists within lists: more than any option has; a table may hold itself */
+
 static const char word_type[] = "assay word";
 
 /* ---- memory ---- */
 
+/* Words made by the script count as its memory, for they stay to the end. */
 void *script_alloc(script *s, int64_t bytes)
 {
-    void *block = assay_arena_alloc(s->arena, bytes > 0 ? bytes : 1, &s->error);
-    if (block != NULL)
-        memset(block, 0, (size_t)(bytes > 0 ? bytes : 1));
+    bytes = bytes > 0 ? bytes : 1;
+    if (bytes > s->bytes_limit - s->bytes) {
+        sandbox_full(s);
+        return NULL;
+    }
+    void *block = assay_arena_alloc(s->arena, bytes, &s->error);
+    if (block != NULL) {
+        memset(block, 0, (size_t)bytes);
+        s->bytes += bytes;
+    }
     return block;
 }
 
@@ -52,7 +62,6 @@ node *node_get(const node *of, const char *key)
 
 /* ---- between Lua and C ---- */
 
-/* stage:score, the one thing that can be asked of a word. Upvalue-free: words.c sets it. */
 void node_push(script *s, node *value)
 {
     node **held = lua_newuserdatauv(s->lua, sizeof *held, 0);
@@ -72,21 +81,34 @@ static node *fail(script *s, const char *where, const char *what, const char *hi
     return NULL;
 }
 
+static node *value_of(script *s, int index, const char *where, int depth);
+
+/* A name among the keys of a table that is to be a list, the first in order; NULL without one. */
+static const char *name_in(lua_State *lua, int index)
+{
+    const char *first = NULL;
+    for (lua_pushnil(lua); lua_next(lua, index) != 0; lua_pop(lua, 1)) {
+        const char *key = lua_type(lua, -2) == LUA_TSTRING ? lua_tostring(lua, -2) : NULL;
+        if (key != NULL && (first == NULL || strcmp(key, first) < 0))
+            first = key;
+    }
+    return first;
+}
+
 /* A sequence 1 .. n and nothing else. */
-static node *list_of(script *s, int index, const char *where)
+static node *list_of(script *s, int index, const char *where, int depth)
 {
     lua_State *lua = s->lua;
     lua_Integer n = (lua_Integer)lua_rawlen(lua, index), keys = 0;
-    for (lua_pushnil(lua); lua_next(lua, index) != 0; lua_pop(lua, 1)) {
+    const char *name = name_in(lua, index);
+    if (name != NULL)
+        return fail(s, where, assay_text("a table with the name '%s' where a value is due", name),
+                    "a list is { a, b, c }; a plugin's options come after its name");
+    if (depth == DEEPEST)
+        return fail(s, where, "lists are nested too deeply",
+                    "a table that holds itself is no value");
+    for (lua_pushnil(lua); lua_next(lua, index) != 0; lua_pop(lua, 1))
         keys++;
-        if (!lua_isinteger(lua, -2)) {
-            const char *key = lua_type(lua, -2) == LUA_TSTRING ? lua_tostring(lua, -2) : "?";
-            const char *what = assay_text("a table with the name '%s' where a value is due", key);
-            lua_pop(lua, 2);
-            return fail(s, where, what,
-                        "a list is { a, b, c }; a plugin's options come after its name");
-        }
-    }
     if (keys != n)
         return fail(s, where, "a list with holes", "a nil ends a list in Lua; 'none' is absence");
     node *list = node_new(s, NODE_LIST, where);
@@ -94,7 +116,7 @@ static node *list_of(script *s, int index, const char *where)
         return NULL;
     for (lua_Integer i = 1; i <= n; i++) {
         lua_rawgeti(lua, index, i);
-        list->items[list->count] = node_of(s, lua_gettop(lua), where);
+        list->items[list->count] = value_of(s, lua_gettop(lua), where, depth + 1);
         lua_pop(lua, 1);
         if (list->items[list->count++] == NULL)
             return NULL;
@@ -114,7 +136,7 @@ static node *text_of(script *s, int index, const char *where)
     return made;
 }
 
-node *node_of(script *s, int index, const char *where)
+static node *value_of(script *s, int index, const char *where, int depth)
 {
     lua_State *lua = s->lua;
     node *made = NULL;
@@ -131,7 +153,7 @@ node *node_of(script *s, int index, const char *where)
     case LUA_TSTRING:
         return text_of(s, index, where);
     case LUA_TTABLE:
-        return list_of(s, index, where);
+        return list_of(s, index, where, depth);
     case LUA_TFUNCTION:
         if ((made = node_new(s, NODE_FUNCTION, where)) != NULL) {
             lua_pushvalue(lua, index);
@@ -144,6 +166,11 @@ node *node_of(script *s, int index, const char *where)
         return fail(s, where, assay_text("a value cannot be a %s", luaL_typename(lua, index)),
                     NULL);
     }
+}
+
+node *node_of(script *s, int index, const char *where)
+{
+    return value_of(s, index, where, 0);
 }
 
 const char *node_describe(const node *value)

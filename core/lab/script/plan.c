@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define SCRIPT_BYTES (4LL << 20)
-#define MOST_RUNS    1000000
+#define MOST_RUNS    100000
 
 /* ---- the plan's life ---- */
 
@@ -70,21 +70,17 @@ static bool find_script(script *s, assay_error *error)
     return true;
 }
 
-static bool read_script(script *s, assay_error *error)
+/* Runs the script, whose text is kept. */
+static bool read_script(script *s, node **out, assay_error *error)
 {
     int64_t bytes = 0;
     char *text = assay_read_file(s->request->script, SCRIPT_BYTES, &bytes, error);
-    if (text == NULL)
-        return false;
-    bool ok = sandbox_run(s, s->file, text, bytes, error);
-    assay_free(text);
-    return ok;
+    return text != NULL && sandbox_keep(s, s->file, text, true) &&
+           sandbox_run(s, s->file, text, bytes, false, out, error);
 }
 
-static bool take_experiment(script *s, assay_error *error)
+static bool take_experiment(script *s, node *value, assay_error *error)
 {
-    node *value = node_at(s->lua, -1);
-    lua_pop(s->lua, 1);
     if (value != NULL && value->type == NODE_STAGE && value->split != NULL) {
         s->experiment = value;
         return true;
@@ -97,26 +93,26 @@ static bool take_experiment(script *s, assay_error *error)
 
 /* ---- --set ---- */
 
-/* The value is a Lua literal, read in the same sandbox; a table for train is no value. */
+/* The value is a Lua literal, read in the same sandbox. */
 static bool read_override(script *s, const plan_override *of, override *out, assay_error *error)
 {
     char chunk[4096];
     const char *where = script_text(s, assay_text("--set %s", of->path));
-    if (where == NULL || strlen(of->value) > sizeof chunk - 16)
+    if (where == NULL)
+        return false;
+    if (strlen(of->value) > sizeof chunk - 16)
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = where, .what = "the value is too long");
     int length = snprintf(chunk, sizeof chunk, "return %s", of->value);
-    if (!sandbox_run(s, where, chunk, length, error)) {
+    *out = (override){.path = of->path};
+    if (!sandbox_run(s, where, chunk, length, true, &out->value, error)) {
         if (error != NULL && error->hint[0] == '\0')
             snprintf(error->hint, sizeof error->hint,
                      "a value is written as in Lua: 0.1, true, '\"text\"', 'mask.causal {}'");
         return false;
     }
-    if (lua_isnil(s->lua, -1))
-        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = where, .what = "there is no value",
-                          .hint = "'none' is absence; a text stands in quotes");
-    *out = (override){.path = of->path, .value = node_of(s, lua_gettop(s->lua), where)};
-    lua_pop(s->lua, 1);
-    return out->value != NULL;
+    return out->value != NULL ||
+           ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = where, .what = "there is no value",
+                      .hint = "'none' is absence; a text stands in quotes");
 }
 
 static bool read_overrides(script *s, assay_error *error)
@@ -144,7 +140,7 @@ static bool make_cell(resolver *r, int64_t trials)
 {
     for (r->trial = trials > 0; r->trial <= trials; r->trial++)
         for (int i = 0; i < r->seed_count; i++) {
-            if (resolve_run(r, r->script->experiment, r->seeds[i]) < 0)
+            if (resolve_run(r, r->script->experiment, r->seeds[i], true) < 0)
                 return false;
             if (r->plan->run_count > MOST_RUNS)
                 return ASSAY_FAIL(&r->script->error, ASSAY_BAD_INPUT,
@@ -170,21 +166,33 @@ static bool make_runs(resolver *r, int64_t trials)
     return ok;
 }
 
-/* ---- order: stages before what they feed, main last ---- */
+/* ---- order: inputs before what they feed, main last ---- */
 
 typedef struct place_of_run {
-    bool is_main;
+    bool is_last; /* of main, and no run of a stage needs it */
     int height, from;
 } place_of_run;
 
 static int compare_places(const void *a, const void *b)
 {
     const place_of_run *x = a, *y = b;
-    if (x->is_main != y->is_main)
-        return x->is_main - y->is_main;
+    if (x->is_last != y->is_last)
+        return x->is_last - y->is_last;
     if (x->height != y->height)
         return x->height - y->height;
     return x->from - y->from;
+}
+
+/* A run's inputs were resolved before it. A run of main that is also what a stage feeds on stands
+ * among the stages. */
+static void find_places(const resolver *r, place_of_run *places)
+{
+    const plan *of = r->plan;
+    for (int i = 0; i < of->run_count; i++)
+        places[i] = (place_of_run){strcmp(of->runs[i].stage, "main") == 0, r->placed[i].height, i};
+    for (int i = of->run_count - 1; i >= 0; i--)
+        for (int k = 0; k < of->runs[i].input_count && !places[i].is_last; k++)
+            places[of->runs[i].inputs[k].run].is_last = false;
 }
 
 static void renumber_settings(settings *of, const int *to)
@@ -222,9 +230,8 @@ static bool order_runs(resolver *r)
     int *to = assay_alloc(n * (int64_t)sizeof *to, error);
     plan_run *ordered = assay_alloc(n * (int64_t)sizeof *ordered, error);
     bool ok = places != NULL && to != NULL && ordered != NULL;
-    for (int i = 0; i < n && ok; i++)
-        places[i] = (place_of_run){strcmp(of->runs[i].stage, "main") == 0, r->heights[i], i};
     if (ok) {
+        find_places(r, places);
         qsort(places, (size_t)n, sizeof *places, compare_places);
         for (int i = 0; i < n; i++) {
             to[places[i].from] = i;
@@ -250,26 +257,6 @@ static bool resolve_all(resolver *r)
            make_runs(r, trials) && order_runs(r);
 }
 
-/* The script's own text first, then the modules as they were required. */
-static bool take_sources(script *s, plan *of, assay_error *error)
-{
-    int64_t bytes = 0;
-    plan_source *all = assay_zalloc((s->source_count + 1) * (int64_t)sizeof *all, error);
-    if (all == NULL)
-        return false;
-    all[0] = (plan_source){.name = assay_strdup(s->file, error),
-                           .text = assay_read_file(s->request->script, SCRIPT_BYTES, &bytes, error),
-                           .is_script = true};
-    for (int i = 0; i < s->source_count; i++)
-        all[i + 1] = s->sources[i];
-    assay_free(s->sources);
-    s->sources = NULL;
-    of->sources = all;
-    of->source_count = s->source_count + 1;
-    s->source_count = 0;
-    return all[0].name != NULL && all[0].text != NULL;
-}
-
 /* ---- the whole ---- */
 
 static void close_script(script *s)
@@ -292,20 +279,29 @@ static bool make_plan(script *s, plan *out, assay_error *error)
     for (int i = 0; i < r.print_count; i++)
         assay_free(r.prints[i].text);
     assay_free(r.prints);
-    assay_free(r.heights);
+    assay_free(r.placed);
+    assay_free(r.slots);
     return ok;
 }
 
 plan *plan_new(const plan_request *request, assay_error *error)
 {
     script s = {.request = request};
+    node *value = NULL;
     plan *out = assay_zalloc((int64_t)sizeof *out, error);
     s.arena = out != NULL ? assay_arena_new(0, error) : NULL;
     bool ok = s.arena != NULL && find_script(&s, error) && sandbox_open(&s, error) &&
-              read_script(&s, error) && take_experiment(&s, error) && read_overrides(&s, error);
+              read_script(&s, &value, error) && take_experiment(&s, value, error) &&
+              read_overrides(&s, error);
     if (ok) {
         out->name = assay_strdup(s.experiment->text, error);
-        ok = out->name != NULL && make_plan(&s, out, error) && take_sources(&s, out, error);
+        ok = out->name != NULL && make_plan(&s, out, error);
+    }
+    if (ok) { /* the script's own text first, then the modules as they were required */
+        out->sources = s.sources;
+        out->source_count = s.source_count;
+        s.sources = NULL;
+        s.source_count = 0;
     }
     if (!ok && error != NULL && error->code == ASSAY_OK)
         *error = s.error;

@@ -5,8 +5,10 @@
 #include <assay/random.h>
 
 #include <lauxlib.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void *resolve_grow(void *items, int count, int64_t size, assay_error *error)
@@ -50,8 +52,9 @@ bool resolve_seeds(resolver *r)
     return r->seeds != NULL;
 }
 
-/* The seed of a stage's run: its consumer's, one of its own, or, with equal lists, the consumer's. */
-static bool seed_of(resolver *r, const node *stage, int64_t consumer, int64_t *out)
+/* The seed of a stage's run: its consumer's, one of its own, or, with equal lists, the consumer's.
+ * *paired comes as the consumer's and leaves as the stage's. */
+static bool seed_of(resolver *r, const node *stage, int64_t consumer, bool *paired, int64_t *out)
 {
     char path[PATH_LIMIT];
     int64_t *own = NULL;
@@ -67,16 +70,18 @@ static bool seed_of(resolver *r, const node *stage, int64_t consumer, int64_t *o
         return false;
     if (value->type == NODE_NUMBER) {
         *out = own[0];
+        *paired = false;
         return true;
     }
-    bool equal = count == r->seed_count;
+    bool equal = *paired && count == r->seed_count;
     for (int i = 0; i < count && equal; i++)
         equal = own[i] == r->seeds[i];
-    return equal || ASSAY_FAIL(&r->script->error, ASSAY_BAD_INPUT, .where = value->where,
-                               .what = assay_text("the seeds of stage '%s' are not its consumer's",
-                                                  stage->text),
-                               .expected = "the same seeds, one seed, or none",
-                               .got = assay_text("%d of its own against %d", count, r->seed_count));
+    return equal ||
+           ASSAY_FAIL(
+               &r->script->error, ASSAY_BAD_INPUT, .where = value->where,
+               .what = assay_text("the seeds of stage '%s' are not its consumer's", stage->text),
+               .expected = "the same seeds, one seed, or none",
+               .got = assay_text("%d of its own against %d", count, *paired ? r->seed_count : 1));
 }
 
 bool resolve_trials(resolver *r, int64_t *trials)
@@ -96,18 +101,29 @@ bool resolve_trials(resolver *r, int64_t *trials)
     return true;
 }
 
+/* A drawn number to six significant digits: enough to draw from, short to read, and the same on every
+ * machine, whose exp and log may differ in a last bit. */
+static double rounded(double value, double low, double high)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.5e", value);
+    value = strtod(text, NULL);
+    return value < low ? low : value > high ? high : value;
+}
+
 double resolve_sample(const resolver *r, const node *sample, node **picked)
 {
     const char *name = assay_text("trial/%s/%s", r->script->experiment->text, sample->axis);
     assay_stream stream = assay_stream_of(0, name, (uint64_t)r->trial);
+    double low = sample->low, high = sample->high;
     if (sample->draw == DRAW_CHOICE) {
         *picked = sample->items[assay_random_below(stream, 0, sample->count)];
         return 0;
     }
     double u = assay_random_uniform(stream, 0);
     if (sample->draw == DRAW_LOG_UNIFORM)
-        return exp(log(sample->low) + u * (log(sample->high) - log(sample->low)));
-    return sample->low + u * (sample->high - sample->low);
+        return rounded(exp(log(low) + u * (log(high) - log(low))), low, high);
+    return rounded(low + u * (high - low), low, high);
 }
 
 /* What stands at a place in this run: chosen, drawn; NULL when nothing does. `number` receives a drawn
@@ -197,16 +213,18 @@ static bool add_input(resolver *r, draft *of, const char *path, int run, bool is
     if (grown[to->input_count].name == NULL)
         return false;
     to->input_count++;
-    if (of->height <= r->heights[run])
-        of->height = r->heights[run] + 1;
+    if (of->height <= r->placed[run].height)
+        of->height = r->placed[run].height + 1;
     return true;
 }
 
-/* A value that another run gives: its weights, or its score. */
-static bool take_input(resolver *r, draft *of, const char *path, node *value, setting *out)
+/* A value that another run gives: its weights, or its score. A schedule is a constant then, at its
+ * default until the score is there. */
+static bool take_input(resolver *r, draft *of, const assay_option *option, const char *path,
+                       node *value, setting *out)
 {
     bool is_score = value->type == NODE_SCORE;
-    int run = resolve_run(r, is_score ? value->items[0] : value, of->run.recipe.seed);
+    int run = resolve_run(r, is_score ? value->items[0] : value, of->run.recipe.seed, of->paired);
     if (run < 0)
         return false;
     setting_clear(out);
@@ -214,6 +232,13 @@ static bool take_input(resolver *r, draft *of, const char *path, node *value, se
     if (is_score) {
         out->number = NAN;
         out->score_run = run;
+        if (option->type == ASSAY_OPTION_SCHEDULE) {
+            out->numbers = assay_alloc((int64_t)sizeof *out->numbers, &r->script->error);
+            if (out->numbers == NULL)
+                return false;
+            out->numbers[0] = (float)option->number;
+            out->count = 1;
+        }
         out->score_path =
             assay_strdup(assay_text("%s@%s", value->text, value->split), &r->script->error);
         if (out->score_path == NULL)
@@ -233,7 +258,7 @@ static bool take_value(resolver *r, draft *of, const assay_option *option, const
     switch (value->type) {
     case NODE_SCORE:
     case NODE_STAGE:
-        return take_input(r, of, path, value, out);
+        return take_input(r, of, option, path, value, out);
     case NODE_FUNCTION: {
         const setting *steps = settings_get(&of->run.recipe.train, "steps");
         return take_curve(s, option, value, (int64_t)steps->number, owner, out);
@@ -332,7 +357,7 @@ static bool take_item(resolver *r, draft *of, const node *list, int i, const cha
         list->type == NODE_LIST ? value_at(r, item, list->items[i], &origin, NULL) : (node *)list;
     if (chosen == NULL)
         return true;
-    choose_label(list, i, label, sizeof label);
+    choose_label(list, i, chosen->plugin, label, sizeof label);
     choose_join(below, path, '.', label);
     if (!add_use(r, out, count, &use) || !take_plugin(r, of, chosen, below, use))
         return false;
@@ -517,43 +542,84 @@ static bool finish(resolver *r, draft *of)
 
 /* ---- runs ---- */
 
-/* The run as it stands in the plan: a new one, or the one that it equals, which then belongs to the
- * later stage. */
-static int place_run(resolver *r, draft *of)
+/* The slot of a hash: of the run that has it, or the free one for it. */
+static int64_t find_slot(const resolver *r, const char *hash)
+{
+    char first[17] = "";
+    memcpy(first, hash, sizeof first - 1);
+    int64_t at = (int64_t)(strtoull(first, NULL, 16) & (uint64_t)(r->slot_count - 1));
+    while (r->slots[at] >= 0 && strcmp(r->plan->runs[r->slots[at]].run_hash, hash) != 0)
+        at = (at + 1) & (r->slot_count - 1);
+    return at;
+}
+
+/* Keeps half of the slots free. */
+static bool reserve_slots(resolver *r, assay_error *error)
+{
+    if (2 * ((int64_t)r->plan->run_count + 1) <= r->slot_count)
+        return true;
+    int64_t count = r->slot_count > 0 ? 2 * r->slot_count : 64;
+    int *slots = assay_alloc(count * (int64_t)sizeof *slots, error);
+    if (slots == NULL)
+        return false;
+    assay_free(r->slots);
+    r->slots = slots;
+    r->slot_count = count;
+    for (int64_t i = 0; i < count; i++)
+        slots[i] = -1;
+    for (int i = 0; i < r->plan->run_count; i++)
+        slots[find_slot(r, r->plan->runs[i].run_hash)] = i;
+    return true;
+}
+
+/* Appends a run, which is moved into the plan. */
+static bool append_run(resolver *r, draft *of, placed place, assay_error *error)
 {
     plan *to = r->plan;
-    assay_error *error = &r->script->error;
-    for (int i = 0; i < to->run_count; i++)
-        if (strcmp(to->runs[i].run_hash, of->run.run_hash) == 0) {
-            bool later = of->stage->split != NULL || of->height > r->heights[i];
-            if (later && strcmp(to->runs[i].stage, "main") != 0) {
-                plan_run swap = to->runs[i];
-                to->runs[i] = of->run;
-                of->run = swap;
-            }
-            plan_run_clear(&of->run);
-            return i;
-        }
     plan_run *runs = resolve_grow(to->runs, to->run_count, (int64_t)sizeof *runs, error);
     if (runs != NULL)
         to->runs = runs;
-    int *heights = resolve_grow(r->heights, to->run_count, (int64_t)sizeof *heights, error);
-    if (heights != NULL)
-        r->heights = heights;
-    if (runs == NULL || heights == NULL) {
-        plan_run_clear(&of->run);
-        return -1;
-    }
+    placed *all = resolve_grow(r->placed, to->run_count, (int64_t)sizeof *all, error);
+    if (all != NULL)
+        r->placed = all;
+    if (runs == NULL || all == NULL)
+        return false;
     runs[to->run_count] = of->run;
-    heights[to->run_count] = of->height;
-    return to->run_count++;
+    all[to->run_count++] = place;
+    of->run = (plan_run){0};
+    return true;
 }
 
-int resolve_run(resolver *r, node *stage, int64_t seed)
+/* The run as it stands in the plan: a new one, or the one that it equals, which belongs to the later
+ * stage then. A run that equals another has its inputs, so the height stays. */
+static int place_run(resolver *r, draft *of)
 {
-    draft of = {.stage = stage};
+    plan *to = r->plan;
+    bool is_main = of->stage->split != NULL;
+    placed place = {.height = of->height, .stage = is_main ? INT_MAX : of->stage->order};
+    int found = -1;
+    if (reserve_slots(r, &r->script->error)) {
+        int64_t slot = find_slot(r, of->run.run_hash);
+        found = r->slots[slot];
+        if (found >= 0 && place.stage > r->placed[found].stage) {
+            plan_run swap = to->runs[found];
+            to->runs[found] = of->run;
+            of->run = swap;
+            r->placed[found].stage = place.stage;
+        } else if (found < 0 && append_run(r, of, place, &r->script->error)) {
+            found = r->slots[slot] = to->run_count - 1;
+        }
+    }
+    plan_run_clear(&of->run);
+    return found;
+}
+
+int resolve_run(resolver *r, node *stage, int64_t seed, bool paired)
+{
+    draft of = {.stage = stage, .paired = paired};
     of.run.recipe.init = SETTING_NONE;
-    if (!seed_of(r, stage, seed, &of.run.recipe.seed) || !take_recipe(r, &of) || !finish(r, &of)) {
+    if (!seed_of(r, stage, seed, &of.paired, &of.run.recipe.seed) || !take_recipe(r, &of) ||
+        !finish(r, &of)) {
         plan_run_clear(&of.run);
         return -1;
     }

@@ -10,11 +10,13 @@
 #include <lualib.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define MEMORY_LIMIT      (256LL << 20)
 #define INSTRUCTION_LIMIT 500000000LL
-#define HOOK_EVERY        1000
+#define HOOK_EVERY        250
 #define MODULE_BYTES      (4LL << 20)
+#define SECONDS_LIMIT     60 /* of processor time: what a C function does is no instruction */
 
 static const char environment_key = 0, modules_key = 0;
 
@@ -42,25 +44,56 @@ static void *allocate(void *user, void *block, size_t old_size, size_t new_size)
     return grown;
 }
 
-static void count_instructions(lua_State *lua, lua_Debug *debug)
+/* Ends the script from within Lua, for good: pcall does not hide it. */
+static int end_script(lua_State *lua, const char *expected)
 {
     script *s = sandbox_script(lua);
-    (void)debug;
-    s->steps_left -= HOOK_EVERY;
-    if (s->steps_left > 0)
-        return;
     s->spent = true;
-    int64_t limit = s->request->instruction_limit;
     assay_error_clear(&s->error);
     luaL_where(lua, 0);
     const char *place = lua_tostring(lua, -1);
     size_t length = strlen(place);
-    sandbox_fail(s, (assay_failure){
-                        .where = assay_text("%.*s", (int)(length > 2 ? length - 2 : 0), place),
-                        .what = "the script does not come to its end",
-                        .expected = assay_text("at most %lld instructions",
-                                               (long long)(limit > 0 ? limit : INSTRUCTION_LIMIT)),
-                        .hint = "is there a loop without an end?"});
+    return sandbox_fail(
+        s, (assay_failure){.where =
+                               length > 2 ? assay_text("%.*s", (int)(length - 2), place) : s->file,
+                           .what = "the script does not come to its end",
+                           .expected = expected,
+                           .hint = "is there a loop without an end?"});
+}
+
+static double processor_seconds(void)
+{
+    struct timespec now = {0};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+void sandbox_check_time(lua_State *lua)
+{
+    if (processor_seconds() - sandbox_script(lua)->began > SECONDS_LIMIT)
+        end_script(lua, assay_text("at most %d seconds", SECONDS_LIMIT));
+}
+
+static void count_instructions(lua_State *lua, lua_Debug *debug)
+{
+    script *s = sandbox_script(lua);
+    int64_t limit = s->request->instruction_limit;
+    (void)debug;
+    s->steps_left -= HOOK_EVERY;
+    if (s->steps_left <= 0)
+        end_script(lua, assay_text("at most %lld instructions",
+                                   (long long)(limit > 0 ? limit : INSTRUCTION_LIMIT)));
+    else
+        sandbox_check_time(lua);
+}
+
+bool sandbox_full(script *s)
+{
+    s->spent = true;
+    assay_error_clear(&s->error);
+    return ASSAY_FAIL(
+        &s->error, ASSAY_BAD_INPUT, .where = s->file, .what = "the script needs too much memory",
+        .expected = assay_text("at most %lld MiB", (long long)(s->bytes_limit >> 20)));
 }
 
 /* ---- failures ---- */
@@ -105,25 +138,24 @@ static void take_message(script *s, const char *message, assay_error *error)
         ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = s->file, .what = message);
 }
 
-/* What a protected call that failed left on the stack. */
+/* What a protected call that failed left on the stack, moved to *error. */
 static bool take_failure(script *s, int status, assay_error *error)
 {
-    int64_t limit = s->bytes_limit;
+    assay_error failed = {0};
+    if (status == LUA_ERRMEM)
+        sandbox_full(s);
     if (s->error.code != ASSAY_OK)
-        ASSAY_FAIL(error, s->error.code, .where = s->error.where, .what = s->error.what,
-                   .expected = s->error.expected, .got = s->error.got, .hint = s->error.hint);
-    else if (status == LUA_ERRMEM)
-        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = s->file,
-                   .what = "the script needs too much memory",
-                   .expected = assay_text("at most %lld MiB", (long long)(limit >> 20)));
+        failed = s->error;
     else if (lua_type(s->lua, -1) == LUA_TSTRING)
-        take_message(s, lua_tostring(s->lua, -1), error);
+        take_message(s, lua_tostring(s->lua, -1), &failed);
     else
-        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = s->file,
+        ASSAY_FAIL(&failed, ASSAY_BAD_INPUT, .where = s->file,
                    .what = "the script raised an error that is no text",
                    .got = luaL_typename(s->lua, -1));
     assay_error_clear(&s->error);
     lua_pop(s->lua, 1);
+    if (error != NULL && error->code == ASSAY_OK)
+        *error = failed;
     return false;
 }
 
@@ -196,20 +228,23 @@ static void push_globals(lua_State *lua)
     lua_setmetatable(lua, -2);
 }
 
-static bool load_chunk(script *s, const char *file, const char *text, int64_t bytes, int *status)
+/* Runs a text of `file`, with one result. */
+static void run_text(script *s, const char *file, const char *text, int64_t bytes)
 {
-    *status = luaL_loadbufferx(s->lua, text, (size_t)bytes, assay_text("@%s", file), "t");
-    if (*status != LUA_OK)
-        return false;
+    if (bytes > 0 && text[0] == LUA_SIGNATURE[0])
+        sandbox_fail(s, (assay_failure){.where = file,
+                                        .what = "this is compiled Lua, which is not run",
+                                        .expected = "the text of a script"});
+    if (luaL_loadbufferx(s->lua, text, (size_t)bytes, assay_text("@%s", file), "t") != LUA_OK)
+        lua_error(s->lua);
     push_globals(s->lua);
     lua_setupvalue(s->lua, -2, 1);
-    return true;
+    lua_call(s->lua, 0, 1);
 }
 
 /* ---- require ---- */
 
-/* Keeps a text that the plan was made from. */
-static bool keep_source(script *s, const char *name, char *text, bool is_script)
+bool sandbox_keep(script *s, const char *name, char *text, bool is_script)
 {
     plan_source *grown = assay_zalloc((s->source_count + 1) * (int64_t)sizeof *grown, &s->error);
     char *copy = grown != NULL ? assay_strdup(name, &s->error) : NULL;
@@ -251,7 +286,6 @@ static int require_module(lua_State *lua)
     const char *where = sandbox_where(s), *name = luaL_checkstring(lua, 1);
     char file[256];
     int64_t bytes = 0;
-    int status = LUA_OK;
     lua_rawgetp(lua, LUA_REGISTRYINDEX, &modules_key);
     lua_pushvalue(lua, 1);
     if (lua_rawget(lua, -2) != LUA_TNIL) {
@@ -277,13 +311,11 @@ static int require_module(lua_State *lua)
                                             .what = assay_text("module '%s' cannot be read", name),
                                             .expected = assay_text("%s beside the script", file),
                                             .got = failed.what});
-    if (!keep_source(s, file, text, false))
+    if (!sandbox_keep(s, file, text, false))
         return sandbox_raise(s);
     lua_pushlightuserdata(lua, s); /* under way */
     lua_setfield(lua, -2, name);
-    if (!load_chunk(s, file, text, bytes, &status))
-        return lua_error(lua);
-    lua_call(lua, 0, 1);
+    run_text(s, file, text, bytes);
     if (lua_isnil(lua, -1)) {
         lua_pop(lua, 1);
         lua_pushboolean(lua, true);
@@ -302,7 +334,7 @@ static int protected_call(lua_State *lua)
     luaL_checkany(lua, 1);
     int status = lua_pcall(lua, lua_gettop(lua) - 1, LUA_MULTRET, 0);
     if (status == LUA_ERRMEM)
-        s->spent = true;
+        sandbox_full(s);
     if (s->spent)
         return lua_error(lua);
     if (status != LUA_OK)
@@ -345,6 +377,7 @@ bool sandbox_open(script *s, assay_error *error)
     int status = lua_pcall(s->lua, 0, 0, 0);
     if (status != LUA_OK)
         return take_failure(s, status, error);
+    s->began = processor_seconds();
     lua_sethook(s->lua, count_instructions, LUA_MASKCOUNT, HOOK_EVERY);
     return true;
 }
@@ -356,14 +389,33 @@ void sandbox_close(script *s)
     s->lua = NULL;
 }
 
-bool sandbox_run(script *s, const char *file, const char *text, int64_t bytes, assay_error *error)
+/* A text to be run, and the value that it gave. */
+typedef struct errand {
+    const char *file, *text;
+    int64_t bytes;
+    bool literal; /* any value, not a word of the language only */
+    node *value;
+} errand;
+
+static int do_errand(lua_State *lua)
 {
-    int status = LUA_OK;
-    if (bytes > 0 && text[0] == LUA_SIGNATURE[0])
-        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = file,
-                          .what = "this is compiled Lua, which is not run",
-                          .expected = "the text of a script");
-    if (!load_chunk(s, file, text, bytes, &status))
-        return take_failure(s, status, error);
-    return sandbox_call(s, 0, error);
+    script *s = sandbox_script(lua);
+    errand *of = lua_touserdata(lua, 1);
+    run_text(s, of->file, of->text, of->bytes);
+    if (!of->literal)
+        of->value = node_at(lua, -1);
+    else if (!lua_isnil(lua, -1) && (of->value = node_of(s, lua_gettop(lua), of->file)) == NULL)
+        return sandbox_raise(s);
+    return 0;
+}
+
+bool sandbox_run(script *s, const char *file, const char *text, int64_t bytes, bool literal,
+                 node **out, assay_error *error)
+{
+    errand of = {.file = file, .text = text, .bytes = bytes, .literal = literal};
+    lua_pushcfunction(s->lua, do_errand);
+    lua_pushlightuserdata(s->lua, &of);
+    int status = lua_pcall(s->lua, 1, 0, 0);
+    *out = of.value;
+    return status == LUA_OK || take_failure(s, status, error);
 }

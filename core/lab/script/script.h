@@ -43,6 +43,7 @@ typedef struct node {
     double number;
     const char *text; /* a text; a stage's name; a score's path */
     int reference;    /* of a function */
+    int order;        /* of a stage: when the script made it */
     int count;
     struct node **items;
     const char **keys;
@@ -51,6 +52,7 @@ typedef struct node {
     choice *choice;
     const char *axis;   /* name of an ANY's or SAMPLE's axis, once all are known */
     bool axis_in_stage; /* the name is that of a place in a stage */
+    const char **texts; /* of an ANY's alternatives, once they were asked for */
     distribution draw;
     double low, high;
     const char *split; /* of a score: "valid" */
@@ -71,14 +73,16 @@ typedef struct override {
 typedef struct script {
     const plan_request *request;
     lua_State *lua;
-    int64_t bytes, bytes_limit; /* of Lua's memory */
+    int64_t bytes, bytes_limit; /* of Lua's memory and the arena's */
     int64_t steps_left;         /* instructions */
+    double began;               /* processor seconds */
     bool spent;                 /* a limit was reached: no pcall of the script may hide it */
     assay_arena *arena;
     char folder[4096]; /* of the script */
     char file[256];    /* its name, for places */
     node *none;
     node *experiment; /* what the script returned */
+    int stage_count;  /* made so far */
     int override_count;
     override *overrides;
     plan_source *sources; /* owned until the plan takes them */
@@ -93,12 +97,20 @@ typedef struct script {
 /* A state with the environment of design section 4 and no more. */
 bool sandbox_open(script *s, assay_error *error);
 void sandbox_close(script *s);
-/* Runs the text as a chunk of `file`; its one result stays on the stack. */
-bool sandbox_run(script *s, const char *file, const char *text, int64_t bytes, assay_error *error);
+/* Runs the text as a chunk of `file`; *out is the word of the language that it gives, or, `literal`,
+ * any value; NULL when there is none. */
+bool sandbox_run(script *s, const char *file, const char *text, int64_t bytes, bool literal,
+                 node **out, assay_error *error);
+/* Keeps a text that the plan was made from, and owns it; s->error when that fails. */
+bool sandbox_keep(script *s, const char *name, char *text, bool is_script);
+/* The script needs more memory than it may have: s->error, which no pcall hides. */
+bool sandbox_full(script *s);
 /* Calls the function under `arguments` values on the stack, with one result. */
 bool sandbox_call(script *s, int arguments, assay_error *error);
 /* The script behind a state. */
 script *sandbox_script(lua_State *lua);
+/* Raises an error once the script has taken too much processor time. */
+void sandbox_check_time(lua_State *lua);
 /* "sweep.lua:12" of the Lua code that called the C function; in the arena. */
 const char *sandbox_where(script *s);
 /* Raises s->error as a Lua error; does not return. */
@@ -155,8 +167,10 @@ bool choose_name_axes(script *s);
 choice *choose_next(script *s, node *stage);
 /* Whether the tree holds a sample. */
 bool choose_has_samples(script *s, node *stage);
-/* The label of item `i` of a list of plugins, as chosen: "contrastive", "contrastive#2". */
-void choose_label(const node *list, int i, char *out, int64_t size);
+/* The label of item `i` of a list when it is this plugin: "contrastive", "contrastive#2". Repeats are
+ * counted over all alternatives of the items before, so that a label does not depend on what is
+ * chosen there. */
+void choose_label(const node *list, int i, const plugin *of, char *out, int64_t size);
 /* An axis of a stage with its chosen value, under the axis' name, for every axis that `stage` has;
  * `visit` false ends the walk. */
 typedef bool (*axis_visitor)(script *s, void *user, node *axis);
@@ -174,13 +188,19 @@ typedef struct known_print { /* a dataset whose fingerprint is known */
     char fingerprint[65];
 } known_print;
 
+typedef struct placed { /* what decides a run's place in the plan */
+    int height;         /* how many stages lie below its own */
+    int stage;          /* the order of its stage in the script; the experiment is last */
+} placed;
+
 typedef struct resolver {
     script *script;
     plan *plan;
-    int capacity;
-    int *heights;   /* per run of the plan: how many stages lie below its own */
-    int64_t trial;  /* 1, 2 ...; 0: without trials */
-    int64_t *seeds; /* of the experiment; of the script's arena */
+    placed *placed;     /* per run of the plan */
+    int *slots;         /* by hash: a run of the plan, or -1 */
+    int64_t slot_count; /* a power of two */
+    int64_t trial;      /* 1, 2 ...; 0: without trials */
+    int64_t *seeds;     /* of the experiment; of the script's arena */
     int seed_count;
     known_print *prints;
     int print_count, print_capacity;
@@ -193,14 +213,15 @@ enum { KEY_DATASET, KEY_MODEL, KEY_MASK, KEY_ADAPTER, KEY_LOSS, KEY_EVALUATE, KE
 typedef struct draft {
     node *stage;
     plan_run run;
+    bool paired; /* its seed is one of the experiment's, which all its runs go through */
     setting_origin origins[KEYS];
     int height;
     char fingerprint[65];
 } draft;
 
 /* The index in the plan of the run of `stage`, for a consumer (or, of the experiment, the run) with
- * this seed; -1 with s->error. */
-int resolve_run(resolver *r, node *stage, int64_t seed);
+ * this seed; -1 with s->error. `paired`: the consumer has a run for each of the experiment's seeds. */
+int resolve_run(resolver *r, node *stage, int64_t seed, bool paired);
 /* The experiment's seeds into the resolver. */
 bool resolve_seeds(resolver *r);
 /* How often samples are drawn: trials, 0 without samples. */
@@ -217,6 +238,6 @@ void *resolve_grow(void *items, int count, int64_t size, assay_error *error);
 /* Hashes and params of a run whose recipe and inputs are there. */
 bool identity_fill(const resolver *r, draft *of, assay_error *error);
 /* An axis with the value that is chosen. */
-bool identity_axis(const resolver *r, const node *axis, plan_axis *out, assay_error *error);
+bool identity_axis(const resolver *r, node *axis, plan_axis *out, assay_error *error);
 
 #endif

@@ -14,7 +14,8 @@ static const char word_type[] = "assay word";
 /* ---- tables of named values ---- */
 
 /* The table at `index` as a node with keys, sorted, for a plugin's options, train, a stage. nil is
- * never among them. */
+ * never among them. Values are read in the order of the keys, so that the first wrong one is the same
+ * in every start. */
 static node *table_of(script *s, int index, node_type type, const char *owner, const char *where)
 {
     lua_State *lua = s->lua;
@@ -29,18 +30,20 @@ static node *table_of(script *s, int index, node_type type, const char *owner, c
     if (table == NULL || !node_reserve(s, table, n, true))
         sandbox_raise(s);
     for (lua_pushnil(lua); lua_next(lua, index) != 0; lua_pop(lua, 1)) {
-        int at = table->count++;
         const char *key = script_text(s, lua_tostring(lua, -2));
-        node *value = key != NULL ? node_of(s, lua_gettop(lua), where) : NULL;
-        if (value == NULL)
+        if (key == NULL)
             sandbox_raise(s);
-        while (at > 0 && strcmp(table->keys[at - 1], key) > 0) {
+        int at = table->count++;
+        for (; at > 0 && strcmp(table->keys[at - 1], key) > 0; at--)
             table->keys[at] = table->keys[at - 1];
-            table->items[at] = table->items[at - 1];
-            at--;
-        }
         table->keys[at] = key;
-        table->items[at] = value;
+    }
+    for (int i = 0; i < n; i++) {
+        lua_getfield(lua, index, table->keys[i]);
+        table->items[i] = node_of(s, lua_gettop(lua), where);
+        lua_pop(lua, 1);
+        if (table->items[i] == NULL)
+            sandbox_raise(s);
     }
     return table;
 }
@@ -157,18 +160,62 @@ static node *axis_of(script *s, node *list, choice *shared)
     return list;
 }
 
-static int any_of(lua_State *lua)
+/* Whether an axis stands somewhere in a value. `deep` false: only as the value or an item of it. */
+static bool holds_axis(const node *value, bool deep)
 {
-    script *s = sandbox_script(lua);
-    const char *where = sandbox_where(s);
-    take_table(s, "any", where);
+    if (value->type == NODE_ANY || value->type == NODE_SAMPLE)
+        return true;
+    bool enter = value->type == NODE_LIST ||
+                 (deep && (value->type == NODE_PLUGIN || value->type == NODE_STAGE ||
+                           value->type == NODE_TABLE || value->type == NODE_SCORE));
+    for (int i = 0; enter && i < value->count; i++)
+        if (holds_axis(value->items[i], deep))
+            return true;
+    return false;
+}
+
+/* The alternatives of an axis. An axis that was an alternative itself would have the same name. */
+static node *take_alternatives(script *s, const char *word, const char *where)
+{
+    take_table(s, word, where);
     node *list = node_of(s, 1, where);
     if (list == NULL)
         sandbox_raise(s);
     if (list->count == 0)
-        sandbox_fail(s, (assay_failure){.where = where, .what = "any { } has no alternatives"});
+        sandbox_fail(s, (assay_failure){.where = where,
+                                        .what = assay_text("%s { } has no alternatives", word)});
+    for (int i = 0; i < list->count; i++)
+        if (list->items[i]->type == NODE_ANY || list->items[i]->type == NODE_SAMPLE)
+            sandbox_fail(s, (assay_failure){
+                                .where = where,
+                                .what = assay_text("an alternative of %s is itself an axis", word),
+                                .hint = "all its values stand in one list"});
+    return list;
+}
+
+static int any_of(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    const char *where = sandbox_where(s);
+    node *list = take_alternatives(s, "any", where);
     node_push(s, axis_of(s, list, NULL));
     return 1;
+}
+
+/* A field that a zip does not have. */
+static int read_zip(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    const char *names[64], *field = lua_type(lua, 2) == LUA_TSTRING ? lua_tostring(lua, 2) : "?";
+    int n = 0;
+    for (lua_pushnil(lua); lua_next(lua, 1) != 0; lua_pop(lua, 1))
+        if (n < 64)
+            names[n++] = lua_tostring(lua, -2);
+    const char *near = assay_nearest(field, n, names);
+    return sandbox_fail(
+        s, (assay_failure){.where = sandbox_where(s),
+                           .what = assay_text("this zip has no field '%s'", field),
+                           .hint = near != NULL ? assay_text("did you mean '%s'?", near) : NULL});
 }
 
 static int zip_of(lua_State *lua)
@@ -198,9 +245,20 @@ static int zip_of(lua_State *lua)
                                    .got = assay_text("%d in '%s'", list->count, fields->keys[i])});
         if (shared == NULL)
             shared = new_choice(s, list->count);
+        if (holds_axis(list, false))
+            sandbox_fail(s,
+                         (assay_failure){.where = where,
+                                         .what = assay_text("a value of zip.%s is itself an axis",
+                                                            fields->keys[i])});
         node_push(s, axis_of(s, list, shared));
         lua_setfield(lua, -2, fields->keys[i]);
     }
+    lua_newtable(lua);
+    lua_pushcfunction(lua, read_zip);
+    lua_setfield(lua, -2, "__index");
+    lua_pushcfunction(lua, refuse_write);
+    lua_setfield(lua, -2, "__newindex");
+    lua_setmetatable(lua, -2);
     return 1;
 }
 
@@ -244,12 +302,13 @@ static int choice_of(lua_State *lua)
 {
     script *s = sandbox_script(lua);
     const char *where = sandbox_where(s);
-    take_table(s, "choice", where);
-    node *list = node_of(s, 1, where);
-    if (list == NULL)
-        sandbox_raise(s);
-    if (list->count == 0)
-        sandbox_fail(s, (assay_failure){.where = where, .what = "choice { } has no alternatives"});
+    node *list = take_alternatives(s, "choice", where);
+    for (int i = 0; i < list->count; i++)
+        if (holds_axis(list->items[i], true))
+            sandbox_fail(s, (assay_failure){.where = where,
+                                            .what = "an axis inside an alternative of choice",
+                                            .hint = "which trials have it would be drawn, too; "
+                                                    "any { } can hold axes"});
     list->type = NODE_SAMPLE;
     list->draw = DRAW_CHOICE;
     node_push(s, list);
@@ -322,6 +381,7 @@ static node *stage_of(script *s, const char *word, const char *where)
                                         .expected = "letters, digits, '_', '-' and '.'",
                                         .got = name != NULL ? node_describe(name) : NULL});
     stage->text = name->text;
+    stage->order = s->stage_count++;
     if (strcmp(word, "run") == 0 && strcmp(stage->text, "main") == 0)
         sandbox_fail(s, (assay_failure){.where = where,
                                         .what = "a stage cannot be called 'main'",
@@ -419,8 +479,25 @@ static int ask_word(lua_State *lua)
 
 /* ---- the whole ---- */
 
+/* What cannot be done with a word: it has no value while the script is read. */
+static int refuse_operation(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    node *word = node_at(lua, 1);
+    if (word == NULL)
+        word = node_at(lua, 2);
+    return sandbox_fail(
+        s, (assay_failure){.where = sandbox_where(s),
+                           .what = assay_text("%s cannot be computed with",
+                                              word != NULL ? node_describe(word) : "this"),
+                           .hint = "it has no value yet; compute what goes into it"});
+}
+
 void words_fill(script *s)
 {
+    static const char *const operations[] = {"__add", "__sub",    "__mul",  "__div", "__mod",
+                                             "__pow", "__unm",    "__idiv", "__lt",  "__le",
+                                             "__len", "__concat", "__call"};
     static const luaL_Reg words[] = {
         {"any", any_of},
         {"zip", zip_of},
@@ -437,6 +514,10 @@ void words_fill(script *s)
     lua_setfield(lua, -2, "__index");
     lua_pushcfunction(lua, refuse_write);
     lua_setfield(lua, -2, "__newindex");
+    for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
+        lua_pushcfunction(lua, refuse_operation);
+        lua_setfield(lua, -2, operations[i]);
+    }
     lua_pop(lua, 1);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         lua_pushcfunction(lua, words[i].func);
