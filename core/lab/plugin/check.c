@@ -259,3 +259,10 @@ bool setting_check(const assay_option *option, setting *value, const char *owner
     }
     return true;
 }
+
+bool setting_identify(const assay_option *option, setting *value, const char *owner,
+                      const char *where, assay_error *error)
+{
+    subject s = subject_of(option, owner, NULL, where);
+    return content_identify(value, s.name, where, error);
+}

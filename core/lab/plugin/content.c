@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -152,6 +153,115 @@ bool content_weights(setting *value, const char *name, const char *where, assay_
         return false;
     pthread_mutex_lock(&turn);
     bool ok = hash_locked(value->resolved, sha256, error);
+    pthread_mutex_unlock(&turn);
+    return ok && replace_text(&value->sha256, sha256, error);
+}
+
+/* ---- whole folders ---- */
+
+#define DEEPEST_FOLDER 16 /* a link may lead back up */
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void free_names(char **names, int count)
+{
+    for (int i = 0; i < count; i++)
+        assay_free(names[i]);
+    assay_free(names);
+}
+
+/* The names in a folder, sorted; NULL with the error. */
+static char **list_names(const char *folder, int *count, assay_error *error)
+{
+    int capacity = 16;
+    char **names = assay_alloc(capacity * (int64_t)sizeof *names, error);
+    DIR *open = names != NULL ? opendir(folder) : NULL;
+    bool ok = open != NULL;
+    *count = 0;
+    if (names != NULL && open == NULL)
+        ASSAY_FAIL(error, ASSAY_IO, .where = folder, .what = "the folder cannot be read",
+                   .got = strerror(errno));
+    for (struct dirent *entry; ok && (entry = readdir(open)) != NULL;) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (*count == capacity) {
+            char **grown = assay_alloc(2 * capacity * (int64_t)sizeof *grown, error);
+            ok = grown != NULL;
+            if (!ok)
+                break;
+            memcpy(grown, names, (size_t)capacity * sizeof *grown);
+            assay_free(names);
+            names = grown;
+            capacity *= 2;
+        }
+        names[*count] = assay_strdup(entry->d_name, error);
+        ok = names[*count] != NULL;
+        *count += ok;
+    }
+    if (open != NULL)
+        closedir(open);
+    if (!ok) {
+        free_names(names, *count);
+        return NULL;
+    }
+    qsort(names, (size_t)*count, sizeof *names, compare_names);
+    return names;
+}
+
+/* Adds the name and the SHA-256 of every file of root/below, names relative to the root. */
+static bool add_folder(assay_sha256 *to, const char *root, const char *below, int depth,
+                       assay_error *error)
+{
+    char path[PATH_MAX], name[PATH_MAX], sha256[65];
+    int count = 0;
+    if (depth == DEEPEST_FOLDER || snprintf(path, sizeof path, "%s/%s", root, below) >= PATH_MAX)
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = root,
+                          .what = "folders are nested too deeply");
+    char **names = list_names(path, &count, error);
+    bool ok = names != NULL;
+    for (int i = 0; i < count && ok; i++) {
+        struct stat info;
+        ok = snprintf(name, sizeof name, "%s%s%s", below, below[0] != '\0' ? "/" : "", names[i]) <
+                 PATH_MAX &&
+             snprintf(path, sizeof path, "%s/%s", root, name) < PATH_MAX && stat(path, &info) == 0;
+        if (!ok) {
+            ASSAY_FAIL(error, ASSAY_IO, .where = root, .what = "a file cannot be read",
+                       .got = names[i]);
+        } else if (S_ISDIR(info.st_mode)) {
+            ok = add_folder(to, root, name, depth + 1, error);
+        } else if (S_ISREG(info.st_mode)) {
+            ok = hash_locked(path, sha256, error);
+            assay_sha256_add(to, name, strlen(name) + 1);
+            assay_sha256_add(to, sha256, ok ? 64 : 0);
+        }
+    }
+    free_names(names, names != NULL ? count : 0);
+    return ok;
+}
+
+bool content_identify(setting *value, const char *name, const char *where, assay_error *error)
+{
+    struct stat info;
+    char sha256[65];
+    uint8_t digest[32];
+    assay_sha256 all;
+    if (stat(value->resolved, &info) != 0)
+        return ASSAY_FAIL(error, ASSAY_IO, .where = where,
+                          .what = assay_text("the path of %s cannot be read", name),
+                          .got = strerror(errno));
+    pthread_mutex_lock(&turn);
+    bool ok;
+    if (S_ISDIR(info.st_mode)) {
+        assay_sha256_begin(&all);
+        ok = add_folder(&all, value->resolved, "", 0, error);
+        assay_sha256_end(&all, digest);
+        assay_sha256_hex(digest, sha256);
+    } else {
+        ok = hash_locked(value->resolved, sha256, error);
+    }
     pthread_mutex_unlock(&turn);
     return ok && replace_text(&value->sha256, sha256, error);
 }

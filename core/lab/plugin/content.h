@@ -15,4 +15,8 @@ bool content_resolve(setting *value, const char *name, const char *folder, const
  * of the file's bytes. A file is read once as long as its size and times stay. */
 bool content_weights(setting *value, const char *name, const char *where, assay_error *error);
 
+/* After content_resolve: `sha256` is of the bytes of the file, or of the names and bytes of all files in
+ * the folder and those below it. */
+bool content_identify(setting *value, const char *name, const char *where, assay_error *error);
+
 #endif

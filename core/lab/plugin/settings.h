@@ -25,6 +25,7 @@ const char *setting_origin_name(
  *   TEXTS, NUMBERS          texts or numbers
  *   WEIGHTS                 stage (a number of the plan's runs, or -1) or text and resolved; sha256 of
  *                           the files' content when it is a path
+ *   PATH of no dataset      sha256 of the content, once setting_identify was asked
  * A value that another run's score gives (`score_run` >= 0) has no number until that run is done: it is
  * NaN until then, which setting_check lets pass and settings_fill refuses. */
 typedef struct setting {
@@ -86,6 +87,10 @@ bool setting_check(const assay_option *option, setting *value, const char *owner
  * false. */
 bool setting_fail_type(const assay_option *option, const char *owner, const char *got,
                        const char *where, assay_error *error);
+/* Fills `sha256` of a path that setting_check has passed: its content's, a file's or a whole folder's.
+ * Not for a dataset's paths, whose content has a fingerprint. */
+bool setting_identify(const assay_option *option, setting *value, const char *owner,
+                      const char *where, assay_error *error);
 /* Every required option was given. */
 bool settings_check(const settings *settings, const char *where, assay_error *error);
 

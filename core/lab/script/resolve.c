@@ -270,7 +270,11 @@ static bool take_value(resolver *r, draft *of, const assay_option *option, const
         return setting_check(option, out, owner, s->folder, value->where, &s->error);
     default: {
         const setting *leaf = check_leaf(s, option, value, owner);
+        bool is_content = leaf != NULL && option->type == ASSAY_OPTION_PATH && !of->in_dataset;
         setting_clear(out);
+        if (is_content && leaf->sha256 == NULL &&
+            !setting_identify(option, value->checked, owner, value->where, &s->error))
+            return false;
         return leaf != NULL && setting_copy(out, leaf, &s->error);
     }
     }
@@ -314,7 +318,10 @@ static bool take_single(resolver *r, draft *of, const char *key, int which, sett
         of->origins[which] = SETTING_DEFAULT;
         return true;
     }
-    return take_plugin(r, of, use, path, out);
+    of->in_dataset = which == KEY_DATASET;
+    bool ok = take_plugin(r, of, use, path, out);
+    of->in_dataset = false;
+    return ok;
 }
 
 static bool add_use(resolver *r, settings **list, int *count, settings **out)

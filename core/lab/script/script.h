@@ -213,7 +213,8 @@ enum { KEY_DATASET, KEY_MODEL, KEY_MASK, KEY_ADAPTER, KEY_LOSS, KEY_EVALUATE, KE
 typedef struct draft {
     node *stage;
     plan_run run;
-    bool paired; /* its seed is one of the experiment's, which all its runs go through */
+    bool in_dataset; /* paths are identified by the fingerprint */
+    bool paired;     /* its seed is one of the experiment's, which all its runs go through */
     setting_origin origins[KEYS];
     int height;
     char fingerprint[65];

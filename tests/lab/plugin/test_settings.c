@@ -286,6 +286,47 @@ static void weights_are_known_by_their_bytes(void **state)
     remove_folder(folder);
 }
 
+/* A file by its bytes, a folder by the names and bytes of all that is in it, wherever it lies. */
+static void paths_are_known_by_their_content(void **state)
+{
+    (void)state;
+    char folder[2][256], sub[600], first[65], other[65];
+    assay_error error = {0};
+    for (int i = 0; i < 2; i++) {
+        make_folder(folder[i]);
+        snprintf(sub, sizeof sub, "%s/sub", folder[i]);
+        assert_int_equal(mkdir(sub, 0700), 0);
+        write_file(sub, "b", "abc");
+        write_file(folder[i], "a", "x");
+    }
+    setting value = SETTING_NONE;
+    for (int i = 0; i < 2; i++) {
+        assay_free(value.text);
+        value.text = assay_strdup(folder[i], &error);
+        must(setting_check(option_of("file"), &value, "m", NULL, NULL, &error), &error);
+        must(setting_identify(option_of("file"), &value, "m", NULL, &error), &error);
+        snprintf(i == 0 ? first : other, 65, "%s", value.sha256);
+        if (i > 0)
+            assert_string_equal(first, other);
+    }
+    char named[700], renamed[700];
+    snprintf(named, sizeof named, "%s/b", sub);
+    snprintf(renamed, sizeof renamed, "%s/c", sub);
+    assert_int_equal(rename(named, renamed), 0);
+    must(setting_identify(option_of("file"), &value, "m", NULL, &error), &error);
+    assert_string_not_equal(value.sha256, first);
+    assert_int_equal(rename(renamed, named), 0);
+    write_file(sub, "b", "abd");
+    must(setting_identify(option_of("file"), &value, "m", NULL, &error), &error);
+    assert_string_not_equal(value.sha256, first);
+    setting_clear(&value);
+    for (int i = 0; i < 2; i++) {
+        snprintf(sub, sizeof sub, "%s/sub", folder[i]);
+        remove_folder(sub);
+        remove_folder(folder[i]);
+    }
+}
+
 static void a_stage_stands_for_weights(void **state)
 {
     (void)state;
@@ -513,6 +554,7 @@ int main(void)
         cmocka_unit_test(an_unknown_score_waits),
         cmocka_unit_test(paths_are_found_beside_the_script_first),
         cmocka_unit_test(weights_are_known_by_their_bytes),
+        cmocka_unit_test(paths_are_known_by_their_content),
         cmocka_unit_test(a_stage_stands_for_weights),
         cmocka_unit_test(unknown_options_have_a_nearest),
         cmocka_unit_test(required_options_are_asked_for),
