@@ -285,10 +285,12 @@ static bool differs(const node *a, const node *b)
     case NODE_TEXT:
         return strcmp(a->text, b->text) != 0;
     case NODE_LIST:
-        if (a->count != b->count)
+    case NODE_PLUGIN:
+        if (a->count != b->count || a->plugin != b->plugin)
             return true;
         for (int i = 0; i < a->count; i++)
-            if (differs(a->items[i], b->items[i]))
+            if ((a->type == NODE_PLUGIN && strcmp(a->keys[i], b->keys[i]) != 0) ||
+                differs(a->items[i], b->items[i]))
                 return true;
         return false;
     default:
@@ -386,8 +388,8 @@ static void put_value(value_text *to, const node *value, const node *alternative
     }
 }
 
-/* The text of alternative `i` of an axis: alternatives that read alike, as functions of one line do, are
- * told apart by "#2". */
+/* The text of alternative `i` of an axis: different alternatives that read alike, as functions of one
+ * line do, are told apart by "#2". Equal ones, as in the fields of a zip, are one value. */
 static const char *alternative_text(script *s, node *axis, int i)
 {
     value_text text = {.used = 0};
@@ -396,7 +398,7 @@ static const char *alternative_text(script *s, node *axis, int i)
     for (int k = 0; k < i; k++) {
         value_text other = {.used = 0};
         put_value(&other, axis->items[k], axis);
-        before += strcmp(other.text, text.text) == 0;
+        before += strcmp(other.text, text.text) == 0 && differs(axis->items[k], axis->items[i]);
     }
     if (before > 0)
         put(&text, assay_text("#%d", before + 1));
