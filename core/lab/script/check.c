@@ -5,6 +5,13 @@
 #include <math.h>
 #include <string.h>
 
+#define MOST_SEEDS 10000 /* in a list */
+
+const assay_option init_option = {.name = "init",
+                                  .type = ASSAY_OPTION_WEIGHTS,
+                                  .unit = "",
+                                  .meaning = "a stage, or published weights"};
+
 /* ---- leaves ---- */
 
 static bool take_texts(setting *out, const node *value, assay_error *error)
@@ -87,6 +94,25 @@ static bool remember(script *s, node *value)
     return true;
 }
 
+/* Where a wrong value stands: a word that was made elsewhere is wrong where it is used. */
+static const char *place_of(const script *s, const node *value)
+{
+    bool word =
+        value->type == NODE_STAGE || value->type == NODE_PLUGIN || value->type == NODE_SEEDS;
+    return word && s->stands != NULL ? s->stands : value->where;
+}
+
+/* What of a value is of the wrong type: an item of a list, or the whole. */
+static const char *describe_wrong(const assay_option *option, const node *value)
+{
+    node_type due = option->type == ASSAY_OPTION_TEXTS ? NODE_TEXT : NODE_NUMBER;
+    bool list = option->type == ASSAY_OPTION_TEXTS || option->type == ASSAY_OPTION_NUMBERS;
+    for (int i = 0; list && value->type == NODE_LIST && i < value->count; i++)
+        if (value->items[i]->type != due)
+            return assay_text("a list with %s in it", node_describe(value->items[i]));
+    return node_describe(value);
+}
+
 const setting *check_leaf(script *s, const assay_option *option, node *value, const char *owner)
 {
     if (value->option == option)
@@ -102,7 +128,8 @@ const setting *check_leaf(script *s, const assay_option *option, node *value, co
     value->option = NULL;
     if (!take_leaf(option, value->checked, value, &s->error)) {
         if (s->error.code == ASSAY_OK)
-            setting_fail_type(option, owner, node_describe(value), value->where, &s->error);
+            setting_fail_type(option, owner, describe_wrong(option, value), place_of(s, value),
+                              &s->error);
         return NULL;
     }
     if (!setting_check(option, value->checked, owner, s->folder, value->where, &s->error))
@@ -121,13 +148,15 @@ static bool is_numeric(const assay_option *option)
 
 static bool wrong_type(script *s, const assay_option *option, const node *value, const char *owner)
 {
-    return setting_fail_type(option, owner, node_describe(value), value->where, &s->error);
+    return setting_fail_type(option, owner, node_describe(value), place_of(s, value), &s->error);
 }
 
 /* Both ends of what a sample can be. */
 static bool check_range(script *s, const assay_option *option, const node *value, const char *owner)
 {
-    if (option->type != ASSAY_OPTION_NUMBER)
+    assay_option number_option = *option;
+    number_option.type = ASSAY_OPTION_NUMBER;
+    if (option->type != ASSAY_OPTION_NUMBER && option->type != ASSAY_OPTION_SCHEDULE)
         return ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = value->where,
                           .what =
                               assay_text("%s.%s cannot be drawn from a range", owner, option->name),
@@ -136,7 +165,7 @@ static bool check_range(script *s, const assay_option *option, const node *value
         setting number = SETTING_NONE;
         number.given = true;
         number.number = end == 0 ? value->low : value->high;
-        bool ok = setting_check(option, &number, owner, s->folder, value->where, &s->error);
+        bool ok = setting_check(&number_option, &number, owner, s->folder, value->where, &s->error);
         setting_clear(&number);
         if (!ok)
             return false;
@@ -160,7 +189,7 @@ bool check_value(script *s, const assay_option *option, node *value, const char 
         return (option->flags & ASSAY_OPTION_REQUIRED) == 0 || wrong_type(s, option, value, owner);
     case NODE_SCORE:
         if (option == &train_table[0])
-            return ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = value->where,
+            return ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = place_of(s, value),
                               .what = "train.steps cannot be a score",
                               .expected = "a number that is known when the plan is made");
         return is_numeric(option) || wrong_type(s, option, value, owner);
@@ -179,7 +208,7 @@ bool check_value(script *s, const assay_option *option, node *value, const char 
 static bool fail_key(script *s, const node *value, const char *owner, const char *key,
                      const char *expected)
 {
-    return ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = value->where,
+    return ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = place_of(s, value),
                       .what = assay_text("%s.%s is of the wrong kind", owner, key),
                       .expected = expected, .got = node_describe(value));
 }
@@ -207,8 +236,8 @@ static bool check_plugin(script *s, const plugin_key *of, const node *value, con
                 return false;
         return true;
     }
-    if (value->type == NODE_NONE)
-        return of->may_be_none || in_list || fail_key(s, value, owner, of->key, "it must be there");
+    if (value->type == NODE_NONE && (of->may_be_none || in_list))
+        return true;
     const char *kind = plugin_kind_name(of->kind);
     if (value->type == NODE_PLUGIN && value->kind == of->kind)
         return true;
@@ -230,6 +259,11 @@ static bool check_seed(script *s, const node *value, const char *owner)
         return true;
     if (value->type != NODE_LIST || value->count == 0)
         return fail_key(s, value, owner, "seed", expected);
+    if (value->count > MOST_SEEDS)
+        return ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = value->where,
+                          .what = assay_text("%s.seed has too many seeds", owner),
+                          .expected = assay_text("at most %d in a list", MOST_SEEDS),
+                          .got = assay_text("%d", value->count));
     for (int i = 0; i < value->count; i++) {
         if (!is_seed(value->items[i]))
             return fail_key(s, value->items[i], owner, "seed", expected);
@@ -256,29 +290,28 @@ static bool check_train(script *s, const node *value, const char *owner)
 
 bool check_key(script *s, const char *key, node *value, const char *owner, const char *where)
 {
-    static const assay_option init = {.name = "init",
-                                      .type = ASSAY_OPTION_WEIGHTS,
-                                      .unit = "",
-                                      .meaning = "a stage, or published weights"};
     for (size_t i = 0; i < sizeof plugin_keys / sizeof *plugin_keys; i++)
         if (strcmp(key, plugin_keys[i].key) == 0)
             return check_plugin(s, &plugin_keys[i], value, owner, false);
     if (strcmp(key, "name") == 0)
         return true;
     if (strcmp(key, "init") == 0)
-        return check_value(s, &init, value, owner);
+        return check_value(s, &init_option, value, owner);
     if (strcmp(key, "train") == 0)
         return check_train(s, value, owner);
     if (strcmp(key, "seed") == 0)
         return check_seed(s, value, owner);
     if (strcmp(key, "trials") == 0 && strcmp(owner, "experiment") == 0)
         return (is_seed(value) && value->number >= 1 && value->number <= 1e6) ||
-               fail_key(s, value, owner, key, "a whole number of at least 1");
+               fail_key(s, value, owner, key, "a whole number, 1 .. 1000000");
+    if (strcmp(key, "trials") == 0)
+        return ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = where,
+                          .what = "a stage has no trials",
+                          .hint = "they are a key of the experiment, whose trials it joins");
     const char *names[32];
     int n = 0;
     for (int i = 0; i < experiment_table_count && n < 32; i++)
-        if (strcmp(experiment_table[i].name, key) != 0) /* trials, of a run */
-            names[n++] = experiment_table[i].name;
+        names[n++] = experiment_table[i].name;
     const char *near = assay_nearest(key, n, names);
     return ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = where,
                       .what = assay_text("unknown key '%s' of %s", key, owner),

@@ -124,7 +124,6 @@ static bool add_list(const resolver *r, facts *to, const char *key, int count, c
 
 static bool hash_run(const resolver *r, draft *of, assay_error *error)
 {
-    static const assay_option init = {.name = "init", .type = ASSAY_OPTION_WEIGHTS, .unit = ""};
     const recipe *from = &of->run.recipe;
     int64_t seed = from->seed;
     uint8_t digest[32];
@@ -143,7 +142,7 @@ static bool hash_run(const resolver *r, draft *of, assay_error *error)
               add_list(r, &to, "loss", from->loss_count, from->losses, seed, error) &&
               add_list(r, &to, "evaluate", from->evaluator_count, from->evaluators, seed, error);
     add(&to, "init ");
-    ok = ok && add_value(r, &to, &init, &from->init, seed, error);
+    ok = ok && add_value(r, &to, &init_option, &from->init, seed, error);
     add(&to, "train\n");
     ok = ok && add_settings(r, &to, &from->train, NULL, seed, error);
     assay_sha256_end(&to.cell, digest);
@@ -243,7 +242,6 @@ static bool add_several(const resolver *r, draft *of, const char *key, int which
 
 static bool list_params(const resolver *r, draft *of, assay_error *error)
 {
-    static const assay_option init = {.name = "init", .type = ASSAY_OPTION_WEIGHTS, .unit = ""};
     const recipe *from = &of->run.recipe;
     bool ok =
         add_single(r, of, "dataset", KEY_DATASET, &from->dataset, error) &&
@@ -254,8 +252,8 @@ static bool list_params(const resolver *r, draft *of, assay_error *error)
         add_several(r, of, "evaluate", KEY_EVALUATE, from->evaluator_count, from->evaluators,
                     error) &&
         add_options(r, &of->run, "train", &from->train, error) &&
-        add_value_param(r, &of->run, "init", &init, &from->init, error);
-    plan_param *seed = ok ? add_param(&of->run, "seed", SETTING_SCRIPT, error) : NULL;
+        add_value_param(r, &of->run, "init", &init_option, &from->init, error);
+    plan_param *seed = ok ? add_param(&of->run, "seed", of->seed.origin, error) : NULL;
     if (seed == NULL)
         return false;
     seed->number = (double)from->seed;
@@ -268,35 +266,6 @@ bool identity_fill(const resolver *r, draft *of, assay_error *error)
 }
 
 /* ---- axes ---- */
-
-/* Whether two values of an option differ as written; what is an axis itself is told there. */
-static bool differs(const node *a, const node *b)
-{
-    if (a == b)
-        return false;
-    if (a == NULL || b == NULL)
-        return true;
-    if (a->type != b->type)
-        return true;
-    switch (a->type) {
-    case NODE_BOOL:
-    case NODE_NUMBER:
-        return a->number != b->number;
-    case NODE_TEXT:
-        return strcmp(a->text, b->text) != 0;
-    case NODE_LIST:
-    case NODE_PLUGIN:
-        if (a->count != b->count || a->plugin != b->plugin)
-            return true;
-        for (int i = 0; i < a->count; i++)
-            if ((a->type == NODE_PLUGIN && strcmp(a->keys[i], b->keys[i]) != 0) ||
-                differs(a->items[i], b->items[i]))
-                return true;
-        return false;
-    default:
-        return true;
-    }
-}
 
 /* Room for a value's text. */
 typedef struct value_text {
@@ -312,14 +281,15 @@ static void put(value_text *to, const char *text)
 
 static void put_value(value_text *to, const node *value, const node *alternatives);
 
-/* Whether some alternative of the same plugin has another value of this option. */
+/* Whether some use of the same plugin among the alternatives has another value of this option. */
 static bool tells(const node *use, const char *option, const node *alternatives)
 {
-    const node *own = node_get(use, option);
     for (int i = 0; alternatives != NULL && i < alternatives->count; i++) {
         const node *other = alternatives->items[i];
+        if (other->type == NODE_LIST && tells(use, option, other))
+            return true;
         if (other->type == NODE_PLUGIN && other->plugin == use->plugin &&
-            differs(own, node_get(other, option)))
+            node_differs(node_get(use, option), node_get(other, option)))
             return true;
     }
     return false;
@@ -372,7 +342,7 @@ static void put_value(value_text *to, const node *value, const node *alternative
     case NODE_LIST:
         for (int i = 0; i < value->count; i++) {
             put(to, i == 0 ? "" : value->items[i]->type == NODE_PLUGIN ? "+" : ",");
-            put_value(to, value->items[i], NULL);
+            put_value(to, value->items[i], alternatives);
         }
         break;
     case NODE_PLUGIN:
@@ -381,8 +351,17 @@ static void put_value(value_text *to, const node *value, const node *alternative
     case NODE_STAGE:
         put(to, value->text);
         break;
+    case NODE_SCORE:
+        put(to, value->items[0]->text);
+        put(to, ":");
+        put(to, value->text);
+        break;
+    case NODE_ANY:
+    case NODE_SAMPLE:
+        put(to, "any"); /* in a list; which one is told by that axis */
+        break;
     default:
-        put(to, value->type == NODE_FUNCTION ? "function" : "axis");
+        put(to, "function");
         put(to, strrchr(value->where, ':') != NULL ? strrchr(value->where, ':') : "");
         break;
     }
@@ -397,11 +376,17 @@ static const char *alternative_text(script *s, node *axis, int i)
     put_value(&text, axis->items[i], axis);
     for (int k = 0; k < i; k++) {
         value_text other = {.used = 0};
+        if (axis->items[k]->type != axis->items[i]->type ||
+            !node_differs(axis->items[k], axis->items[i])) /* a zip repeats values on purpose */
+            continue;
         put_value(&other, axis->items[k], axis);
-        before += strcmp(other.text, text.text) == 0 && differs(axis->items[k], axis->items[i]);
+        before += strcmp(other.text, text.text) == 0;
     }
-    if (before > 0)
+    if (before > 0) {
+        size_t longest = sizeof text.text - 16;
+        text.used = text.used < longest ? text.used : longest;
         put(&text, assay_text("#%d", before + 1));
+    }
     return script_text(s, text.text);
 }
 
@@ -420,13 +405,17 @@ bool identity_axis(const resolver *r, node *axis, plan_axis *out, assay_error *e
     node *value = NULL, drawn = {.type = NODE_NUMBER};
     value_text text = {.used = 0};
     const char *shown = text.text;
-    if (axis->type == NODE_ANY) {
+    int place = 0;
+    if (axis->type == NODE_ANY)
         value = axis->items[axis->choice->chosen];
-        shown = kept_text(r->script, axis, axis->choice->chosen);
-    } else {
+    else
         drawn.number = resolve_sample(r, axis, &value);
-        if (value == NULL)
-            value = &drawn;
+    while (place < axis->count && axis->items[place] != value)
+        place++;
+    if (value != NULL) {
+        shown = kept_text(r->script, axis, place);
+    } else {
+        value = &drawn;
         put_value(&text, value, axis);
     }
     *out = (plan_axis){.name = assay_strdup(axis->axis, error),

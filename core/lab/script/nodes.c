@@ -6,8 +6,6 @@
 
 #define DEEPEST 16 /* lists within lists: more than any option has; a table may hold itself */
 
-static const char word_type[] = "assay word";
-
 /* ---- memory ---- */
 
 /* Words made by the script count as its memory, for they stay to the end. */
@@ -66,12 +64,12 @@ void node_push(script *s, node *value)
 {
     node **held = lua_newuserdatauv(s->lua, sizeof *held, 0);
     *held = value;
-    luaL_setmetatable(s->lua, word_type);
+    luaL_setmetatable(s->lua, WORD_TYPE);
 }
 
 node *node_at(lua_State *lua, int index)
 {
-    node **held = luaL_testudata(lua, index, word_type);
+    node **held = luaL_testudata(lua, index, WORD_TYPE);
     return held != NULL ? *held : NULL;
 }
 
@@ -136,10 +134,37 @@ static node *text_of(script *s, int index, const char *where)
     return made;
 }
 
+static node *number_of(script *s, int index, const char *where)
+{
+    node *made = node_new(s, NODE_NUMBER, where);
+    if (made == NULL)
+        return NULL;
+    made->number = lua_tonumber(s->lua, index);
+    if (lua_isinteger(s->lua, index) && (made->number >= 9223372036854775808.0 ||
+                                         (lua_Integer)made->number != lua_tointeger(s->lua, index)))
+        return fail(s, where, "a whole number so large that it is not exact",
+                    "up to 2^53 every one is");
+    return made;
+}
+
+static node *function_of(script *s, int index, const char *where)
+{
+    const char *defined = sandbox_defined(s, index);
+    node *made = s->error.code == ASSAY_OK
+                     ? node_new(s, NODE_FUNCTION, defined != NULL ? defined : where)
+                     : NULL;
+    if (made != NULL) {
+        made->identity = lua_topointer(s->lua, index);
+        lua_pushvalue(s->lua, index);
+        made->reference = luaL_ref(s->lua, LUA_REGISTRYINDEX);
+    }
+    return made;
+}
+
 static node *value_of(script *s, int index, const char *where, int depth)
 {
-    lua_State *lua = s->lua;
     node *made = NULL;
+    lua_State *lua = s->lua;
     luaL_checkstack(lua, 8, "values nested too deeply");
     switch (lua_type(lua, index)) {
     case LUA_TBOOLEAN:
@@ -147,30 +172,77 @@ static node *value_of(script *s, int index, const char *where, int depth)
             made->number = lua_toboolean(lua, index);
         return made;
     case LUA_TNUMBER:
-        if ((made = node_new(s, NODE_NUMBER, where)) != NULL)
-            made->number = lua_tonumber(lua, index);
-        return made;
+        return number_of(s, index, where);
     case LUA_TSTRING:
         return text_of(s, index, where);
     case LUA_TTABLE:
         return list_of(s, index, where, depth);
     case LUA_TFUNCTION:
-        if ((made = node_new(s, NODE_FUNCTION, where)) != NULL) {
-            lua_pushvalue(lua, index);
-            made->reference = luaL_ref(lua, LUA_REGISTRYINDEX);
-        }
-        return made;
+        return function_of(s, index, where);
     default:
-        if (node_at(lua, index) != NULL)
-            return node_at(lua, index);
-        return fail(s, where, assay_text("a value cannot be a %s", luaL_typename(lua, index)),
-                    NULL);
+        made = node_at(lua, index);
+        if (made == NULL)
+            return fail(s, where, assay_text("a value cannot be a %s", luaL_typename(lua, index)),
+                        NULL);
+        /* The one `none` of the language stands in a place of its own every time. */
+        return made->type == NODE_NONE ? node_new(s, NODE_NONE, where) : made;
     }
 }
 
 node *node_of(script *s, int index, const char *where)
 {
     return value_of(s, index, where, 0);
+}
+
+/* The same of an option, where NULL is its default. */
+static bool option_differs(const assay_option *option, const node *a, const node *b)
+{
+    if ((a == NULL) == (b == NULL))
+        return node_differs(a, b);
+    const node *given = a != NULL ? a : b;
+    if (given->option != option)
+        return given->type != NODE_NONE;
+    char *text = setting_text(option, given->checked, NULL);
+    bool equal = text != NULL && strcmp(text, option_default_text(option)) == 0;
+    assay_free(text);
+    return !equal;
+}
+
+bool node_differs(const node *a, const node *b)
+{
+    if (a == b)
+        return false;
+    if (a == NULL || b == NULL || a->type != b->type)
+        return true;
+    switch (a->type) {
+    case NODE_NONE:
+        return false;
+    case NODE_BOOL:
+    case NODE_NUMBER:
+        return a->number != b->number;
+    case NODE_TEXT:
+        return strcmp(a->text, b->text) != 0;
+    case NODE_FUNCTION:
+        return a->identity != b->identity;
+    case NODE_LIST:
+        if (a->count != b->count)
+            return true;
+        for (int i = 0; i < a->count; i++)
+            if (node_differs(a->items[i], b->items[i]))
+                return true;
+        return false;
+    case NODE_PLUGIN:
+        if (a->plugin != b->plugin)
+            return true;
+        for (int i = 0; i < a->plugin->option_count; i++) {
+            const assay_option *option = &a->plugin->options[i];
+            if (option_differs(option, node_get(a, option->name), node_get(b, option->name)))
+                return true;
+        }
+        return false;
+    default:
+        return true; /* axes, stages, scores: each is itself */
+    }
 }
 
 const char *node_describe(const node *value)
@@ -199,7 +271,7 @@ const char *node_describe(const node *value)
     case NODE_SEEDS:
         return "seeds";
     case NODE_STAGE:
-        return assay_text("stage '%s'", value->text);
+        return assay_text(value->split != NULL ? "the experiment '%s'" : "stage '%s'", value->text);
     case NODE_SCORE:
         return "a score";
     }

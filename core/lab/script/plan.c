@@ -93,44 +93,51 @@ static bool take_experiment(script *s, node *value, assay_error *error)
 
 /* ---- --set ---- */
 
-/* The value is a Lua literal, read in the same sandbox. */
+/* The value is a Lua expression, read in the same sandbox. */
 static bool read_override(script *s, const plan_override *of, override *out, assay_error *error)
 {
-    char chunk[4096];
-    const char *where = script_text(s, assay_text("--set %s", of->path));
-    if (where == NULL)
-        return false;
-    if (strlen(of->value) > sizeof chunk - 16)
-        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = where, .what = "the value is too long");
-    int length = snprintf(chunk, sizeof chunk, "return %s", of->value);
+    char text[4096];
     *out = (override){.path = of->path};
-    if (!sandbox_run(s, where, chunk, length, true, &out->value, error)) {
-        if (error != NULL && error->hint[0] == '\0')
+    int length = snprintf(text, sizeof text, "return (%s)", of->value);
+    if (length >= (int)sizeof text)
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = s->chunk_where,
+                          .what = "the value is too long");
+    bool blank = of->value[strspn(of->value, " \t")] == '\0';
+    if (!blank && !sandbox_run(s, s->chunk_where, text, length, true, &out->value, error)) {
+        if (error != NULL && strncmp(error->what, "undeclared global", 17) == 0)
+            snprintf(error->hint, sizeof error->hint, "a text stands in quotes: %.60s='\"%.60s\"'",
+                     of->path, of->value);
+        else if (error != NULL && strstr(error->what, " near ") != NULL)
             snprintf(error->hint, sizeof error->hint,
                      "a value is written as in Lua: 0.1, true, '\"text\"', 'mask.causal {}'");
         return false;
     }
     return out->value != NULL ||
-           ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = where, .what = "there is no value",
+           ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = s->chunk_where, .what = "there is no value",
                       .hint = "'none' is absence; a text stands in quotes");
 }
 
 static bool read_overrides(script *s, assay_error *error)
 {
     int n = s->request->override_count;
+    s->stands = NULL;
     s->overrides = script_alloc(s, (int64_t)n * (int64_t)sizeof *s->overrides);
     if (s->overrides == NULL)
         return false;
     for (int i = 0; i < n; i++) {
         const plan_override *of = &s->request->overrides[i];
+        s->chunk_where = script_text(s, assay_text("--set %s", of->path));
+        if (s->chunk_where == NULL)
+            return false;
         for (int k = 0; k < i; k++)
             if (strcmp(of->path, s->overrides[k].path) == 0)
-                return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = assay_text("--set %s", of->path),
+                return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = s->chunk_where,
                                   .what = "this place is set twice");
         if (!read_override(s, of, &s->overrides[i], error))
             return false;
         s->override_count++;
     }
+    s->chunk_where = NULL;
     return true;
 }
 
@@ -138,15 +145,14 @@ static bool read_overrides(script *s, assay_error *error)
 
 static bool make_cell(resolver *r, int64_t trials)
 {
-    for (r->trial = trials > 0; r->trial <= trials; r->trial++)
-        for (int i = 0; i < r->seed_count; i++) {
-            if (resolve_run(r, r->script->experiment, r->seeds[i], true) < 0)
-                return false;
-            if (r->plan->run_count > MOST_RUNS)
-                return ASSAY_FAIL(&r->script->error, ASSAY_BAD_INPUT,
-                                  .where = r->script->experiment->where, .what = "too many runs",
-                                  .expected = assay_text("at most %d", MOST_RUNS));
-        }
+    for (r->trial = trials > 0; r->trial <= trials; r->trial++) {
+        if (!resolve_experiment(r))
+            return false;
+        if (r->pass > MOST_RUNS)
+            return ASSAY_FAIL(&r->script->error, ASSAY_BAD_INPUT,
+                              .where = r->script->experiment->where, .what = "too many runs",
+                              .expected = assay_text("at most %d", MOST_RUNS));
+    }
     return true;
 }
 
@@ -189,7 +195,8 @@ static void find_places(const resolver *r, place_of_run *places)
 {
     const plan *of = r->plan;
     for (int i = 0; i < of->run_count; i++)
-        places[i] = (place_of_run){strcmp(of->runs[i].stage, "main") == 0, r->placed[i].height, i};
+        places[i] =
+            (place_of_run){strcmp(of->runs[i].stage, "main") == 0, r->standings[i].height, i};
     for (int i = of->run_count - 1; i >= 0; i--)
         for (int k = 0; k < of->runs[i].input_count && !places[i].is_last; k++)
             places[of->runs[i].inputs[k].run].is_last = false;
@@ -279,7 +286,7 @@ static bool make_plan(script *s, plan *out, assay_error *error)
     for (int i = 0; i < r.print_count; i++)
         assay_free(r.prints[i].text);
     assay_free(r.prints);
-    assay_free(r.placed);
+    assay_free(r.standings);
     assay_free(r.slots);
     return ok;
 }

@@ -2,9 +2,6 @@
  * stage that feeds it. */
 #include "lab/script/script.h"
 
-#include <assay/random.h>
-
-#include <lauxlib.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -24,117 +21,20 @@ void *resolve_grow(void *items, int count, int64_t size, assay_error *error)
     return grown;
 }
 
-/* ---- seeds and trials ---- */
+/* ---- values ---- */
 
-static bool take_seeds(resolver *r, const node *value, int64_t **out, int *count)
-{
-    int n = value->type == NODE_NUMBER ? 1 : value->count;
-    *out = script_alloc(r->script, n * (int64_t)sizeof **out);
-    if (*out == NULL)
-        return false;
-    for (int i = 0; i < n; i++)
-        (*out)[i] = (int64_t)(value->type == NODE_NUMBER ? value->number : value->items[i]->number);
-    *count = n;
-    return true;
-}
-
-bool resolve_seeds(resolver *r)
-{
-    script *s = r->script;
-    enum { STANDARD = 6 }; /* the fewest with which a two-sided sign-flip test can reach 0.05 */
-    node *value = choose_written(s, "seed", node_get(s->experiment, "seed"), NULL);
-    if (value != NULL)
-        return take_seeds(r, value, &r->seeds, &r->seed_count);
-    r->seeds = script_alloc(s, STANDARD * (int64_t)sizeof *r->seeds);
-    for (int i = 0; i < STANDARD && r->seeds != NULL; i++)
-        r->seeds[i] = i + 1;
-    r->seed_count = STANDARD;
-    return r->seeds != NULL;
-}
-
-/* The seed of a stage's run: its consumer's, one of its own, or, with equal lists, the consumer's.
- * *paired comes as the consumer's and leaves as the stage's. */
-static bool seed_of(resolver *r, const node *stage, int64_t consumer, bool *paired, int64_t *out)
-{
-    char path[PATH_LIMIT];
-    int64_t *own = NULL;
-    int count = 0;
-    *out = consumer;
-    if (stage->split != NULL)
-        return true;
-    choose_path(stage, "seed", path);
-    node *value = choose_written(r->script, path, node_get(stage, "seed"), NULL);
-    if (value == NULL)
-        return true;
-    if (!take_seeds(r, value, &own, &count))
-        return false;
-    if (value->type == NODE_NUMBER) {
-        *out = own[0];
-        *paired = false;
-        return true;
-    }
-    bool equal = *paired && count == r->seed_count;
-    for (int i = 0; i < count && equal; i++)
-        equal = own[i] == r->seeds[i];
-    return equal ||
-           ASSAY_FAIL(
-               &r->script->error, ASSAY_BAD_INPUT, .where = value->where,
-               .what = assay_text("the seeds of stage '%s' are not its consumer's", stage->text),
-               .expected = "the same seeds, one seed, or none",
-               .got = assay_text("%d of its own against %d", count, *paired ? r->seed_count : 1));
-}
-
-bool resolve_trials(resolver *r, int64_t *trials)
-{
-    script *s = r->script;
-    node *value = choose_written(s, "trials", node_get(s->experiment, "trials"), NULL);
-    bool samples = choose_has_samples(s, s->experiment);
-    *trials = value != NULL ? (int64_t)value->number : 0;
-    if (samples && value == NULL)
-        return ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = s->experiment->where,
-                          .what = "sampled axes need a number of trials",
-                          .expected = "trials = n in the experiment");
-    if (!samples && value != NULL)
-        return ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = value->where,
-                          .what = "there are trials and nothing is sampled",
-                          .expected = "uniform, log_uniform or choice somewhere");
-    return true;
-}
-
-/* A drawn number to six significant digits: enough to draw from, short to read, and the same on every
- * machine, whose exp and log may differ in a last bit. */
-static double rounded(double value, double low, double high)
-{
-    char text[32];
-    snprintf(text, sizeof text, "%.5e", value);
-    value = strtod(text, NULL);
-    return value < low ? low : value > high ? high : value;
-}
-
-double resolve_sample(const resolver *r, const node *sample, node **picked)
-{
-    const char *name = assay_text("trial/%s/%s", r->script->experiment->text, sample->axis);
-    assay_stream stream = assay_stream_of(0, name, (uint64_t)r->trial);
-    double low = sample->low, high = sample->high;
-    if (sample->draw == DRAW_CHOICE) {
-        *picked = sample->items[assay_random_below(stream, 0, sample->count)];
-        return 0;
-    }
-    double u = assay_random_uniform(stream, 0);
-    if (sample->draw == DRAW_LOG_UNIFORM)
-        return rounded(exp(log(low) + u * (log(high) - log(low))), low, high);
-    return rounded(low + u * (high - low), low, high);
-}
-
-/* What stands at a place in this run: chosen, drawn; NULL when nothing does. `number` receives a drawn
- * number, with the result the sample itself. */
+/* What stands at a place in this run: chosen, drawn; NULL when nothing does, or `none`. `number`
+ * receives a drawn number, with the result the sample itself. */
 static node *value_at(resolver *r, const char *path, node *written, setting_origin *origin,
                       double *number)
 {
     bool overridden = false, from_axis = false;
     node *value = choose_value(choose_written(r->script, path, written, &overridden), &from_axis);
+    *origin = SETTING_DEFAULT;
+    if (value == NULL)
+        return NULL;
     *origin = from_axis ? SETTING_AXIS : overridden ? SETTING_COMMAND_LINE : SETTING_SCRIPT;
-    if (value != NULL && value->type == NODE_SAMPLE) {
+    if (value->type == NODE_SAMPLE) {
         node *picked = NULL;
         double drawn = resolve_sample(r, value, &picked);
         *origin = SETTING_AXIS;
@@ -143,58 +43,7 @@ static node *value_at(resolver *r, const char *path, node *written, setting_orig
         if (picked != NULL)
             value = picked;
     }
-    return value == NULL || value->type == NODE_NONE ? NULL : value;
-}
-
-/* ---- curves ---- */
-
-static bool call_curve(script *s, node *function, int64_t total, double *out)
-{
-    for (int64_t step = 0; step < (total > 0 ? total : 1); step++) {
-        lua_rawgeti(s->lua, LUA_REGISTRYINDEX, function->reference);
-        lua_pushinteger(s->lua, step);
-        lua_pushinteger(s->lua, total);
-        if (!sandbox_call(s, 2, &s->error))
-            return false;
-        bool number = lua_type(s->lua, -1) == LUA_TNUMBER;
-        out[step] = (double)(float)lua_tonumber(s->lua, -1);
-        const char *got = luaL_typename(s->lua, -1);
-        lua_pop(s->lua, 1);
-        if (!number || !isfinite(out[step]))
-            return ASSAY_FAIL(
-                &s->error, ASSAY_BAD_INPUT, .where = function->where,
-                .what = assay_text("a schedule gave no number at step %lld", (long long)step),
-                .expected = "a finite number", .got = number ? assay_text("%g", out[step]) : got);
-    }
-    return true;
-}
-
-/* The function's values over the run's steps, checked; they are kept for the next run. */
-static bool take_curve(script *s, const assay_option *option, node *function, int64_t total,
-                       const char *owner, setting *out)
-{
-    int64_t n = total > 0 ? total : 1;
-    if (function->curve == NULL || function->curve_count != n) {
-        function->curve_count = n;
-        function->curve = script_alloc(s, n * (int64_t)sizeof(double));
-        if (function->curve == NULL || !call_curve(s, function, total, function->curve))
-            return false;
-        for (int64_t step = 0; step < n; step++)
-            if (function->curve[step] < option->low || function->curve[step] > option->high)
-                return ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = function->where,
-                                  .what = assay_text("%s.%s is out of range at step %lld", owner,
-                                                     option->name, (long long)step),
-                                  .expected = option_range_text(option),
-                                  .got = assay_text("%g", function->curve[step]));
-    }
-    setting_clear(out);
-    out->given = true;
-    out->numbers = assay_alloc(n * (int64_t)sizeof(double), &s->error);
-    if (out->numbers == NULL)
-        return false;
-    memcpy(out->numbers, function->curve, (size_t)n * sizeof(double));
-    out->count = n;
-    return setting_check(option, out, owner, s->folder, function->where, &s->error);
+    return value->type == NODE_NONE ? NULL : value;
 }
 
 /* ---- inputs ---- */
@@ -213,8 +62,8 @@ static bool add_input(resolver *r, draft *of, const char *path, int run, bool is
     if (grown[to->input_count].name == NULL)
         return false;
     to->input_count++;
-    if (of->height <= r->placed[run].height)
-        of->height = r->placed[run].height + 1;
+    if (of->height <= r->standings[run].height)
+        of->height = r->standings[run].height + 1;
     return true;
 }
 
@@ -224,7 +73,7 @@ static bool take_input(resolver *r, draft *of, const assay_option *option, const
                        node *value, setting *out)
 {
     bool is_score = value->type == NODE_SCORE;
-    int run = resolve_run(r, is_score ? value->items[0] : value, of->run.recipe.seed, of->paired);
+    int run = resolve_run(r, is_score ? value->items[0] : value, &of->seed);
     if (run < 0)
         return false;
     setting_clear(out);
@@ -251,6 +100,23 @@ static bool take_input(resolver *r, draft *of, const assay_option *option, const
 
 /* ---- options ---- */
 
+static bool take_drawn(script *s, const assay_option *option, const node *sample, double drawn,
+                       const char *owner, setting *out)
+{
+    setting_clear(out);
+    out->given = true;
+    if (option->type == ASSAY_OPTION_SCHEDULE) {
+        out->numbers = assay_alloc(sizeof *out->numbers, &s->error);
+        if (out->numbers == NULL)
+            return false;
+        out->numbers[0] = drawn;
+        out->count = 1;
+    } else {
+        out->number = drawn;
+    }
+    return setting_check(option, out, owner, s->folder, sample->where, &s->error);
+}
+
 static bool take_value(resolver *r, draft *of, const assay_option *option, const char *path,
                        node *value, double drawn, const char *owner, setting *out)
 {
@@ -259,15 +125,10 @@ static bool take_value(resolver *r, draft *of, const assay_option *option, const
     case NODE_SCORE:
     case NODE_STAGE:
         return take_input(r, of, option, path, value, out);
-    case NODE_FUNCTION: {
-        const setting *steps = settings_get(&of->run.recipe.train, "steps");
-        return take_curve(s, option, value, (int64_t)steps->number, owner, out);
-    }
+    case NODE_FUNCTION:
+        return resolve_curve(r, &of->run.recipe, option, value, owner, out);
     case NODE_SAMPLE:
-        setting_clear(out);
-        out->given = true;
-        out->number = drawn;
-        return setting_check(option, out, owner, s->folder, value->where, &s->error);
+        return take_drawn(s, option, value, drawn, owner, out);
     default: {
         const setting *leaf = check_leaf(s, option, value, owner);
         bool is_content = leaf != NULL && option->type == ASSAY_OPTION_PATH && !of->in_dataset;
@@ -291,6 +152,7 @@ static bool take_options(resolver *r, draft *of, const node *given, const char *
         choose_join(below, path, '.', out->options[i].name);
         node *written = given != NULL ? node_get(given, out->options[i].name) : NULL;
         node *value = value_at(r, below, written, &origin, &drawn);
+        out->values[i].origin = origin;
         if (value == NULL)
             continue;
         if (!take_value(r, of, &out->options[i], below, value, drawn, owner, &out->values[i]))
@@ -314,12 +176,8 @@ static bool take_single(resolver *r, draft *of, const char *key, int which, sett
     char path[PATH_LIMIT];
     choose_path(of->stage, key, path);
     node *use = value_at(r, path, node_get(of->stage, key), &of->origins[which], NULL);
-    if (use == NULL) {
-        of->origins[which] = SETTING_DEFAULT;
-        return true;
-    }
     of->in_dataset = which == KEY_DATASET;
-    bool ok = take_plugin(r, of, use, path, out);
+    bool ok = use == NULL || take_plugin(r, of, use, path, out);
     of->in_dataset = false;
     return ok;
 }
@@ -332,24 +190,6 @@ static bool add_use(resolver *r, settings **list, int *count, settings **out)
     *list = grown;
     grown[*count] = (settings){0};
     *out = &grown[(*count)++];
-    return true;
-}
-
-/* What the model suggests when a script names none. */
-static bool take_defaults(resolver *r, draft *of, assay_kind kind, settings **list, int *count)
-{
-    const assay_model_functions *model = &of->run.recipe.model.plugin->model;
-    const char *const *names =
-        kind == ASSAY_KIND_LOSS ? model->default_losses : model->default_evaluators;
-    for (int i = 0; names != NULL && names[i] != NULL; i++) {
-        settings *use = NULL;
-        const plugin *found =
-            registry_get(r->script->request->registry, kind, names[i], &r->script->error);
-        if (found == NULL || !add_use(r, list, count, &use) ||
-            !settings_defaults(use, found, &r->script->error) ||
-            !settings_check(use, of->stage->where, &r->script->error))
-            return false;
-    }
     return true;
 }
 
@@ -378,12 +218,12 @@ static bool take_list(resolver *r, draft *of, const char *key, int which, assay_
 {
     char path[PATH_LIMIT];
     choose_path(of->stage, key, path);
-    node *written = choose_written(r->script, path, node_get(of->stage, key), NULL);
-    if (written == NULL) {
-        of->origins[which] = SETTING_DEFAULT;
-        return kind == ASSAY_KIND_ADAPTER || take_defaults(r, of, kind, out, count);
+    node *list = value_at(r, path, node_get(of->stage, key), &of->origins[which], NULL);
+    if (of->origins[which] == SETTING_DEFAULT && kind != ASSAY_KIND_ADAPTER) {
+        list = choose_defaults(r->script, of->stage, kind, of->run.recipe.model.plugin);
+        if (list == NULL)
+            return false;
     }
-    node *list = value_at(r, path, written, &of->origins[which], NULL);
     for (int i = 0; list != NULL && i < (list->type == NODE_LIST ? list->count : 1); i++)
         if (!take_item(r, of, list, i, path, out, count))
             return false;
@@ -413,17 +253,16 @@ static bool take_train(resolver *r, draft *of)
 
 static bool take_init(resolver *r, draft *of)
 {
-    static const assay_option init = {.name = "init", .type = ASSAY_OPTION_WEIGHTS, .unit = ""};
     char path[PATH_LIMIT];
     setting *out = &of->run.recipe.init;
     *out = SETTING_NONE;
     choose_path(of->stage, "init", path);
     node *value = value_at(r, path, node_get(of->stage, "init"), &of->origins[KEY_INIT], NULL);
-    if (value == NULL) {
-        of->origins[KEY_INIT] = SETTING_DEFAULT;
-        return true;
-    }
-    return take_value(r, of, &init, path, value, 0, "experiment", out);
+    if (value != NULL && !take_value(r, of, &init_option, path, value, 0, "experiment", out))
+        return false;
+    out->origin =
+        value != NULL && value->type == NODE_STAGE ? SETTING_STAGE : of->origins[KEY_INIT];
+    return true;
 }
 
 static bool take_recipe(resolver *r, draft *of)
@@ -549,86 +388,106 @@ static bool finish(resolver *r, draft *of)
 
 /* ---- runs ---- */
 
-/* The slot of a hash: of the run that has it, or the free one for it. */
-static int64_t find_slot(const resolver *r, const char *hash)
+static int order_of(const node *stage)
 {
-    char first[17] = "";
-    memcpy(first, hash, sizeof first - 1);
-    int64_t at = (int64_t)(strtoull(first, NULL, 16) & (uint64_t)(r->slot_count - 1));
-    while (r->slots[at] >= 0 && strcmp(r->plan->runs[r->slots[at]].run_hash, hash) != 0)
-        at = (at + 1) & (r->slot_count - 1);
-    return at;
+    return stage->split != NULL ? INT_MAX : stage->order;
 }
 
-/* Keeps half of the slots free. */
-static bool reserve_slots(resolver *r, assay_error *error)
+/* The slot that holds the run with this hash, or where it goes. */
+static int *find_slot(const resolver *r, const char *hash)
 {
-    if (2 * ((int64_t)r->plan->run_count + 1) <= r->slot_count)
+    char start[17];
+    snprintf(start, sizeof start, "%.16s", hash);
+    uint64_t at = strtoull(start, NULL, 16);
+    for (;; at++) {
+        int *slot = &r->slots[at & (uint64_t)(r->slot_count - 1)];
+        if (*slot == 0 || strcmp(r->plan->runs[*slot - 1].run_hash, hash) == 0)
+            return slot;
+    }
+}
+
+/* At least twice as many slots as runs. */
+static bool reserve_slots(resolver *r)
+{
+    int count = r->slot_count > 0 ? 2 * r->slot_count : 64;
+    if (2 * (r->plan->run_count + 1) <= r->slot_count)
         return true;
-    int64_t count = r->slot_count > 0 ? 2 * r->slot_count : 64;
-    int *slots = assay_alloc(count * (int64_t)sizeof *slots, error);
+    int *slots = assay_zalloc(count * (int64_t)sizeof *slots, &r->script->error);
     if (slots == NULL)
         return false;
     assay_free(r->slots);
     r->slots = slots;
     r->slot_count = count;
-    for (int64_t i = 0; i < count; i++)
-        slots[i] = -1;
     for (int i = 0; i < r->plan->run_count; i++)
-        slots[find_slot(r, r->plan->runs[i].run_hash)] = i;
+        *find_slot(r, r->plan->runs[i].run_hash) = i + 1;
     return true;
 }
 
-/* Appends a run, which is moved into the plan. */
-static bool append_run(resolver *r, draft *of, placed place, assay_error *error)
+static int add_run(resolver *r, draft *of)
 {
     plan *to = r->plan;
+    assay_error *error = &r->script->error;
     plan_run *runs = resolve_grow(to->runs, to->run_count, (int64_t)sizeof *runs, error);
     if (runs != NULL)
         to->runs = runs;
-    placed *all = resolve_grow(r->placed, to->run_count, (int64_t)sizeof *all, error);
-    if (all != NULL)
-        r->placed = all;
-    if (runs == NULL || all == NULL)
-        return false;
+    standing *standings =
+        resolve_grow(r->standings, to->run_count, (int64_t)sizeof *standings, error);
+    if (standings != NULL)
+        r->standings = standings;
+    if (runs == NULL || standings == NULL || !reserve_slots(r)) {
+        plan_run_clear(&of->run);
+        return -1;
+    }
+    *find_slot(r, of->run.run_hash) = to->run_count + 1;
     runs[to->run_count] = of->run;
-    all[to->run_count++] = place;
-    of->run = (plan_run){0};
-    return true;
+    standings[to->run_count] = (standing){of->height, order_of(of->stage)};
+    return to->run_count++;
 }
 
-/* The run as it stands in the plan: a new one, or the one that it equals, which belongs to the later
- * stage then. A run that equals another has its inputs, so the height stays. */
+/* The run as it stands in the plan: a new one, or the one that it equals, which then belongs to the
+ * later stage. */
 static int place_run(resolver *r, draft *of)
 {
-    plan *to = r->plan;
-    bool is_main = of->stage->split != NULL;
-    placed place = {.height = of->height, .stage = is_main ? INT_MAX : of->stage->order};
-    int found = -1;
-    if (reserve_slots(r, &r->script->error)) {
-        int64_t slot = find_slot(r, of->run.run_hash);
-        found = r->slots[slot];
-        if (found >= 0 && place.stage > r->placed[found].stage) {
-            plan_run swap = to->runs[found];
-            to->runs[found] = of->run;
-            of->run = swap;
-            r->placed[found].stage = place.stage;
-        } else if (found < 0 && append_run(r, of, place, &r->script->error)) {
-            found = r->slots[slot] = to->run_count - 1;
-        }
+    int found = r->slot_count > 0 ? *find_slot(r, of->run.run_hash) - 1 : -1;
+    if (found < 0)
+        return add_run(r, of);
+    if (order_of(of->stage) > r->standings[found].order) {
+        plan_run swap = r->plan->runs[found];
+        r->plan->runs[found] = of->run;
+        of->run = swap;
+        r->standings[found].order = order_of(of->stage);
     }
     plan_run_clear(&of->run);
     return found;
 }
 
-int resolve_run(resolver *r, node *stage, int64_t seed, bool paired)
+int resolve_run(resolver *r, node *stage, const run_seed *seed)
 {
-    draft of = {.stage = stage, .paired = paired};
+    draft of = {.stage = stage};
     of.run.recipe.init = SETTING_NONE;
-    if (!seed_of(r, stage, seed, &of.paired, &of.run.recipe.seed) || !take_recipe(r, &of) ||
-        !finish(r, &of)) {
+    if (!resolve_stage_seed(r, stage, seed, &of.seed))
+        return -1;
+    if (stage->run_pass == r->pass && stage->run_seed == of.seed.number)
+        return stage->run; /* another place of the same run asked for it */
+    of.run.recipe.seed = of.seed.number;
+    if (!take_recipe(r, &of) || !finish(r, &of)) {
         plan_run_clear(&of.run);
         return -1;
     }
-    return place_run(r, &of);
+    int run = place_run(r, &of);
+    stage->run = run;
+    stage->run_seed = of.seed.number;
+    stage->run_pass = r->pass;
+    return run;
+}
+
+bool resolve_experiment(resolver *r)
+{
+    for (int i = 0; i < r->seed_count; i++) {
+        run_seed seed = {r->seeds[i], true, r->seed_origin};
+        r->pass++;
+        if (resolve_run(r, r->script->experiment, &seed) < 0)
+            return false;
+    }
+    return true;
 }

@@ -25,6 +25,41 @@ script *sandbox_script(lua_State *lua)
     return *(script **)lua_getextraspace(lua);
 }
 
+/* ---- places ---- */
+
+/* The line of Lua code that runs, from a level of the stack on; the file when none does. Pushes
+ * nothing, so that it serves when memory is out. Borrowed like assay_text. */
+static const char *place_of(const script *s, int level)
+{
+    lua_Debug about;
+    if (s->chunk_where != NULL)
+        return s->chunk_where;
+    for (; lua_getstack(s->lua, level, &about) != 0; level++) {
+        lua_getinfo(s->lua, "Sl", &about);
+        if (about.currentline > 0)
+            return assay_text("%s:%d", about.short_src, about.currentline);
+    }
+    return s->file;
+}
+
+const char *sandbox_where(script *s)
+{
+    const char *kept = script_text(s, place_of(s, 1));
+    if (kept == NULL)
+        sandbox_raise(s);
+    return kept;
+}
+
+const char *sandbox_defined(script *s, int index)
+{
+    lua_Debug about;
+    lua_pushvalue(s->lua, index);
+    lua_getinfo(s->lua, ">S", &about);
+    if (s->chunk_where != NULL || about.linedefined <= 0)
+        return NULL;
+    return script_text(s, assay_text("%s:%d", about.short_src, about.linedefined));
+}
+
 /* ---- limits ---- */
 
 static void *allocate(void *user, void *block, size_t old_size, size_t new_size)
@@ -36,8 +71,11 @@ static void *allocate(void *user, void *block, size_t old_size, size_t new_size)
         s->bytes -= before;
         return NULL;
     }
-    if ((int64_t)new_size > before && s->bytes + (int64_t)new_size - before > s->bytes_limit)
+    if ((int64_t)new_size > before && s->bytes + (int64_t)new_size - before > s->bytes_limit) {
+        if (s->lua != NULL)
+            snprintf(s->memory_where, sizeof s->memory_where, "%s", place_of(s, 0));
         return NULL;
+    }
     void *grown = realloc(block, new_size);
     if (grown != NULL)
         s->bytes += (int64_t)new_size - before;
@@ -50,15 +88,10 @@ static int end_script(lua_State *lua, const char *expected)
     script *s = sandbox_script(lua);
     s->spent = true;
     assay_error_clear(&s->error);
-    luaL_where(lua, 0);
-    const char *place = lua_tostring(lua, -1);
-    size_t length = strlen(place);
-    return sandbox_fail(
-        s, (assay_failure){.where =
-                               length > 2 ? assay_text("%.*s", (int)(length - 2), place) : s->file,
-                           .what = "the script does not come to its end",
-                           .expected = expected,
-                           .hint = "is there a loop without an end?"});
+    return sandbox_fail(s, (assay_failure){.where = place_of(s, 0),
+                                           .what = "the script does not come to its end",
+                                           .expected = expected,
+                                           .hint = "is there a loop without an end?"});
 }
 
 static double processor_seconds(void)
@@ -89,27 +122,15 @@ static void count_instructions(lua_State *lua, lua_Debug *debug)
 
 bool sandbox_full(script *s)
 {
+    const char *where = s->memory_where[0] != '\0' ? s->memory_where : place_of(s, 0);
     s->spent = true;
     assay_error_clear(&s->error);
     return ASSAY_FAIL(
-        &s->error, ASSAY_BAD_INPUT, .where = s->file, .what = "the script needs too much memory",
+        &s->error, ASSAY_BAD_INPUT, .where = where, .what = "the script needs too much memory",
         .expected = assay_text("at most %lld MiB", (long long)(s->bytes_limit >> 20)));
 }
 
 /* ---- failures ---- */
-
-const char *sandbox_where(script *s)
-{
-    luaL_where(s->lua, 1);
-    const char *place = lua_tostring(s->lua, -1);
-    size_t length = strlen(place);
-    const char *kept = length > 2 ? script_text(s, assay_text("%.*s", (int)(length - 2), place))
-                                  : script_text(s, s->file);
-    lua_pop(s->lua, 1);
-    if (kept == NULL)
-        sandbox_raise(s);
-    return kept;
-}
 
 int sandbox_raise(script *s)
 {
@@ -133,16 +154,20 @@ static void take_message(script *s, const char *message, assay_error *error)
         colon--;
     if (end != NULL && colon != end && colon > message && colon[-1] == ':')
         ASSAY_FAIL(error, ASSAY_BAD_INPUT,
-                   .where = assay_text("%.*s", (int)(end - message), message), .what = end + 2);
+                   .where = s->chunk_where != NULL
+                                ? s->chunk_where
+                                : assay_text("%.*s", (int)(end - message), message),
+                   .what = end + 2);
     else
-        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = s->file, .what = message);
+        ASSAY_FAIL(error, ASSAY_BAD_INPUT,
+                   .where = s->chunk_where != NULL ? s->chunk_where : s->file, .what = message);
 }
 
 /* What a protected call that failed left on the stack, moved to *error. */
 static bool take_failure(script *s, int status, assay_error *error)
 {
     assay_error failed = {0};
-    if (status == LUA_ERRMEM)
+    if (status == LUA_ERRMEM && !s->spent)
         sandbox_full(s);
     if (s->error.code != ASSAY_OK)
         failed = s->error;
@@ -159,9 +184,36 @@ static bool take_failure(script *s, int status, assay_error *error)
     return false;
 }
 
+/* Handler of errors that have no place of their own: one that is no text, or a text alone. */
+static int note_place(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    if (s->error.code != ASSAY_OK)
+        return 1;
+    if (lua_type(lua, 1) != LUA_TSTRING)
+        ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = place_of(s, 1),
+                   .what = "the script raised an error that is no text",
+                   .got = luaL_typename(lua, 1));
+    else if (strstr(lua_tostring(lua, 1), ": ") == NULL)
+        ASSAY_FAIL(&s->error, ASSAY_BAD_INPUT, .where = place_of(s, 1),
+                   .what = lua_tostring(lua, 1));
+    return 1;
+}
+
+/* lua_pcall, by which the script's code is entered. */
+static int enter(lua_State *lua, int arguments, int results)
+{
+    int at = lua_gettop(lua) - arguments;
+    lua_pushcfunction(lua, note_place); /* a light C function: takes no memory */
+    lua_insert(lua, at);
+    int status = lua_pcall(lua, arguments, results, at);
+    lua_remove(lua, at);
+    return status;
+}
+
 bool sandbox_call(script *s, int arguments, assay_error *error)
 {
-    int status = lua_pcall(s->lua, arguments, 1, 0);
+    int status = enter(s->lua, arguments, 1);
     return status == LUA_OK || take_failure(s, status, error);
 }
 
@@ -231,9 +283,11 @@ static void push_globals(lua_State *lua)
 /* Runs a text of `file`, with one result. */
 static void run_text(script *s, const char *file, const char *text, int64_t bytes)
 {
-    if (bytes > 0 && text[0] == LUA_SIGNATURE[0])
+    bool compiled = text[0] == LUA_SIGNATURE[0];
+    if (compiled || strlen(text) != (size_t)bytes)
         sandbox_fail(s, (assay_failure){.where = file,
-                                        .what = "this is compiled Lua, which is not run",
+                                        .what = compiled ? "this is compiled Lua, which is not run"
+                                                         : "there is a zero byte in the text",
                                         .expected = "the text of a script"});
     if (luaL_loadbufferx(s->lua, text, (size_t)bytes, assay_text("@%s", file), "t") != LUA_OK)
         lua_error(s->lua);
@@ -244,8 +298,21 @@ static void run_text(script *s, const char *file, const char *text, int64_t byte
 
 /* ---- require ---- */
 
+static plan_source *find_source(const script *s, const char *name)
+{
+    for (int i = 0; i < s->source_count; i++)
+        if (strcmp(s->sources[i].name, name) == 0)
+            return &s->sources[i];
+    return NULL;
+}
+
 bool sandbox_keep(script *s, const char *name, char *text, bool is_script)
 {
+    if (find_source(s, name) != NULL) { /* it failed before, and the script went on */
+        assay_free(text);
+        return true;
+    }
+
     plan_source *grown = assay_zalloc((s->source_count + 1) * (int64_t)sizeof *grown, &s->error);
     char *copy = grown != NULL ? assay_strdup(name, &s->error) : NULL;
     if (copy == NULL) {
@@ -280,11 +347,19 @@ static bool module_file(const char *name, char *out, size_t size)
     return true;
 }
 
+static int run_module(lua_State *lua)
+{
+    script *s = sandbox_script(lua);
+    plan_source *of = lua_touserdata(lua, 1);
+    run_text(s, of->name, of->text, (int64_t)strlen(of->text));
+    return 1;
+}
+
 static int require_module(lua_State *lua)
 {
     script *s = sandbox_script(lua);
     const char *where = sandbox_where(s), *name = luaL_checkstring(lua, 1);
-    char file[256];
+    char file[256], path[sizeof s->folder + sizeof file];
     int64_t bytes = 0;
     lua_rawgetp(lua, LUA_REGISTRYINDEX, &modules_key);
     lua_pushvalue(lua, 1);
@@ -303,19 +378,31 @@ static int require_module(lua_State *lua)
                                             .expected = "a Lua file beside the script: 'name' or "
                                                         "'folder.name'"});
     assay_error failed = {0};
-    char *text =
-        assay_read_file(assay_text("%s/%s", s->folder, file), MODULE_BYTES, &bytes, &failed);
+    snprintf(path, sizeof path, "%s/%s", s->folder, file);
+    char *text = assay_read_file(path, MODULE_BYTES, &bytes, &failed);
     if (text == NULL)
         return sandbox_fail(s,
                             (assay_failure){.where = where,
                                             .what = assay_text("module '%s' cannot be read", name),
                                             .expected = assay_text("%s beside the script", file),
                                             .got = failed.what});
+    if (strlen(text) != (size_t)bytes) {
+        assay_free(text);
+        return sandbox_fail(s, (assay_failure){.where = file,
+                                               .what = "there is a zero byte in the text",
+                                               .expected = "the text of a script"});
+    }
     if (!sandbox_keep(s, file, text, false))
         return sandbox_raise(s);
     lua_pushlightuserdata(lua, s); /* under way */
     lua_setfield(lua, -2, name);
-    run_text(s, file, text, bytes);
+    lua_pushcfunction(lua, run_module);
+    lua_pushlightuserdata(lua, find_source(s, file));
+    if (enter(lua, 1, 1) != LUA_OK) { /* it may be required again */
+        lua_pushnil(lua);
+        lua_setfield(lua, -3, name);
+        return lua_error(lua);
+    }
     if (lua_isnil(lua, -1)) {
         lua_pop(lua, 1);
         lua_pushboolean(lua, true);
@@ -333,12 +420,13 @@ static int protected_call(lua_State *lua)
     script *s = sandbox_script(lua);
     luaL_checkany(lua, 1);
     int status = lua_pcall(lua, lua_gettop(lua) - 1, LUA_MULTRET, 0);
-    if (status == LUA_ERRMEM)
+    if (status == LUA_ERRMEM && !s->spent)
         sandbox_full(s);
     if (s->spent)
         return lua_error(lua);
     if (status != LUA_OK)
         assay_error_clear(&s->error);
+    s->stands = NULL;
     lua_pushboolean(lua, status == LUA_OK);
     lua_insert(lua, 1);
     return lua_gettop(lua);
@@ -415,7 +503,7 @@ bool sandbox_run(script *s, const char *file, const char *text, int64_t bytes, b
     errand of = {.file = file, .text = text, .bytes = bytes, .literal = literal};
     lua_pushcfunction(s->lua, do_errand);
     lua_pushlightuserdata(s->lua, &of);
-    int status = lua_pcall(s->lua, 1, 0, 0);
+    int status = enter(s->lua, 1, 0);
     *out = of.value;
     return status == LUA_OK || take_failure(s, status, error);
 }

@@ -11,6 +11,7 @@
 #include <lua.h>
 
 #define PATH_LIMIT 512 /* bytes of a path such as "pretrain.loss.contrastive#2.temperature" */
+#define WORD_TYPE  "script word" /* of the userdata that holds a node */
 
 typedef enum node_type {
     NODE_NONE,   /* the word `none`: absence */
@@ -37,13 +38,21 @@ typedef struct choice {
     const char *name; /* of the first of its nodes, by which decisions are ordered */
 } choice;
 
+/* What a function gives over `count` steps. */
+typedef struct curve {
+    int64_t count;
+    double *values;
+    struct curve *next;
+} curve;
+
 typedef struct node {
     node_type type;
     const char *where; /* "sweep.lua:12" */
     double number;
-    const char *text; /* a text; a stage's name; a score's path */
-    int reference;    /* of a function */
-    int order;        /* of a stage: when the script made it */
+    const char *text;     /* a text; a stage's name; a score's path */
+    int reference;        /* of a function */
+    const void *identity; /* of a function: equal for equal ones */
+    int order;            /* of a stage: when the script made it */
     int count;
     struct node **items;
     const char **keys;
@@ -55,14 +64,24 @@ typedef struct node {
     const char **texts; /* of an ANY's alternatives, once they were asked for */
     distribution draw;
     double low, high;
-    const char *split; /* of a score: "valid" */
+    const char *split; /* of a score: "valid"; of a stage: "main" when it is the experiment */
     /* The node as an option's value, checked once. */
     const assay_option *option;
     setting *checked;
-    /* The last curve that a function gave, for so many steps. */
-    int64_t curve_count;
-    double *curve;
+    curve *curves; /* that a function gave */
+    /* The last run of a stage: its place in the plan, its seed, and in which pass that was. */
+    int run;
+    int64_t run_seed, run_pass;
 } node;
+
+/* A list that stands for a key left out; see choose_defaults. */
+typedef struct suggestion {
+    const plugin *model;
+    assay_kind kind;
+    const node *stage;
+    node *list;
+    struct suggestion *next;
+} suggestion;
 
 typedef struct override {
     const char *path;
@@ -78,13 +97,17 @@ typedef struct script {
     double began;               /* processor seconds */
     bool spent;                 /* a limit was reached: no pcall of the script may hide it */
     assay_arena *arena;
-    char folder[4096]; /* of the script */
-    char file[256];    /* its name, for places */
+    char folder[4096];       /* of the script */
+    char file[256];          /* its name, for places */
+    const char *stands;      /* the place whose values are being checked; or NULL */
+    const char *chunk_where; /* the place of all that is read: a value of --set; or NULL */
+    char memory_where[256];  /* where memory was refused last */
     node *none;
     node *experiment; /* what the script returned */
     int stage_count;  /* made so far */
     int override_count;
     override *overrides;
+    suggestion *suggestions;
     plan_source *sources; /* owned until the plan takes them */
     int source_count;
     node **checked; /* nodes whose settings have to be cleared */
@@ -113,6 +136,8 @@ script *sandbox_script(lua_State *lua);
 void sandbox_check_time(lua_State *lua);
 /* "sweep.lua:12" of the Lua code that called the C function; in the arena. */
 const char *sandbox_where(script *s);
+/* The line on which the Lua function at `index` is defined; NULL when that is not known. */
+const char *sandbox_defined(script *s, int index);
 /* Raises s->error as a Lua error; does not return. */
 int sandbox_raise(script *s);
 /* Records a failure in s->error and raises it. */
@@ -136,13 +161,30 @@ void node_push(script *s, node *value);
 node *node_at(lua_State *lua, int index);
 /* "a text", "a list", "loss.contrastive": for messages. Borrowed like assay_text. */
 const char *node_describe(const node *value);
+/* Whether two values differ, where an option left out is at its default. An axis, a stage and a score
+ * equal themselves only. */
+bool node_differs(const node *a, const node *b);
 /* The item under a key; NULL without it. */
 node *node_get(const node *of, const char *key);
 
 /* ---- words.c: the language's words ---- */
 void words_fill(script *s);
+/* The one argument of a word, a table. May raise, as all of these. */
+void words_take_table(script *s, const char *word, const char *where);
+/* The table at `index` as a node with keys, sorted, for a plugin's options, train, a stage. nil is
+ * never among them. */
+node *words_table(script *s, int index, node_type type, const char *owner, const char *where);
+
+/* ---- stages.c: run, experiment, and stage:score ---- */
+int stages_run(lua_State *lua);
+int stages_experiment(lua_State *lua);
+/* What can be asked of a word: a stage's score. */
+int stages_ask(lua_State *lua);
 
 /* ---- check.c: values where they stand ---- */
+
+/* The key `init` as an option. */
+extern const assay_option init_option;
 
 /* Checks a value, every alternative of it, against an option. */
 bool check_value(script *s, const assay_option *option, node *value, const char *owner);
@@ -171,6 +213,9 @@ bool choose_has_samples(script *s, node *stage);
  * counted over all alternatives of the items before, so that a label does not depend on what is
  * chosen there. */
 void choose_label(const node *list, int i, const plugin *of, char *out, int64_t size);
+/* What a model suggests for a key (loss, evaluate) that the script leaves out: a list of plugins, as
+ * if it stood there. NULL on failure. */
+node *choose_defaults(script *s, const node *stage, assay_kind kind, const plugin *model);
 /* An axis of a stage with its chosen value, under the axis' name, for every axis that `stage` has;
  * `visit` false ends the walk. */
 typedef bool (*axis_visitor)(script *s, void *user, node *axis);
@@ -188,23 +233,32 @@ typedef struct known_print { /* a dataset whose fingerprint is known */
     char fingerprint[65];
 } known_print;
 
-typedef struct placed { /* what decides a run's place in the plan */
-    int height;         /* how many stages lie below its own */
-    int stage;          /* the order of its stage in the script; the experiment is last */
-} placed;
+/* Where a run of the plan stands among its stages. */
+typedef struct standing {
+    int height; /* how many stages lie below its own */
+    int order;  /* of its stage, in the script; the experiment's is the last */
+} standing;
 
 typedef struct resolver {
     script *script;
     plan *plan;
-    placed *placed;     /* per run of the plan */
-    int *slots;         /* by hash: a run of the plan, or -1 */
-    int64_t slot_count; /* a power of two */
-    int64_t trial;      /* 1, 2 ...; 0: without trials */
-    int64_t *seeds;     /* of the experiment; of the script's arena */
+    standing *standings; /* per run of the plan */
+    int *slots;          /* the runs by their hashes: index + 1, 0 is free */
+    int slot_count;      /* a power of two */
+    int64_t pass;        /* counts runs of the experiment as they are asked for */
+    int64_t trial;       /* 1, 2 ...; 0: without trials */
+    int64_t *seeds;      /* of the experiment; of the script's arena */
     int seed_count;
+    setting_origin seed_origin;
     known_print *prints;
-    int print_count, print_capacity;
+    int print_count;
 } resolver;
+
+typedef struct run_seed {
+    int64_t number;
+    bool paired; /* it is one of the experiment's, which all its runs go through */
+    setting_origin origin;
+} run_seed;
 
 /* Keys of a stage that have a row of their own in param. */
 enum { KEY_DATASET, KEY_MODEL, KEY_MASK, KEY_ADAPTER, KEY_LOSS, KEY_EVALUATE, KEY_INIT, KEYS };
@@ -214,25 +268,35 @@ typedef struct draft {
     node *stage;
     plan_run run;
     bool in_dataset; /* paths are identified by the fingerprint */
-    bool paired;     /* its seed is one of the experiment's, which all its runs go through */
     setting_origin origins[KEYS];
+    run_seed seed;
     int height;
     char fingerprint[65];
 } draft;
 
 /* The index in the plan of the run of `stage`, for a consumer (or, of the experiment, the run) with
- * this seed; -1 with s->error. `paired`: the consumer has a run for each of the experiment's seeds. */
-int resolve_run(resolver *r, node *stage, int64_t seed, bool paired);
+ * this seed; -1 with s->error. */
+int resolve_run(resolver *r, node *stage, const run_seed *seed);
+/* The runs of the experiment, one per seed, as all is chosen now. */
+bool resolve_experiment(resolver *r);
+/* Room for one more item in a counted array; NULL on failure. */
+void *resolve_grow(void *items, int count, int64_t size, assay_error *error);
+/* Frees what a run owns; it is empty then. */
+void plan_run_clear(plan_run *run);
+
+/* ---- draw.c ---- */
+
 /* The experiment's seeds into the resolver. */
 bool resolve_seeds(resolver *r);
+/* The seed of a stage's run: its consumer's, one of its own, or, with equal lists, the consumer's. */
+bool resolve_stage_seed(resolver *r, const node *stage, const run_seed *consumer, run_seed *out);
 /* How often samples are drawn: trials, 0 without samples. */
 bool resolve_trials(resolver *r, int64_t *trials);
 /* A sample in this trial: a number, or the alternative that is picked. */
 double resolve_sample(const resolver *r, const node *sample, node **picked);
-/* Frees what a run owns; it is empty then. */
-void plan_run_clear(plan_run *run);
-/* Room for one more item in a counted array; NULL on failure. */
-void *resolve_grow(void *items, int count, int64_t size, assay_error *error);
+/* The values of a function over the steps of a recipe, checked, as the value of an option. */
+bool resolve_curve(resolver *r, const recipe *of, const assay_option *option, node *function,
+                   const char *owner, setting *out);
 
 /* ---- identity.c ---- */
 

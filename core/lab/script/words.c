@@ -1,22 +1,21 @@
 /* words.c - the words of the script language: KIND.NAME, any, zip, none, seeds, uniform,
- * log_uniform, choice, run, experiment, and stage:score (design section 4). Each checks its arguments
- * where it stands. */
+ * log_uniform, choice (design section 4); stages.c has the others. Each checks its arguments where it
+ * stands. */
 #include "lab/script/script.h"
 
 #include <lauxlib.h>
 #include <math.h>
 #include <string.h>
 
-#define MOST_SEEDS 100000
-
-static const char word_type[] = "assay word";
+#define MOST_SEEDS    100000
+#define MOST_COMPARED 1000 /* alternatives that are compared with each other */
 
 /* ---- tables of named values ---- */
 
 /* The table at `index` as a node with keys, sorted, for a plugin's options, train, a stage. nil is
  * never among them. Values are read in the order of the keys, so that the first wrong one is the same
  * in every start. */
-static node *table_of(script *s, int index, node_type type, const char *owner, const char *where)
+node *words_table(script *s, int index, node_type type, const char *owner, const char *where)
 {
     lua_State *lua = s->lua;
     int n = 0;
@@ -49,7 +48,7 @@ static node *table_of(script *s, int index, node_type type, const char *owner, c
 }
 
 /* The one argument of a word, a table. */
-static void take_table(script *s, const char *word, const char *where)
+void words_take_table(script *s, const char *word, const char *where)
 {
     if (lua_gettop(s->lua) != 1 || !lua_istable(s->lua, 1))
         sandbox_fail(s, (assay_failure){.where = where,
@@ -93,12 +92,14 @@ static int construct(lua_State *lua)
     const plugin *found = registry_find(s->request->registry, kind, name);
     char word[80];
     snprintf(word, sizeof word, "%s.%s", plugin_kind_name(kind), name);
-    take_table(s, word, where);
-    node *use = table_of(s, 1, NODE_PLUGIN, word, where);
+    words_take_table(s, word, where);
+    node *use = words_table(s, 1, NODE_PLUGIN, word, where);
     use->plugin = found;
     use->kind = kind;
+    s->stands = where;
     if (!check_options(s, use))
         sandbox_raise(s);
+    s->stands = NULL;
     node_push(s, use);
     return 1;
 }
@@ -177,7 +178,7 @@ static bool holds_axis(const node *value, bool deep)
 /* The alternatives of an axis. An axis that was an alternative itself would have the same name. */
 static node *take_alternatives(script *s, const char *word, const char *where)
 {
-    take_table(s, word, where);
+    words_take_table(s, word, where);
     node *list = node_of(s, 1, where);
     if (list == NULL)
         sandbox_raise(s);
@@ -198,6 +199,15 @@ static int any_of(lua_State *lua)
     script *s = sandbox_script(lua);
     const char *where = sandbox_where(s);
     node *list = take_alternatives(s, "any", where);
+    for (int i = 0; i < list->count; i++)
+        for (int k = 0; k < i && list->count <= MOST_COMPARED; k++)
+            if (!node_differs(list->items[k], list->items[i]))
+                sandbox_fail(s, (assay_failure){.where = where,
+                                                .what = "any { } has an alternative twice",
+                                                .expected = "values that differ",
+                                                .got = assay_text("%s, numbers %d and %d",
+                                                                  node_describe(list->items[i]),
+                                                                  k + 1, i + 1)});
     node_push(s, axis_of(s, list, NULL));
     return 1;
 }
@@ -222,8 +232,8 @@ static int zip_of(lua_State *lua)
 {
     script *s = sandbox_script(lua);
     const char *where = sandbox_where(s);
-    take_table(s, "zip", where);
-    node *fields = table_of(s, 1, NODE_TABLE, "zip", where);
+    words_take_table(s, "zip", where);
+    node *fields = words_table(s, 1, NODE_TABLE, "zip", where);
     choice *shared = NULL;
     if (fields->count == 0)
         sandbox_fail(s, (assay_failure){.where = where, .what = "zip { } has no fields"});
@@ -268,7 +278,8 @@ static int draw_between(lua_State *lua, const char *word, distribution how)
 {
     script *s = sandbox_script(lua);
     const char *where = sandbox_where(s);
-    bool numbers = lua_gettop(lua) == 2 && lua_isnumber(lua, 1) && lua_isnumber(lua, 2);
+    bool numbers =
+        lua_gettop(lua) == 2 && lua_type(lua, 1) == LUA_TNUMBER && lua_type(lua, 2) == LUA_TNUMBER;
     double low = lua_tonumber(lua, 1), high = lua_tonumber(lua, 2);
     if (!numbers || !isfinite(low) || !isfinite(high) || low >= high ||
         (how == DRAW_LOG_UNIFORM && low <= 0))
@@ -315,7 +326,7 @@ static int choice_of(lua_State *lua)
     return 1;
 }
 
-/* ---- seeds, stages ---- */
+/* ---- seeds ---- */
 
 static int seeds(lua_State *lua)
 {
@@ -323,7 +334,8 @@ static int seeds(lua_State *lua)
     const char *where = sandbox_where(s);
     int whole = 0;
     lua_Integer n = lua_tointegerx(lua, 1, &whole);
-    if (lua_gettop(lua) != 1 || !whole || n < 1 || n > MOST_SEEDS)
+    if (lua_gettop(lua) != 1 || lua_type(lua, 1) != LUA_TNUMBER || !whole || n < 1 ||
+        n > MOST_SEEDS)
         sandbox_fail(s, (assay_failure){.where = where,
                                         .what = "seeds takes one whole number",
                                         .expected = assay_text("1 .. %d", MOST_SEEDS)});
@@ -339,142 +351,6 @@ static int seeds(lua_State *lua)
     }
     node_push(s, made);
     return 1;
-}
-
-/* `train = { ... }` is a table of names where every other table is a list: it is made a word before
- * the stage is read. */
-static void convert_train(script *s, const char *where)
-{
-    lua_State *lua = s->lua;
-    if (lua_getfield(lua, 1, "train") == LUA_TTABLE) {
-        int at = lua_gettop(lua);
-        node_push(s, table_of(s, at, NODE_TABLE, "train", where));
-        lua_setfield(lua, 1, "train");
-    }
-    lua_pop(lua, 1);
-}
-
-static bool is_name(const char *text)
-{
-    size_t n = strlen(text);
-    return n > 0 && n <= 100 &&
-           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == n;
-}
-
-static node *stage_of(script *s, const char *word, const char *where)
-{
-    take_table(s, word, where);
-    /* The script's own table stays as it is. */
-    lua_newtable(s->lua);
-    for (lua_pushnil(s->lua); lua_next(s->lua, 1) != 0; lua_pop(s->lua, 1)) {
-        lua_pushvalue(s->lua, -2);
-        lua_pushvalue(s->lua, -2);
-        lua_rawset(s->lua, 2);
-    }
-    lua_replace(s->lua, 1);
-    convert_train(s, where);
-    node *stage = table_of(s, 1, NODE_STAGE, word, where);
-    node *name = node_get(stage, "name");
-    if (name == NULL || name->type != NODE_TEXT || !is_name(name->text))
-        sandbox_fail(s, (assay_failure){.where = where,
-                                        .what = assay_text("%s needs a name", word),
-                                        .expected = "letters, digits, '_', '-' and '.'",
-                                        .got = name != NULL ? node_describe(name) : NULL});
-    stage->text = name->text;
-    stage->order = s->stage_count++;
-    if (strcmp(word, "run") == 0 && strcmp(stage->text, "main") == 0)
-        sandbox_fail(s, (assay_failure){.where = where,
-                                        .what = "a stage cannot be called 'main'",
-                                        .hint = "that is the experiment's own stage"});
-    if (!check_stage(s, stage, word))
-        sandbox_raise(s);
-    return stage;
-}
-
-static int run_of(lua_State *lua)
-{
-    script *s = sandbox_script(lua);
-    node_push(s, stage_of(s, "run", sandbox_where(s)));
-    return 1;
-}
-
-static int experiment_of(lua_State *lua)
-{
-    script *s = sandbox_script(lua);
-    node *stage = stage_of(s, "experiment", sandbox_where(s));
-    stage->split = "main";
-    node_push(s, stage);
-    return 1;
-}
-
-/* ---- stage:score ---- */
-
-static int parts_of(const char *path)
-{
-    int parts = 1;
-    if (path[0] == '\0' || path[0] == '/' || path[strlen(path) - 1] == '/' ||
-        strstr(path, "//") != NULL || strchr(path, '@') != NULL)
-        return 0;
-    for (const char *c = path; *c != '\0'; c++)
-        parts += *c == '/';
-    return parts;
-}
-
-static int score_of(lua_State *lua)
-{
-    static const char *const splits[] = {"pretrain", "train", "valid", "test"};
-    script *s = sandbox_script(lua);
-    const char *where = sandbox_where(s);
-    node *stage = node_at(lua, 1);
-    const char *path = lua_type(lua, 2) == LUA_TSTRING ? lua_tostring(lua, 2) : "";
-    const char *split = lua_isnoneornil(lua, 3)           ? "valid"
-                        : lua_type(lua, 3) == LUA_TSTRING ? lua_tostring(lua, 3)
-                                                          : "";
-    int known = 0;
-    if (stage == NULL || stage->type != NODE_STAGE || stage->split != NULL)
-        sandbox_fail(s, (assay_failure){.where = where,
-                                        .what = "only a stage has a score",
-                                        .expected = "STAGE:score(\"SUITE/METRIC\")"});
-    if (parts_of(path) < 2 || parts_of(path) > 3)
-        sandbox_fail(s,
-                     (assay_failure){.where = where,
-                                     .what = "bad path of a score",
-                                     .expected = "\"SUITE/METRIC\" or \"SUITE/BENCHMARK/METRIC\"",
-                                     .got = assay_text("'%s'", path)});
-    for (int i = 0; i < 4; i++)
-        known |= strcmp(split, splits[i]) == 0;
-    if (!known)
-        sandbox_fail(s, (assay_failure){.where = where,
-                                        .what = "no such split",
-                                        .expected = "pretrain, train, valid or test",
-                                        .got = assay_text("'%s'", split)});
-    node *made = node_new(s, NODE_SCORE, where);
-    if (made == NULL || !node_reserve(s, made, 1, false) ||
-        (made->text = script_text(s, path)) == NULL ||
-        (made->split = script_text(s, split)) == NULL)
-        sandbox_raise(s);
-    made->items[made->count++] = stage;
-    node_push(s, made);
-    return 1;
-}
-
-/* What can be asked of a word: a stage's score. */
-static int ask_word(lua_State *lua)
-{
-    script *s = sandbox_script(lua);
-    node *asked = node_at(lua, 1);
-    const char *name = lua_type(lua, 2) == LUA_TSTRING ? lua_tostring(lua, 2) : "?";
-    if (asked != NULL && asked->type == NODE_STAGE && strcmp(name, "score") == 0) {
-        lua_pushcfunction(lua, score_of);
-        return 1;
-    }
-    return sandbox_fail(
-        s, (assay_failure){.where = sandbox_where(s),
-                           .what = assay_text("%s has no field '%s'",
-                                              asked != NULL ? node_describe(asked) : "this", name),
-                           .hint = asked != NULL && asked->type == NODE_STAGE
-                                       ? "a stage has score: stage:score(\"SUITE/METRIC\")"
-                                       : NULL});
 }
 
 /* ---- the whole ---- */
@@ -505,12 +381,12 @@ void words_fill(script *s)
         {"uniform", uniform},
         {"log_uniform", log_uniform},
         {"seeds", seeds},
-        {"run", run_of},
-        {"experiment", experiment_of},
+        {"run", stages_run},
+        {"experiment", stages_experiment},
     };
     lua_State *lua = s->lua;
-    luaL_newmetatable(lua, word_type);
-    lua_pushcfunction(lua, ask_word);
+    luaL_newmetatable(lua, WORD_TYPE);
+    lua_pushcfunction(lua, stages_ask);
     lua_setfield(lua, -2, "__index");
     lua_pushcfunction(lua, refuse_write);
     lua_setfield(lua, -2, "__newindex");
