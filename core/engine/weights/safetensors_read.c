@@ -13,7 +13,6 @@
 #include <string.h>
 
 /* Longer names are not offered as near ones: the comparison costs the product of the lengths. */
-#define NEAREST_MAX_LENGTH 255
 
 struct assay_weights {
     char *path;
@@ -352,44 +351,13 @@ const char *assay_weights_metadata(const assay_weights *weights, const char *key
     return json_string_value(json_object_get(metadata, key));
 }
 
-/* Levenshtein's distance: the fewest insertions, deletions and replacements of one byte. Both texts
- * have at most NEAREST_MAX_LENGTH bytes. `row` holds the distances of a's first i bytes to every
- * beginning of b. */
-static int edit_distance(const char *a, const char *b)
-{
-    int row[NEAREST_MAX_LENGTH + 1];
-    int width = (int)strlen(b);
-    for (int j = 0; j <= width; j++)
-        row[j] = j;
-    for (int i = 1; a[i - 1] != '\0'; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= width; j++) {
-            int replaced = diagonal + (a[i - 1] != b[j - 1]);
-            int moved = 1 + (row[j] < row[j - 1] ? row[j] : row[j - 1]);
-            diagonal = row[j];
-            row[j] = replaced < moved ? replaced : moved;
-        }
-    }
-    return row[width];
-}
-
-/* The stored name with the smallest distance, the first of equals in order of data; or NULL. */
+/* The stored name that was probably meant, the first of equals in order of data; or NULL. */
 static const char *nearest_name(const assay_weights *weights, const char *name)
 {
     const char *nearest = NULL;
-    int least = NEAREST_MAX_LENGTH + 1;
-    if (strlen(name) > NEAREST_MAX_LENGTH)
-        return NULL;
     for (int64_t i = 0; i < weights->count; i++) {
-        const char *candidate = weights->by_data[i]->name;
-        if (strnlen(candidate, NEAREST_MAX_LENGTH + 1) > NEAREST_MAX_LENGTH)
-            continue;
-        int distance = edit_distance(name, candidate);
-        if (distance < least) {
-            least = distance;
-            nearest = candidate;
-        }
+        const char *both[] = {nearest, weights->by_data[i]->name};
+        nearest = assay_nearest(name, nearest ? 2 : 1, nearest ? both : both + 1);
     }
     return nearest;
 }

@@ -56,7 +56,8 @@ typedef struct recipe_facts { /* for `assay plan` */
 bool recipe_inspect(const recipe *recipe, dataset_pool *pool, recipe_facts *out,
                     assay_error *error);
 /* The same for a recipe whose losses ask for models of other stages: `sources->stage` gives their
- * recipes. A value that waits for another run's score stands at its default (or its lowest). */
+ * recipes. A value that waits for another run's score stands at its default, a required
+ * one in the middle of its range. */
 bool recipe_inspect_with(const recipe *recipe, dataset_pool *pool, const train_sources *sources,
                          recipe_facts *out, assay_error *error);
 
