@@ -41,12 +41,17 @@ static node *stage_of(script *s, const char *word, const char *where)
     node *stage = words_table(s, 1, NODE_STAGE, word, where);
     node *name = node_get(stage, "name");
     bool points = strcmp(word, "experiment") == 0;
-    if (name == NULL || name->type != NODE_TEXT || !is_name(name->text, points))
+    if (name == NULL || name->type != NODE_TEXT || !is_name(name->text, points)) {
+        /* A key that is not known may be the name that is missing. */
+        for (int i = 0; i < stage->count; i++)
+            if (!check_key(s, stage->keys[i], stage->items[i], word, where))
+                sandbox_raise(s);
         sandbox_fail(s, (assay_failure){.where = where,
                                         .what = assay_text("%s needs a name", word),
                                         .expected = points ? "letters, digits, '_', '-' and '.'"
                                                            : "letters, digits, '_' and '-'",
                                         .got = name != NULL ? node_describe(name) : NULL});
+    }
     stage->text = name->text;
     stage->order = s->stage_count++;
     if (strcmp(word, "run") == 0 && strcmp(stage->text, "main") == 0)
