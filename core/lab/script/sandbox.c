@@ -16,7 +16,7 @@
 #define INSTRUCTION_LIMIT 500000000LL
 #define HOOK_EVERY        250
 #define MODULE_BYTES      (4LL << 20)
-#define SECONDS_LIMIT     60 /* of processor time: what a C function does is no instruction */
+#define SECONDS_LIMIT     30 /* of processor time: what a C function does is no instruction */
 
 static const char environment_key = 0, modules_key = 0;
 
