@@ -340,6 +340,8 @@ static void put_value(value_text *to, const node *value, const node *alternative
         put(to, value->text);
         break;
     case NODE_LIST:
+        if (value->count == 0)
+            put(to, "{}");
         for (int i = 0; i < value->count; i++) {
             put(to, i == 0 ? "" : value->items[i]->type == NODE_PLUGIN ? "+" : ",");
             put_value(to, value->items[i], alternatives);
