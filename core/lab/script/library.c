@@ -115,6 +115,17 @@ static int sorted_pairs(lua_State *lua)
     return 1;
 }
 
+/* ---- wrappers ---- */
+
+/* Calls the library's function that the wrapper has as its upvalue, with the wrapper's arguments. */
+static int call_wrapped(lua_State *lua)
+{
+    lua_pushvalue(lua, lua_upvalueindex(1));
+    lua_insert(lua, 1);
+    lua_call(lua, lua_gettop(lua) - 1, LUA_MULTRET);
+    return lua_gettop(lua);
+}
+
 /* ---- texts without addresses ---- */
 
 static bool has_text(lua_State *lua, int index)
@@ -137,22 +148,19 @@ static int to_text(lua_State *lua)
 /* Upvalue: Lua's string.format. */
 static int format_text(lua_State *lua)
 {
-    const char *format = luaL_checkstring(lua, 1);
-    for (const char *c = strchr(format, '%'); c != NULL; c = strchr(c + 1, '%')) {
+    size_t bytes = 0;
+    const char *format = luaL_checklstring(lua, 1, &bytes), *end = format + bytes;
+    for (const char *c = format; (c = memchr(c, '%', (size_t)(end - c))) != NULL;) {
         size_t flags = strspn(c + 1, "-+ #0123456789.");
         if (c[1 + flags] == 'p')
             return refuse(lua, "'%p' is not there in a script", "addresses differ every time");
-        if (c[1] == '%')
-            c++;
+        c += 1 + flags + (c + 1 + flags < end);
     }
     for (int i = 2; i <= lua_gettop(lua); i++)
         if (!has_text(lua, i))
             return refuse(lua, assay_text("string.format takes no %s", luaL_typename(lua, i)),
                           NULL);
-    lua_pushvalue(lua, lua_upvalueindex(1));
-    lua_insert(lua, 1);
-    lua_call(lua, lua_gettop(lua) - 1, 1);
-    return 1;
+    return call_wrapped(lua);
 }
 
 /* ---- patterns that end ---- */
@@ -205,10 +213,7 @@ static int bounded_pattern(lua_State *lua)
         return refuse(lua, "this pattern could take too long on so long a text",
                       "fewer of * + - in the pattern, '^' at its start, or a shorter text");
     sandbox_check_time(lua);
-    lua_pushvalue(lua, lua_upvalueindex(1));
-    lua_insert(lua, 1);
-    lua_call(lua, lua_gettop(lua) - 1, LUA_MULTRET);
-    return lua_gettop(lua);
+    return call_wrapped(lua);
 }
 
 /* Upvalue: Lua's string.rep, which counts to any number when the text is empty. */
@@ -220,20 +225,36 @@ static int bounded_repeat(lua_State *lua)
     luaL_optlstring(lua, 3, "", &between);
     if (times * (double)(bytes + between + 1) > (double)sandbox_script(lua)->bytes_limit)
         return refuse(lua, "string.rep makes too long a text", NULL);
-    lua_pushvalue(lua, lua_upvalueindex(1));
-    lua_insert(lua, 1);
-    lua_call(lua, lua_gettop(lua) - 1, 1);
-    return 1;
+    return call_wrapped(lua);
 }
 
-/* Upvalue: a function that may take seconds, so that instructions in between are no measure. */
-static int timed_call(lua_State *lua)
+/* Upvalue: table.concat or table.sort, which walk their table in C. */
+static int counted_walk(lua_State *lua)
 {
     sandbox_check_time(lua);
-    lua_pushvalue(lua, lua_upvalueindex(1));
-    lua_insert(lua, 1);
-    lua_call(lua, lua_gettop(lua) - 1, LUA_MULTRET);
-    return lua_gettop(lua);
+    if (lua_istable(lua, 1))
+        sandbox_charge(lua, (double)lua_rawlen(lua, 1));
+    return call_wrapped(lua);
+}
+
+/* Upvalue: table.insert or table.remove, which move what lies behind a place that is given. */
+static int counted_shift(lua_State *lua)
+{
+    double length = lua_istable(lua, 1) ? (double)lua_rawlen(lua, 1) : 0;
+    if (lua_gettop(lua) > 1 && lua_isinteger(lua, 2) && length > (double)lua_tointeger(lua, 2))
+        sandbox_charge(lua, length - (double)lua_tointeger(lua, 2));
+    return call_wrapped(lua);
+}
+
+/* Upvalue: table.unpack, whose range is its arguments'. */
+static int counted_unpack(lua_State *lua)
+{
+    lua_Integer first = luaL_optinteger(lua, 2, 1);
+    lua_Integer last =
+        lua_isnoneornil(lua, 3) ? (lua_Integer)lua_rawlen(lua, 1) : luaL_checkinteger(lua, 3);
+    if (last >= first)
+        sandbox_charge(lua, (double)last - (double)first);
+    return call_wrapped(lua);
 }
 
 /* Wraps fields of the library on top of the stack. */
@@ -329,6 +350,8 @@ static void fill_string(lua_State *lua)
 
 void library_fill(lua_State *lua)
 {
+    static const char *const walking[] = {"concat", "sort"}, *const shifting[] = {"insert",
+                                                                                  "remove"};
     fill_basic(lua);
     fill_string(lua);
     open_library(lua, LUA_MATHLIBNAME, luaopen_math);
@@ -337,7 +360,11 @@ void library_fill(lua_State *lua)
     close_library(lua, LUA_MATHLIBNAME);
     open_library(lua, LUA_TABLIBNAME, luaopen_table);
     drop(lua, "move"); /* counts through any range */
-    wrap(lua, "sort", timed_call);
+    for (int i = 0; i < 2; i++) {
+        wrap(lua, walking[i], counted_walk);
+        wrap(lua, shifting[i], counted_shift);
+    }
+    wrap(lua, "unpack", counted_unpack);
     close_library(lua, LUA_TABLIBNAME);
     open_library(lua, LUA_UTF8LIBNAME, luaopen_utf8);
     close_library(lua, LUA_UTF8LIBNAME);

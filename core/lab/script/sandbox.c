@@ -15,6 +15,7 @@
 #define MEMORY_LIMIT      (256LL << 20)
 #define INSTRUCTION_LIMIT 500000000LL
 #define HOOK_EVERY        250
+#define BYTES_PER_STEP    64 /* filled or copied in about the time of an instruction */
 #define MODULE_BYTES      (4LL << 20)
 #define SECONDS_LIMIT     30 /* of processor time: what a C function does is no instruction */
 
@@ -77,8 +78,10 @@ static void *allocate(void *user, void *block, size_t old_size, size_t new_size)
         return NULL;
     }
     void *grown = realloc(block, new_size);
-    if (grown != NULL)
+    if (grown != NULL) {
         s->bytes += (int64_t)new_size - before;
+        s->steps_left -= (int64_t)new_size / BYTES_PER_STEP; /* the next hook sees it */
+    }
     return grown;
 }
 
@@ -107,17 +110,21 @@ void sandbox_check_time(lua_State *lua)
         end_script(lua, assay_text("at most %d seconds", SECONDS_LIMIT));
 }
 
-static void count_instructions(lua_State *lua, lua_Debug *debug)
+void sandbox_charge(lua_State *lua, double steps)
 {
     script *s = sandbox_script(lua);
     int64_t limit = s->request->instruction_limit;
-    (void)debug;
-    s->steps_left -= HOOK_EVERY;
+    s->steps_left = steps < (double)s->steps_left ? s->steps_left - (int64_t)steps : 0;
     if (s->steps_left <= 0)
         end_script(lua, assay_text("at most %lld instructions",
                                    (long long)(limit > 0 ? limit : INSTRUCTION_LIMIT)));
-    else
-        sandbox_check_time(lua);
+}
+
+static void count_instructions(lua_State *lua, lua_Debug *debug)
+{
+    (void)debug;
+    sandbox_charge(lua, HOOK_EVERY);
+    sandbox_check_time(lua);
 }
 
 bool sandbox_full(script *s)
@@ -358,7 +365,8 @@ static int run_module(lua_State *lua)
 static int require_module(lua_State *lua)
 {
     script *s = sandbox_script(lua);
-    const char *where = sandbox_where(s), *name = luaL_checkstring(lua, 1);
+    size_t length = 0;
+    const char *where = sandbox_where(s), *name = luaL_checklstring(lua, 1, &length);
     char file[256], path[sizeof s->folder + sizeof file];
     int64_t bytes = 0;
     lua_rawgetp(lua, LUA_REGISTRYINDEX, &modules_key);
@@ -371,21 +379,21 @@ static int require_module(lua_State *lua)
         return 1;
     }
     lua_pop(lua, 1);
-    if (!module_file(name, file, sizeof file))
+    if (strlen(name) != length || !module_file(name, file, sizeof file))
         return sandbox_fail(s,
                             (assay_failure){.where = where,
-                                            .what = assay_text("bad module name '%s'", name),
+                                            .what = assay_text("bad module name '%.60s'", name),
                                             .expected = "a Lua file beside the script: 'name' or "
                                                         "'folder.name'"});
     assay_error failed = {0};
     snprintf(path, sizeof path, "%s/%s", s->folder, file);
     char *text = assay_read_file(path, MODULE_BYTES, &bytes, &failed);
     if (text == NULL)
-        return sandbox_fail(s,
-                            (assay_failure){.where = where,
-                                            .what = assay_text("module '%s' cannot be read", name),
-                                            .expected = assay_text("%s beside the script", file),
-                                            .got = failed.what});
+        return sandbox_fail(
+            s, (assay_failure){.where = where,
+                               .what = assay_text("module '%s' cannot be read", name),
+                               .expected = assay_text("%s beside the script", file),
+                               .got = failed.got[0] != '\0' ? failed.got : failed.what});
     if (strlen(text) != (size_t)bytes) {
         assay_free(text);
         return sandbox_fail(s, (assay_failure){.where = file,

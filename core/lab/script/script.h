@@ -132,6 +132,9 @@ bool sandbox_full(script *s);
 bool sandbox_call(script *s, int arguments, assay_error *error);
 /* The script behind a state. */
 script *sandbox_script(lua_State *lua);
+/* Counts work that a C function does for the script as so many instructions; raises when they are
+ * spent. */
+void sandbox_charge(lua_State *lua, double steps);
 /* Raises an error once the script has taken too much processor time. */
 void sandbox_check_time(lua_State *lua);
 /* "sweep.lua:12" of the Lua code that called the C function; in the arena. */

@@ -34,16 +34,22 @@ static plugin_registry *open_registry(const char *slope)
     return made;
 }
 
+void place_enter(const char *of)
+{
+    snprintf(folder, sizeof folder, "%s", of);
+    registries[1] = open_registry("first");
+    registries[2] = open_registry("second");
+}
+
 int place_make(void **state)
 {
     const char *temporary = getenv("TMPDIR");
+    char made[256];
     (void)state;
-    snprintf(folder, sizeof folder, "%s/assay_script_XXXXXX",
-             temporary == NULL ? "/tmp" : temporary);
-    if (mkdtemp(folder) == NULL)
+    snprintf(made, sizeof made, "%s/assay_script_XXXXXX", temporary == NULL ? "/tmp" : temporary);
+    if (mkdtemp(made) == NULL)
         return -1;
-    registries[1] = open_registry("first");
-    registries[2] = open_registry("second");
+    place_enter(made);
     place_write("data/users", "nothing\n");
     return 0;
 }

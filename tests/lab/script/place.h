@@ -21,6 +21,8 @@ typedef struct place_request {
 
 int place_make(void **state); /* cmocka group set-up: the folder, with "data" in it */
 int place_remove(void **state);
+/* The folder that another process made, which removes it. */
+void place_enter(const char *folder);
 const char *place_folder(void);
 /* A file of the folder; a '/' in the name makes the folder that it is in. */
 void place_write(const char *name, const char *text);
