@@ -15,7 +15,7 @@
 #define MEMORY_LIMIT      (256LL << 20)
 #define INSTRUCTION_LIMIT 500000000LL
 #define HOOK_EVERY        250
-#define BYTES_PER_STEP    64 /* filled or copied in about the time of an instruction */
+#define BYTES_PER_STEP    256 /* filled or copied in about the time of an instruction */
 #define MODULE_BYTES      (4LL << 20)
 #define SECONDS_LIMIT     30 /* of processor time: what a C function does is no instruction */
 
