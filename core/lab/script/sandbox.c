@@ -388,6 +388,10 @@ static int require_module(lua_State *lua)
     assay_error failed = {0};
     snprintf(path, sizeof path, "%s/%s", s->folder, file);
     char *text = assay_read_file(path, MODULE_BYTES, &bytes, &failed);
+    if (failed.code == ASSAY_NO_MEMORY) {
+        s->error = failed;
+        return sandbox_raise(s);
+    }
     if (text == NULL)
         return sandbox_fail(
             s, (assay_failure){.where = where,
