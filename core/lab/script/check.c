@@ -1,5 +1,5 @@
-/* check.c - values against what they stand for: an option of a plugin, a key of an experiment. Every
- * alternative of an axis is checked where the script wrote it, before any run is made. */
+/* check.c - values against what they stand for: an option of a plugin, a key of an experiment.
+ * Every alternative of an axis is checked where the script wrote it, before any run is made. */
 #include "lab/script/script.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
-/* choose.c - the axes of an experiment: their names, and which of them a run still has to choose. */
+/* choose.c - the axes of an experiment: their names, and which of them a run still has to
+ * choose. */
 #include "lab/script/walk.h"
 
 #include <string.h>

@@ -10,11 +10,11 @@
  *     init -| weights SHA256 | run HASH
  *     train                                then its options, without those of the attempt
  *     seed N                               in run_hash only
- * An option is "NAME=BYTES:TEXT" with the resolved value and how long it is, so that no text passes for
- * the next line, and a default that is written out changes nothing.
- * A path stands as its content's hash (a dataset's is in the fingerprint); weights of a stage as
- * "run HASH", a score as "score HASH PATH". In cell_hash such a HASH is the input's cell_hash with
- * " same" when its seed is the run's, else " SEED". */
+ * An option is "NAME=BYTES:TEXT" with the resolved value and how long it is, so that no text
+ * passes for the next line, and a default that is written out changes nothing. A path stands as
+ * its content's hash (a dataset's is in the fingerprint); weights of a stage as "run HASH", a
+ * score as "score HASH PATH". In cell_hash such a HASH is the input's cell_hash with " same"
+ * when its seed is the run's, else " SEED". */
 #include "lab/script/script.h"
 
 #include <assay/hash.h>
@@ -369,8 +369,8 @@ static void put_value(value_text *to, const node *value, const node *alternative
     }
 }
 
-/* The text of alternative `i` of an axis: different alternatives that read alike, as functions of one
- * line do, are told apart by "#2". Equal ones, as in the fields of a zip, are one value. */
+/* The text of alternative `i` of an axis: different alternatives that read alike, as functions
+ * of one line do, are told apart by "#2". Equal ones, as in the fields of a zip, are one value. */
 static const char *alternative_text(script *s, node *axis, int i)
 {
     value_text text = {.used = 0};

@@ -1,5 +1,5 @@
-/* library.c - what of Lua's libraries a script has: the parts whose answers depend on their arguments
- * alone, and whose time and memory the sandbox can bound.
+/* library.c - what of Lua's libraries a script has: the parts whose answers depend on their
+ * arguments alone, and whose time and memory the sandbox can bound.
  *
  * Texts show no addresses, pairs goes in sorted order, and a pattern that could backtrack for years
  * is refused: matching does not count as instructions. */
@@ -117,7 +117,8 @@ static int sorted_pairs(lua_State *lua)
 
 /* ---- wrappers ---- */
 
-/* Calls the library's function that the wrapper has as its upvalue, with the wrapper's arguments. */
+/* Calls the library's function that the wrapper has as its upvalue, with the wrapper's
+ * arguments. */
 static int call_wrapped(lua_State *lua)
 {
     lua_pushvalue(lua, lua_upvalueindex(1));

@@ -1,4 +1,5 @@
-/* plan.c - a script to its plan: read it, take --set, name the axes, and make a run of every choice. */
+/* plan.c - a script to its plan: read it, take --set, name the axes, and make a run of every
+ * choice. */
 #include "lab/script/script.h"
 
 #include <assay/file.h>
@@ -156,7 +157,8 @@ static bool make_cell(resolver *r, int64_t trials)
     return true;
 }
 
-/* The next decision by name is the outermost loop; alternatives may bring decisions of their own. */
+/* The next decision by name is the outermost loop; alternatives may bring decisions of their
+ * own. */
 static bool make_runs(resolver *r, int64_t trials)
 {
     script *s = r->script;

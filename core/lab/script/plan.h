@@ -1,7 +1,7 @@
 /* lab/script/plan.h - a script read to its end: the list of runs that it asks for.
  *
- * Design section 4 is the language. The same script gives the same plan, hashes included, every time
- * and on every machine. */
+ * Design section 4 is the language. The same script gives the same plan, hashes included, every
+ * time and on every machine. */
 #ifndef LAB_SCRIPT_PLAN_H
 #define LAB_SCRIPT_PLAN_H
 

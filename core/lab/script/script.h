@@ -120,8 +120,8 @@ typedef struct script {
 /* A state with the environment of design section 4 and no more. */
 bool sandbox_open(script *s, assay_error *error);
 void sandbox_close(script *s);
-/* Runs the text as a chunk of `file`; *out is the word of the language that it gives, or, `literal`,
- * any value; NULL when there is none. */
+/* Runs the text as a chunk of `file`; *out is the word of the language that it gives, or,
+ * `literal`, any value; NULL when there is none. */
 bool sandbox_run(script *s, const char *file, const char *text, int64_t bytes, bool literal,
                  node **out, assay_error *error);
 /* Keeps a text that the plan was made from, and owns it; s->error when that fails. */
@@ -155,8 +155,8 @@ void *script_alloc(script *s, int64_t bytes);
 const char *script_text(script *s, const char *text);
 node *node_new(script *s, node_type type, const char *where);
 bool node_reserve(script *s, node *of, int count, bool with_keys);
-/* The value at `index` as a node: words of the language as they are, plain values converted. NULL with
- * s->error for what can be no value. May raise Lua's own errors. */
+/* The value at `index` as a node: words of the language as they are, plain values converted.
+ * NULL with s->error for what can be no value. May raise Lua's own errors. */
 node *node_of(script *s, int index, const char *where);
 /* Pushes a node as a Lua value. */
 void node_push(script *s, node *value);
@@ -164,8 +164,8 @@ void node_push(script *s, node *value);
 node *node_at(lua_State *lua, int index);
 /* "a text", "a list", "loss.contrastive": for messages. Borrowed like assay_text. */
 const char *node_describe(const node *value);
-/* Whether two values differ, where an option left out is at its default. An axis, a stage and a score
- * equal themselves only. */
+/* Whether two values differ, where an option left out is at its default. An axis, a stage and a
+ * score equal themselves only. */
 bool node_differs(const node *a, const node *b);
 /* The item under a key; NULL without it. */
 node *node_get(const node *of, const char *key);
@@ -203,8 +203,8 @@ bool check_key(script *s, const char *key, node *value, const char *owner, const
 /* What stands at a place: the override of --set if there is one, else `written`, which may be NULL.
  * *overridden (or NULL) tells which. */
 node *choose_written(script *s, const char *path, node *written, bool *overridden);
-/* The alternative that is chosen, through axes inside alternatives; NULL when one is not chosen yet.
- * *from_axis (or NULL) becomes true when an axis was on the way. A sample is itself. */
+/* The alternative that is chosen, through axes inside alternatives; NULL when one is not chosen
+ * yet. *from_axis (or NULL) becomes true when an axis was on the way. A sample is itself. */
 node *choose_value(const node *value, bool *from_axis);
 /* Names of all axes, and that every override has a place. */
 bool choose_name_axes(script *s);
@@ -212,12 +212,12 @@ bool choose_name_axes(script *s);
 choice *choose_next(script *s, node *stage);
 /* Whether the tree holds a sample. */
 bool choose_has_samples(script *s, node *stage);
-/* The label of item `i` of a list when it is this plugin: "contrastive", "contrastive#2". Repeats are
- * counted over all alternatives of the items before, so that a label does not depend on what is
- * chosen there. */
+/* The label of item `i` of a list when it is this plugin: "contrastive", "contrastive#2".
+ * Repeats are counted over all alternatives of the items before, so that a label does not depend
+ * on what is chosen there. */
 void choose_label(const node *list, int i, const plugin *of, char *out, int64_t size);
-/* What a model suggests for a key (loss, evaluate) that the script leaves out: a list of plugins, as
- * if it stood there. NULL on failure. */
+/* What a model suggests for a key (loss, evaluate) that the script leaves out: a list of
+ * plugins, as if it stood there. NULL on failure. */
 node *choose_defaults(script *s, const node *stage, assay_kind kind, const plugin *model);
 /* An axis of a stage with its chosen value, under the axis' name, for every axis that `stage` has;
  * `visit` false ends the walk. */
@@ -291,7 +291,8 @@ void plan_run_clear(plan_run *run);
 
 /* The experiment's seeds into the resolver. */
 bool resolve_seeds(resolver *r);
-/* The seed of a stage's run: its consumer's, one of its own, or, with equal lists, the consumer's. */
+/* The seed of a stage's run: its consumer's, one of its own, or, with equal lists, the
+ * consumer's. */
 bool resolve_stage_seed(resolver *r, const node *stage, const run_seed *consumer, run_seed *out);
 /* How often samples are drawn: trials, 0 without samples. */
 bool resolve_trials(resolver *r, int64_t *trials);

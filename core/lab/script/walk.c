@@ -1,5 +1,5 @@
-/* walk.c - the walk over an experiment: every key, every option, and every stage that feeds it. At each
- * place stands what the script wrote or what --set put there. */
+/* walk.c - the walk over an experiment: every key, every option, and every stage that feeds it.
+ * At each place stands what the script wrote or what --set put there. */
 #include "lab/script/walk.h"
 
 #include <stdio.h>
@@ -150,7 +150,8 @@ static bool walk_option(walk *w, node *value, const char *path, const node *list
     }
 }
 
-/* The options of a plugin, or of train, below a path. What --set put there is checked on the way. */
+/* The options of a plugin, or of train, below a path. What --set put there is checked on the
+ * way. */
 static bool walk_options(walk *w, int count, const assay_option *options, const node *given,
                          const char *path, const char *owner)
 {

@@ -6,8 +6,8 @@
 
 #define MOST_STAGES 64 /* in one experiment; a walk goes as deep */
 
-/* A walk takes all alternatives of an axis (to name axes, to check what --set says) or the chosen one.
- * It begins zeroed but for what its user sets. */
+/* A walk takes all alternatives of an axis (to name axes, to check what --set says) or the
+ * chosen one. It begins zeroed but for what its user sets. */
 typedef struct walk {
     script *script;
     bool all; /* every alternative, not the chosen ones */

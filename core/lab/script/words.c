@@ -1,6 +1,6 @@
 /* words.c - the words of the script language: KIND.NAME, any, zip, none, seeds, uniform,
- * log_uniform, choice (design section 4); stages.c has the others. Each checks its arguments where it
- * stands. */
+ * log_uniform, choice (design section 4); stages.c has the others. Each checks its arguments
+ * where it stands. */
 #include "lab/script/script.h"
 
 #include <lauxlib.h>
@@ -12,9 +12,9 @@
 
 /* ---- tables of named values ---- */
 
-/* The table at `index` as a node with keys, sorted, for a plugin's options, train, a stage. nil is
- * never among them. Values are read in the order of the keys, so that the first wrong one is the same
- * in every start. */
+/* The table at `index` as a node with keys, sorted, for a plugin's options, train, a stage. nil
+ * is never among them. Values are read in the order of the keys, so that the first wrong one is
+ * the same in every start. */
 node *words_table(script *s, int index, node_type type, const char *owner, const char *where)
 {
     lua_State *lua = s->lua;

@@ -4,7 +4,8 @@
 
 #include "lab/script/plan.h"
 
-/* The start of a script that is right, up to the keys that a test is about, which follow, and "}". */
+/* The start of a script that is right, up to the keys that a test is about, which follow, and
+ * "}". */
 #define EXPERIMENT                                                                                 \
     "return experiment { name = 'x', dataset = dataset.files { path = 'data' }, "                  \
     "model = model.coder {}, "
@@ -38,8 +39,8 @@ plan *place_plan(const char *script, const place_request *how);
  * message. Static, until the next call. */
 const char *place_wrong(const char *script, const place_request *how);
 
-/* The runs, a line each: "stage | label | seed | inputs"; the inputs of a run as "init=0", of a score
- * as "mask.warmup:0". Static, until the next call. */
+/* The runs, a line each: "stage | label | seed | inputs"; the inputs of a run as "init=0", of a
+ * score as "mask.warmup:0". Static, until the next call. */
 const char *place_table(const plan *of);
 /* The same of a script at once. */
 const char *place_runs(const char *script, const place_request *how);

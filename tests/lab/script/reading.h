@@ -1,5 +1,6 @@
-/* reading.h - a script's text to what it comes to, for the tests of the script room: its table of runs,
- * or the message that says why not. A helper that cannot do its work fails the running test. */
+/* reading.h - a script's text to what it comes to, for the tests of the script room: its table
+ * of runs, or the message that says why not. A helper that cannot do its work fails the running
+ * test. */
 #ifndef TESTS_LAB_SCRIPT_READING_H
 #define TESTS_LAB_SCRIPT_READING_H
 
@@ -17,8 +18,8 @@ typedef struct reading {
 /* The plan of sweep.lua with this text, NULL and *error. The dataset's fingerprint is that of its
  * options' seed. The caller owns the plan. */
 plan *read_plan(const char *text, const reading *how, assay_error *error);
-/* One line per run: its number, stage, label, seed, and its inputs as NAME<-NUMBER. Or the message of
- * the failure. `how` may be NULL. The caller frees it. */
+/* One line per run: its number, stage, label, seed, and its inputs as NAME<-NUMBER. Or the
+ * message of the failure. `how` may be NULL. The caller frees it. */
 char *read_table(const char *text, const reading *how);
 /* Fails unless the text comes to this table or message. */
 void expect_table(const char *text, const reading *how, const char *expected);

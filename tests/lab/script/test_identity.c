@@ -1,5 +1,5 @@
-/* test_identity.c - a run's hashes: pinned, so that they cannot drift; unchanged by what makes no other
- * run, changed by what does. */
+/* test_identity.c - a run's hashes: pinned, so that they cannot drift; unchanged by what makes
+ * no other run, changed by what does. */
 #include "place.h"
 
 #include <assay/hash.h>

@@ -1,4 +1,5 @@
-/* test_memory.c - a plan when memory fails: at every allocation a clean error, and nothing is lost. */
+/* test_memory.c - a plan when memory fails: at every allocation a clean error, and nothing is
+ * lost. */
 #include "place.h"
 #include "rich.h"
 

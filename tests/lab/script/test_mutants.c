@@ -1,5 +1,6 @@
-/* test_mutants.c - a script with bytes deleted, doubled, swapped or changed: always a plan or a message
- * with its place, never a crash. ASSAY_MUTANTS: how many; the seed is the number of the mutant. */
+/* test_mutants.c - a script with bytes deleted, doubled, swapped or changed: always a plan or a
+ * message with its place, never a crash. ASSAY_MUTANTS: how many; the seed is the number of the
+ * mutant. */
 #include "place.h"
 #include "rich.h"
 

@@ -1,5 +1,5 @@
-/* test_sandbox.c - a script cannot take the program down or keep it: every limit holds wherever it is
- * reached, in Lua, in C under Lua, in words of the language, and no pcall hides it. */
+/* test_sandbox.c - a script cannot take the program down or keep it: every limit holds wherever
+ * it is reached, in Lua, in C under Lua, in words of the language, and no pcall hides it. */
 #include "reading.h"
 
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* test_speed.c - a plan of a thousand runs is there in 0.2 s, its data once known. Under a sanitizer,
- * or where ASSAY_NO_TIMES is set, only that it comes about. */
+/* test_speed.c - a plan of a thousand runs is there in 0.2 s, its data once known. Under a
+ * sanitizer, or where ASSAY_NO_TIMES is set, only that it comes about. */
 #include "place.h"
 
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* test_stages.c - runs that feed runs: whose seeds they take, whom they belong to, in which order they
- * stand, and how their axes reach the experiment's table. */
+/* test_stages.c - runs that feed runs: whose seeds they take, whom they belong to, in which
+ * order they stand, and how their axes reach the experiment's table. */
 #include "reading.h"
 
 #include <setjmp.h>

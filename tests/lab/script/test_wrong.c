@@ -1,5 +1,5 @@
-/* test_wrong.c - wrong scripts: each gets one message, with its place and a hint where there is one, and
- * no plan. */
+/* test_wrong.c - wrong scripts: each gets one message, with its place and a hint where there is
+ * one, and no plan. */
 #include "place.h"
 
 #include <assay/memory.h>

@@ -1,4 +1,5 @@
-/* mask_slope.c - a mask with a schedule. Built twice: a plugin's version is part of a run's identity. */
+/* mask_slope.c - a mask with a schedule. Built twice: a plugin's version is part of a run's
+ * identity. */
 #include "plan_only.h"
 
 #include <assay/mask.h>
