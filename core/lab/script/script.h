@@ -124,10 +124,10 @@ void sandbox_close(script *s);
  * `literal`, any value; NULL when there is none. */
 bool sandbox_run(script *s, const char *file, const char *text, int64_t bytes, bool literal,
                  node **out, assay_error *error);
-/* Keeps a text that the plan was made from, and owns it; s->error when that fails. */
-bool sandbox_keep(script *s, const char *name, char *text, bool is_script);
 /* The script needs more memory than it may have: s->error, which no pcall hides. */
 bool sandbox_full(script *s);
+/* lua_pcall with what notes the places of errors that have none. */
+int sandbox_enter(lua_State *lua, int arguments, int results);
 /* Calls the function under `arguments` values on the stack, with one result. */
 bool sandbox_call(script *s, int arguments, assay_error *error);
 /* The script behind a state. */
@@ -147,6 +147,15 @@ int sandbox_raise(script *s);
 int sandbox_fail(script *s, assay_failure failure);
 /* The environment's own functions (library.c), into the table on top of the stack. */
 void library_fill(lua_State *lua);
+
+/* ---- environment.c ---- */
+
+/* Makes the environment; a C function of Lua without arguments and results. */
+int sandbox_fill(lua_State *lua);
+/* Runs a text of `file` in the environment, with one result on the stack. Raises. */
+void sandbox_run_text(script *s, const char *file, const char *text, int64_t bytes);
+/* Keeps a text that the plan was made from, and owns it; s->error when that fails. */
+bool sandbox_keep(script *s, const char *name, char *text, bool is_script);
 
 /* ---- nodes (nodes.c) ---- */
 
@@ -276,6 +285,11 @@ typedef struct draft {
     int height;
     char fingerprint[65];
 } draft;
+
+/* The recipe of a draft's stage, its seed known; runs that feed it are in the plan then. */
+bool resolve_recipe(resolver *r, draft *of);
+
+/* ---- runs.c ---- */
 
 /* The index in the plan of the run of `stage`, for a consumer (or, of the experiment, the run) with
  * this seed; -1 with s->error. */

@@ -189,12 +189,40 @@ const char *place_table(const plan *of)
     return text;
 }
 
-const char *place_runs(const char *script, const place_request *how)
+/* ---- tables of cases ---- */
+
+void place_check_wrong(int n, const place_case *cases)
 {
-    plan *made = place_plan(script, how);
-    const char *text = place_table(made);
-    plan_free(made);
-    return text;
+    int bad = 0;
+    for (int i = 0; i < n; i++) {
+        const char *got = place_wrong(
+            cases[i].script, &(place_request){.set = cases[i].set, .instructions = 10000000});
+        if (strcmp(got, cases[i].message) == 0)
+            continue;
+        print_message("# %s %s\n#   got:      %s\n#   expected: %s\n", cases[i].script,
+                      cases[i].set[0] != NULL ? cases[i].set[0] : "", got, cases[i].message);
+        bad++;
+    }
+    assert_int_equal(bad, 0);
+}
+
+void place_check_runs(int n, const place_rule *rules)
+{
+    int bad = 0;
+    for (int i = 0; i < n; i++) {
+        assay_error error = {0};
+        char text[1200];
+        plan *made = place_read(rules[i].script, &(place_request){.set = rules[i].set}, &error);
+        const char *got =
+            made != NULL ? place_table(made) : assay_error_format(&error, text, sizeof text);
+        if (strcmp(got, rules[i].table) != 0) {
+            print_message("# %s\n#   got:\n%s#   expected:\n%s#   end\n", rules[i].says, got,
+                          rules[i].table);
+            bad++;
+        }
+        plan_free(made);
+    }
+    assert_int_equal(bad, 0);
 }
 
 const char *place_param(const plan *of, int run, const char *key)

@@ -42,8 +42,24 @@ const char *place_wrong(const char *script, const place_request *how);
 /* The runs, a line each: "stage | label | seed | inputs"; the inputs of a run as "init=0", of a
  * score as "mask.warmup:0". Static, until the next call. */
 const char *place_table(const plan *of);
-/* The same of a script at once. */
-const char *place_runs(const char *script, const place_request *how);
+/* ---- tables of cases: all that are not as expected are told, then the test fails ---- */
+
+typedef struct place_case { /* a wrong script */
+    const char *script;
+    const char *set[4]; /* NULL-terminated */
+    const char *message;
+} place_case;
+void place_check_wrong(int n, const place_case *cases);
+#define PLACE_WRONG(cases) place_check_wrong((int)(sizeof(cases) / sizeof *(cases)), cases)
+
+typedef struct place_rule { /* of the language, with the table of runs that it gives */
+    const char *says, *script;
+    const char *set[4];
+    const char *table;
+} place_rule;
+void place_check_runs(int n, const place_rule *rules);
+#define PLACE_RUNS(rules) place_check_runs((int)(sizeof(rules) / sizeof *(rules)), rules)
+
 /* A param of a run as "value (origin)"; "-" without it. Borrowed like assay_text. */
 const char *place_param(const plan *of, int run, const char *key);
 
