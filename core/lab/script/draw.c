@@ -51,6 +51,7 @@ bool resolve_stage_seed(resolver *r, const node *stage, const run_seed *consumer
     int count = 0;
     bool overridden = false;
     *out = *consumer;
+    out->own = false;
     if (stage->split != NULL)
         return true;
     choose_path(stage, "seed", path);
@@ -59,7 +60,7 @@ bool resolve_stage_seed(resolver *r, const node *stage, const run_seed *consumer
         return true;
     out->origin = overridden ? SETTING_COMMAND_LINE : SETTING_SCRIPT;
     if (value->type == NODE_NUMBER) {
-        *out = (run_seed){(int64_t)value->number, false, out->origin};
+        *out = (run_seed){.number = (int64_t)value->number, .own = true, .origin = out->origin};
         return true;
     }
     if (!take_seeds(r, value, &own, &count))

@@ -14,7 +14,8 @@
  * passes for the next line, and a default that is written out changes nothing. A path stands as
  * its content's hash (a dataset's is in the fingerprint); weights of a stage as "run HASH", a
  * score as "score HASH PATH". In cell_hash such a HASH is the input's cell_hash with " same"
- * when its seed is the run's, else " SEED". */
+ * when the input goes with the run's seed, and " SEED" when its stage has a seed of its own: of six
+ * runs that share a stage with seed 1, the run with seed 1 is in no other cell than the rest. */
 #include "lab/script/script.h"
 
 #include <assay/hash.h>
@@ -49,26 +50,29 @@ static void add_line(facts *to, const char *format, const char *a, const char *b
 }
 
 /* Another run of the plan, as both hashes name it. */
-static void add_run(facts *to, const plan_run *input, int64_t seed)
+static void add_run(const resolver *r, facts *to, const plan_run *of, int index)
 {
-    const char *same =
-        input->recipe.seed == seed ? " same" : assay_text(" %lld", (long long)input->recipe.seed);
+    const plan_run *input = &r->plan->runs[index];
+    bool own = false;
+    for (int i = 0; i < of->input_count; i++)
+        own = own || (of->inputs[i].run == index && of->inputs[i].own_seed);
+    const char *same = own ? assay_text(" %lld", (long long)input->recipe.seed) : " same";
     assay_sha256_add(&to->run, input->run_hash, strlen(input->run_hash));
     assay_sha256_add(&to->cell, input->cell_hash, strlen(input->cell_hash));
     assay_sha256_add(&to->cell, same, strlen(same));
 }
 
 static bool add_value(const resolver *r, facts *to, const assay_option *option,
-                      const setting *value, int64_t seed, assay_error *error)
+                      const setting *value, const plan_run *of, assay_error *error)
 {
     if (value->score_run >= 0) {
         add(to, "score ");
-        add_run(to, &r->plan->runs[value->score_run], seed);
+        add_run(r, to, of, value->score_run);
         add(to, " ");
         add(to, value->score_path);
     } else if (option->type == ASSAY_OPTION_WEIGHTS && value->given && value->stage >= 0) {
         add(to, "run ");
-        add_run(to, &r->plan->runs[value->stage], seed);
+        add_run(r, to, of, value->stage);
     } else if (option->type == ASSAY_OPTION_WEIGHTS || option->type == ASSAY_OPTION_PATH) {
         add(to, value->given && value->sha256 != NULL ? value->sha256 : "-");
     } else {
@@ -85,39 +89,39 @@ static bool add_value(const resolver *r, facts *to, const assay_option *option,
 }
 
 /* `fingerprint` replaces the paths of a dataset, whose content it stands for. */
-static bool add_settings(const resolver *r, facts *to, const settings *of, const char *fingerprint,
-                         int64_t seed, assay_error *error)
+static bool add_settings(const resolver *r, facts *to, const settings *use, const char *fingerprint,
+                         const plan_run *of, assay_error *error)
 {
-    for (int i = 0; i < of->count; i++) {
-        const assay_option *option = &of->options[i];
-        if (of->plugin == NULL && train_option_is_attempt(option->name))
+    for (int i = 0; i < use->count; i++) {
+        const assay_option *option = &use->options[i];
+        if (use->plugin == NULL && train_option_is_attempt(option->name))
             continue;
         if (fingerprint != NULL && option->type == ASSAY_OPTION_PATH)
             continue;
         add(to, option->name);
         add(to, "=");
-        if (!add_value(r, to, option, &of->values[i], seed, error))
+        if (!add_value(r, to, option, &use->values[i], of, error))
             return false;
     }
     return true;
 }
 
 static bool add_use(const resolver *r, facts *to, const char *key, const settings *use,
-                    const char *fingerprint, int64_t seed, assay_error *error)
+                    const char *fingerprint, const plan_run *of, assay_error *error)
 {
     if (use->plugin == NULL) {
         add_line(to, key, "-", NULL, NULL);
         return true;
     }
     add_line(to, key, use->plugin->name, assay_text("%d", (int)use->plugin->version), fingerprint);
-    return add_settings(r, to, use, fingerprint, seed, error);
+    return add_settings(r, to, use, fingerprint, of, error);
 }
 
 static bool add_list(const resolver *r, facts *to, const char *key, int count, const settings *uses,
-                     int64_t seed, assay_error *error)
+                     const plan_run *of, assay_error *error)
 {
     for (int i = 0; i < count; i++)
-        if (!add_use(r, to, key, &uses[i], NULL, seed, error))
+        if (!add_use(r, to, key, &uses[i], NULL, of, error))
             return false;
     return true;
 }
@@ -125,7 +129,7 @@ static bool add_list(const resolver *r, facts *to, const char *key, int count, c
 static bool hash_run(const resolver *r, draft *of, assay_error *error)
 {
     const recipe *from = &of->run.recipe;
-    int64_t seed = from->seed;
+    const plan_run *run = &of->run;
     uint8_t digest[32];
     facts to;
     assay_sha256_begin(&to.run);
@@ -135,19 +139,19 @@ static bool hash_run(const resolver *r, draft *of, assay_error *error)
     snprintf(device, sizeof device, "%.*s", (int)strcspn(r->script->request->device, ":"),
              r->script->request->device);
     add_line(&to, "device", device, NULL, NULL);
-    bool ok = add_use(r, &to, "dataset", &from->dataset, of->fingerprint, seed, error) &&
-              add_use(r, &to, "model", &from->model, NULL, seed, error) &&
-              add_use(r, &to, "mask", &from->mask, NULL, seed, error) &&
-              add_list(r, &to, "adapter", from->adapter_count, from->adapters, seed, error) &&
-              add_list(r, &to, "loss", from->loss_count, from->losses, seed, error) &&
-              add_list(r, &to, "evaluate", from->evaluator_count, from->evaluators, seed, error);
+    bool ok = add_use(r, &to, "dataset", &from->dataset, of->fingerprint, run, error) &&
+              add_use(r, &to, "model", &from->model, NULL, run, error) &&
+              add_use(r, &to, "mask", &from->mask, NULL, run, error) &&
+              add_list(r, &to, "adapter", from->adapter_count, from->adapters, run, error) &&
+              add_list(r, &to, "loss", from->loss_count, from->losses, run, error) &&
+              add_list(r, &to, "evaluate", from->evaluator_count, from->evaluators, run, error);
     add(&to, "init ");
-    ok = ok && add_value(r, &to, &init_option, &from->init, seed, error);
+    ok = ok && add_value(r, &to, &init_option, &from->init, run, error);
     add(&to, "train\n");
-    ok = ok && add_settings(r, &to, &from->train, NULL, seed, error);
+    ok = ok && add_settings(r, &to, &from->train, NULL, run, error);
     assay_sha256_end(&to.cell, digest);
     assay_sha256_hex(digest, of->run.cell_hash);
-    const char *last = assay_text("seed %lld\n", (long long)seed);
+    const char *last = assay_text("seed %lld\n", (long long)from->seed);
     assay_sha256_add(&to.run, last, strlen(last));
     assay_sha256_end(&to.run, digest);
     assay_sha256_hex(digest, of->run.run_hash);

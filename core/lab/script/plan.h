@@ -35,6 +35,8 @@ typedef struct plan_input {
         name; /* where it stands: "init", "loss.attention_distill.teacher", "mask.weight" (a score) */
     int run; /* index in the plan, always smaller than this run's own */
     bool is_score;
+    bool
+        own_seed; /* its stage has a seed of its own, which equals this run's by chance if it does */
 } plan_input;
 
 typedef struct plan_param { /* one row of the store's param */

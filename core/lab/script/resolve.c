@@ -33,7 +33,8 @@ static node *value_at(resolver *r, const char *path, node *written, setting_orig
 
 /* ---- inputs ---- */
 
-static bool add_input(resolver *r, draft *of, const char *path, int run, bool is_score)
+static bool add_input(resolver *r, draft *of, const char *path, int run, bool is_score,
+                      bool own_seed)
 {
     plan_run *to = &of->run;
     size_t skip = of->stage->split != NULL ? 0 : strlen(of->stage->text) + 1;
@@ -42,8 +43,10 @@ static bool add_input(resolver *r, draft *of, const char *path, int run, bool is
     if (grown == NULL)
         return false;
     to->inputs = grown;
-    grown[to->input_count] = (plan_input){
-        .name = assay_strdup(path + skip, &r->script->error), .run = run, .is_score = is_score};
+    grown[to->input_count] = (plan_input){.name = assay_strdup(path + skip, &r->script->error),
+                                          .run = run,
+                                          .is_score = is_score,
+                                          .own_seed = own_seed};
     if (grown[to->input_count].name == NULL)
         return false;
     to->input_count++;
@@ -58,8 +61,10 @@ static bool take_input(resolver *r, draft *of, const assay_option *option, const
                        node *value, setting *out)
 {
     bool is_score = value->type == NODE_SCORE;
-    int run = resolve_run(r, is_score ? value->items[0] : value, &of->seed);
-    if (run < 0)
+    node *stage = is_score ? value->items[0] : value;
+    run_seed seed;
+    int run = resolve_run(r, stage, &of->seed);
+    if (run < 0 || !resolve_stage_seed(r, stage, &of->seed, &seed))
         return false;
     setting_clear(out);
     out->given = true;
@@ -80,7 +85,7 @@ static bool take_input(resolver *r, draft *of, const assay_option *option, const
     } else {
         out->stage = run;
     }
-    return add_input(r, of, path, run, is_score);
+    return add_input(r, of, path, run, is_score, seed.own);
 }
 
 /* ---- options ---- */

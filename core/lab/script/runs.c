@@ -217,7 +217,7 @@ int resolve_run(resolver *r, node *stage, const run_seed *seed)
 bool resolve_experiment(resolver *r)
 {
     for (int i = 0; i < r->seed_count; i++) {
-        run_seed seed = {r->seeds[i], true, r->seed_origin};
+        run_seed seed = {.number = r->seeds[i], .paired = true, .origin = r->seed_origin};
         r->pass++;
         if (resolve_run(r, r->script->experiment, &seed) < 0)
             return false;

@@ -269,6 +269,7 @@ typedef struct resolver {
 typedef struct run_seed {
     int64_t number;
     bool paired; /* it is one of the experiment's, which all its runs go through */
+    bool own;    /* the stage says it, whatever its consumer's is */
     setting_origin origin;
 } run_seed;
 

@@ -133,6 +133,13 @@ static void cells_are_runs_without_their_seeds(void **state)
         assert_string_equal(a->cell_hash, b->cell_hash);
         plan_free(of);
     }
+    /* One stage for all: its seed equals that of the first run by chance. */
+    plan *shared = place_plan("local pre = run { name = 'pre', seed = 1, " PARTS "} }\n" EXPERIMENT
+                              "init = pre, seed = { 1, 2 } }",
+                              NULL);
+    assert_int_equal(shared->run_count, 3);
+    assert_string_equal(shared->runs[1].cell_hash, shared->runs[2].cell_hash);
+    plan_free(shared);
     /* An input with the run's own seed is another cell than one with a seed that is equal once. */
     plan *own = place_plan(
         "local pre = run { name = 'pre', " PARTS "} }\n" EXPERIMENT "init = pre, seed = 2 }", NULL);
