@@ -1,6 +1,6 @@
 /* run/schedule.h - which run may start next: inputs first, what others hold later, nothing twice.
  *
- * The schedule knows the plan's graph and how runs ended in this session, and neither store nor
+ * The schedule knows the plan's graph and how runs ended in this process, and neither store nor
  * process. */
 #ifndef LAB_RUN_SCHEDULE_H
 #define LAB_RUN_SCHEDULE_H

@@ -91,7 +91,7 @@ static bool run_with(const test_place *place, const plan_shape *shape,
     if (change)
         change(&options);
     bool ok = run_plan(of, toy_registry(), pool, &options, out, error);
-    plan_unmake(of);
+    plan_free(of);
     return ok;
 }
 

@@ -214,40 +214,6 @@ plan *plan_make(const plan_shape *shape)
     return p;
 }
 
-static void free_run(plan_run *run)
-{
-    recipe_clear(&run->recipe);
-    for (int i = 0; i < run->axis_count; i++) {
-        assay_free(run->axes[i].name);
-        assay_free(run->axes[i].value);
-    }
-    for (int i = 0; i < run->input_count; i++)
-        assay_free(run->inputs[i].name);
-    for (int i = 0; i < run->param_count; i++) {
-        assay_free(run->params[i].key);
-        assay_free(run->params[i].text);
-    }
-    assay_free(run->axes);
-    assay_free(run->inputs);
-    assay_free(run->params);
-    assay_free(run->stage);
-    assay_free(run->label);
-}
-
-void plan_unmake(plan *p)
-{
-    for (int i = 0; i < p->run_count; i++)
-        free_run(&p->runs[i]);
-    for (int i = 0; i < p->source_count; i++) {
-        assay_free(p->sources[i].name);
-        assay_free(p->sources[i].text);
-    }
-    assay_free(p->runs);
-    assay_free(p->sources);
-    assay_free(p->name);
-    assay_free(p);
-}
-
 /* ---- texts ---- */
 
 void plan_shape_write(const plan_shape *shape, char *out, size_t size)

@@ -18,8 +18,8 @@ typedef struct plan_shape {
  * "nowhere"  the same with a score that base does not have
  * "large"    the same with a vocabulary where the score goes: out of range
  * "broken"   bad (fails at step 1) -> main, and apart from them main2, which is fine */
+/* Ended by plan_free. */
 plan *plan_make(const plan_shape *shape);
-void plan_unmake(plan *of);
 
 /* "KIND SEEDS STEPS CHECKPOINT_EVERY EVALUATE_EVERY SIZE" */
 void plan_shape_write(const plan_shape *shape, char *out, size_t size);

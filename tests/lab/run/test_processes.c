@@ -153,7 +153,7 @@ static void a_program_that_is_no_job_fails_its_run(void **state)
     options.program = "/nowhere/at/all";
     assert_false(run_plan(of, NULL, NULL, &options, &sum, &error));
     assert_non_null(strstr(error.what, "cannot be started"));
-    plan_unmake(of);
+    plan_free(of);
 }
 
 /* ---- commands side by side ---- */

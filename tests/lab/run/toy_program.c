@@ -100,7 +100,7 @@ int main(int argc, char **argv)
                sum.lost, sum.waiting);
         status = run_status(&sum);
     }
-    plan_unmake(of);
+    plan_free(of);
     dataset_pool_free(pool);
     return status;
 }
