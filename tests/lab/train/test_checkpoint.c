@@ -326,16 +326,15 @@ typedef struct thief {
 static void steal(void *user, const train_progress *progress)
 {
     thief *t = user;
-    char command[512];
+    sqlite3 *db = NULL;
     if (progress->step < t->step || t->lease.attempt > 0)
         return;
-    snprintf(
-        command, sizeof command,
-        "sqlite3 '%s' \"PRAGMA busy_timeout=5000; UPDATE attempt SET pid = 999999999, pid_start "
-        "= 1\" > /dev/null",
-        t->bench->store);
-    if (system(command) != 0)
-        return;
+    assert_int_equal(sqlite3_open(t->bench->store, &db), SQLITE_OK);
+    sqlite3_busy_timeout(db, 5000);
+    assert_int_equal(
+        sqlite3_exec(db, "UPDATE attempt SET pid = 999999999, pid_start = 1", NULL, NULL, NULL),
+        SQLITE_OK);
+    sqlite3_close(db);
     t->lease = bench_claim(t->bench, t->store);
     t->rows = rows_of(t->bench);
 }
