@@ -324,7 +324,11 @@ static bool open_training(training *t, const train_job *job, assay_error *error)
     t->recorder.muted = true;
     train_host_init(&t->host, dataset_pool_cache(job->pool), job->stop, &t->recorder);
     t->options = assembly_train_options(job->recipe, error);
-    if (!t->options || !check_device(t, error) || !open_assembly(t, error))
+    if (!t->options || !check_device(t, error))
+        return false;
+    /* Its thread beats for the lease from here on: opening a large model may take minutes. */
+    t->writer = store_writer_new(job->store, job->lease, NULL, error);
+    if (!t->writer || !open_assembly(t, error))
         return false;
     t->stepper = stepper_new(t->assembly, t->options, t->options->steps > 0, error);
     if (!t->stepper)
@@ -333,10 +337,9 @@ static bool open_training(training *t, const train_job *job, assay_error *error)
         .job = job, .assembly = t->assembly, .adamw = t->stepper->adamw, .options = t->options};
     if (!resume(t, error))
         return false;
-    t->writer = store_writer_new(job->store, job->lease, NULL, error);
     t->checkpoint.writer = t->recorder.writer = t->writer;
     t->recorder.muted = false;
-    return t->writer != NULL;
+    return true;
 }
 
 /* Ends everything; false when records could not be kept. */
