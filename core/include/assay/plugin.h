@@ -73,23 +73,15 @@ typedef struct assay_plugin {
 
 /* Defines the descriptor. `settings` is the type of the options' struct. */
 #define ASSAY_PLUGIN(of_kind, of_name, of_version, of_summary, settings, table, of_functions)      \
-    __attribute__((visibility("default"))) extern const assay_plugin assay_plugin_entry;           \
-    const assay_plugin assay_plugin_entry = {.size = sizeof(assay_plugin),                         \
-                                             .abi = ASSAY_ABI,                                     \
-                                             .build = ASSAY_BUILD,                                 \
-                                             .kind = (of_kind),                                    \
-                                             .name = (of_name),                                    \
-                                             .version = (of_version),                              \
-                                             .summary = (of_summary),                              \
-                                             .options = (table),                                   \
-                                             .option_count =                                       \
-                                                 (int32_t)(sizeof(table) / sizeof(assay_option)),  \
-                                             .option_size = sizeof(assay_option),                  \
-                                             .options_bytes = sizeof(settings),                    \
-                                             .functions = &(of_functions)}
-
+    ASSAY_PLUGIN_ENTRY(of_kind, of_name, of_version, of_summary, of_functions, .options = (table), \
+                       .option_count = (int32_t)(sizeof(table) / sizeof(assay_option)),            \
+                       .options_bytes = sizeof(settings))
 /* The same for a plugin without options. */
 #define ASSAY_PLUGIN_PLAIN(of_kind, of_name, of_version, of_summary, of_functions)                 \
+    ASSAY_PLUGIN_ENTRY(of_kind, of_name, of_version, of_summary, of_functions, )
+
+/* What both are made of; `...` are the members about options. */
+#define ASSAY_PLUGIN_ENTRY(of_kind, of_name, of_version, of_summary, of_functions, ...)            \
     __attribute__((visibility("default"))) extern const assay_plugin assay_plugin_entry;           \
     const assay_plugin assay_plugin_entry = {.size = sizeof(assay_plugin),                         \
                                              .abi = ASSAY_ABI,                                     \
@@ -99,7 +91,8 @@ typedef struct assay_plugin {
                                              .version = (of_version),                              \
                                              .summary = (of_summary),                              \
                                              .option_size = sizeof(assay_option),                  \
-                                             .functions = &(of_functions)}
+                                             .functions = &(of_functions),                         \
+                                             __VA_ARGS__}
 
 /* Whether two texts are equal: for the names below, without <string.h>. */
 static inline bool assay_same_text(const char *a, const char *b)
