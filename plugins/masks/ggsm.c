@@ -11,20 +11,29 @@
  * Gradients are those of the user's tower only; importance changes once per optimizer step or, with
  * clock "micro" as the published code counts, once per micro-batch. Weights that are frozen are the
  * logistic of an importance that no longer changes, so importance is all there is to save.
- * Series, while training: mask/weight_mean over the future pairs of the user's tower, and
- * mask/importance_mean and mask/importance_max over its keys. */
+ *
+ * Two options show what guidance amounts to. `guidance = "constant"` is the control of spec 3.6: the
+ * same schedule with importance held at 0, which is weight 0.5 while warming up and linear after it.
+ * `rounding = "bf16"` rounds the user's bias as the published code does (3.6-4): all weights near
+ * one half then are the same number. Without a warm-up the weight is the rise alone, the published
+ * code's fall-back for the time before anything was frozen.
+ *
+ * Series, while training: those of guidance.h. */
+#include "guidance.h"
+#include "ramp.h"
 #include "towers.h"
 
-#include <math.h>
 #include <string.h>
 
 enum { VARIANT_CODE, VARIANT_PAPER };
-enum { CLOCK_OPTIMIZER, CLOCK_MICRO };
+enum { GUIDED, CONSTANT };
+enum { ROUND_NOT, ROUND_BF16 };
 
+#define WHERE "mask ggsm"
 #define GUIDE "user/final_norm" /* the state whose gradients guide */
 
 typedef struct settings {
-    int variant, clock, evaluate, towers;
+    int variant, clock, evaluate, towers, guidance, rounding;
     double warmup, rho;
     int64_t warmup_steps;
 } settings;
@@ -32,12 +41,13 @@ typedef struct settings {
 static const assay_option options[] = {
     ASSAY_CHOICE(settings, variant, "code", "code|paper",
                  "importance sums over samples, as published code does, or means over them"),
-    ASSAY_NUMBER(settings, warmup, "fraction", 0.1, 0, 1, "part of the steps that guide the mask"),
-    ASSAY_INTEGER(settings, warmup_steps, "steps", -1, -1, 1 << 30,
-                  "the same as a count of the clock's steps; -1: by the fraction"),
+    ASSAY_CHOICE(settings, guidance, "gradient", "gradient|constant",
+                 "constant: the control whose weights are 0.5 while warming up, then linear"),
+    RAMP_WARMUP_OPTIONS(settings),
     ASSAY_NUMBER(settings, rho, "", 0.0, 0, 1, "what importance keeps of itself (moving average)"),
-    ASSAY_CHOICE(settings, clock, "optimizer", "optimizer|micro",
-                 "what a step is: an optimizer step or a micro-batch, as published code counts"),
+    RAMP_CLOCK_OPTION(settings),
+    ASSAY_CHOICE(settings, rounding, "none", "none|bf16",
+                 "of the user's bias: bf16 as in the published code"),
     MASK_EVALUATE_OPTION(settings, "full"),
     MASK_TOWERS_OPTION(settings),
 };
@@ -45,11 +55,9 @@ static const assay_option options[] = {
 typedef struct ggsm {
     settings settings;
     const assay_host *host;
-    int64_t tokens;                    /* length of the arrays: the longest tower */
-    int64_t warmup, total, accumulate; /* in the clock's steps; micro-batches per optimizer step */
-    assay_tensor *importance;          /* f32 (tokens) */
-    double *gathered;                  /* (tokens) sums of |g_j| since the last change */
-    int64_t *samples;                  /* (tokens) samples that had the position */
+    ramp ramp;
+    guidance seen;
+    assay_tensor *importance; /* f32 (tokens): as many as the longest tower has */
 } ggsm;
 
 static bool ggsm_needs(const void *chosen, assay_needs *out, assay_error *error)
@@ -66,16 +74,8 @@ static void ggsm_close(void *opened)
     if (!mask)
         return;
     assay_tensor_free(mask->importance);
-    assay_free(mask->gathered);
-    assay_free(mask->samples);
+    guidance_close(&mask->seen);
     assay_free(mask);
-}
-
-static int64_t warmup_of(const settings *s, int64_t total)
-{
-    /* A fraction such as 0.1 is a little less in binary: 0.1 of 70 is 7. */
-    return s->warmup_steps >= 0 ? s->warmup_steps
-                                : (int64_t)floor(s->warmup * (double)total + 1e-6);
 }
 
 static void *ggsm_open(const void *chosen, const assay_mask_setup *setup, assay_error *error)
@@ -83,16 +83,12 @@ static void *ggsm_open(const void *chosen, const assay_mask_setup *setup, assay_
     ggsm *mask = assay_zalloc(sizeof *mask, error);
     if (!mask)
         return NULL;
+    const settings *s = &mask->settings;
     mask->settings = *(const settings *)chosen;
     mask->host = setup->host;
-    mask->tokens = setup->facts->tokens;
-    mask->total = mask->settings.clock == CLOCK_MICRO ? setup->total_micro : setup->total;
-    mask->warmup = warmup_of(&mask->settings, mask->total);
-    mask->accumulate = setup->total > 0 ? setup->total_micro / setup->total : 1;
-    mask->importance = assay_tensor_new(ASSAY_F32, 1, &mask->tokens, error);
-    mask->gathered = assay_zalloc(mask->tokens * (int64_t)sizeof *mask->gathered, error);
-    mask->samples = assay_zalloc(mask->tokens * (int64_t)sizeof *mask->samples, error);
-    if (!mask->importance || !mask->gathered || !mask->samples) {
+    mask->ramp = ramp_of(setup, s->clock, s->warmup, s->warmup_steps);
+    mask->importance = assay_tensor_new(ASSAY_F32, 1, &setup->facts->tokens, error);
+    if (!mask->importance || !guidance_open(&mask->seen, setup->facts->tokens, error)) {
         ggsm_close(mask);
         return NULL;
     }
@@ -102,81 +98,37 @@ static void *ggsm_open(const void *chosen, const assay_mask_setup *setup, assay_
 
 /* ---- the mask of a pass ---- */
 
-/* The clock's step whose weights a pass uses: its own, or in evaluation that of the last one. */
-static int64_t step_of(const ggsm *mask, const assay_clock *clock)
-{
-    int64_t step = mask->settings.clock == CLOCK_MICRO ? clock->micro : clock->step;
-    if (clock->phase == ASSAY_EVALUATION)
-        step--;
-    return step < 0 ? 0 : step;
-}
-
-static double logistic(double x)
-{
-    return 1 / (1 + exp(-x));
-}
-
-/* How far the weights have risen from the frozen ones to 1. */
-static double rise(const ggsm *mask, int64_t step)
-{
-    if (step < mask->warmup)
-        return 0;
-    if (mask->total <= mask->warmup)
-        return 1;
-    return fmin((double)(step - mask->warmup) / (double)(mask->total - mask->warmup), 1);
-}
-
 static double weight_of(const ggsm *mask, int64_t step, int64_t key)
 {
-    double guided = logistic((double)assay_f32(mask->importance)[key]), alpha = rise(mask, step);
-    if (step < mask->warmup)
+    double guided = ramp_logistic((double)assay_f32(mask->importance)[key]);
+    double alpha = ramp_rise(&mask->ramp, step);
+    if (step < mask->ramp.warmup)
         return guided + (mask->settings.variant == VARIANT_CODE ? 1e-8 : 0);
     /* Without a warm-up nothing was frozen: the published code then takes alpha alone. */
-    return mask->warmup == 0 ? alpha : (1 - alpha) * guided + alpha;
+    return mask->ramp.warmup == 0 ? alpha : (1 - alpha) * guided + alpha;
 }
 
-static int64_t longest(const assay_tower *tower)
+static float log_weight(const ggsm *mask, int64_t step, int64_t key, bool rounded)
 {
-    int64_t most = tower->lengths ? 0 : tower->tokens;
-    for (int64_t b = 0; tower->lengths && b < tower->rows; b++)
-        if (assay_i32(tower->lengths)[b] > most)
-            most = assay_i32(tower->lengths)[b];
-    return most;
+    float value = (float)log(weight_of(mask, step, key));
+    return rounded ? assay_from_bf16(assay_to_bf16(value)) : value;
 }
 
 static void record(const ggsm *mask, int64_t step, int64_t tokens)
 {
-    const float *importance = assay_f32(mask->importance);
-    double weights = 0, sum = 0, most = 0, pairs = 0.5 * (double)tokens * (double)(tokens - 1);
-    if (!mask->host || !mask->host->series || tokens < 2)
-        return;
-    for (int64_t j = 1; j < tokens; j++) {
-        weights += (double)j * weight_of(mask, step, j);
-        sum += (double)importance[j];
-        most = fmax(most, (double)importance[j]);
-    }
-    mask->host->series(mask->host->user, "mask/weight_mean", weights / pairs);
-    mask->host->series(mask->host->user, "mask/importance_mean", sum / (double)(tokens - 1));
-    mask->host->series(mask->host->user, "mask/importance_max", most);
-}
-
-static bool fits(const ggsm *mask, assay_tape *tape, const assay_tower *tower)
-{
-    if (tower->tokens <= mask->tokens)
-        return true;
-    assay_tape_fail(tape, ASSAY_BAD_SHAPE,
-                    (assay_failure){.where = "mask ggsm",
-                                    .what = "a tower is longer than the model said",
-                                    .expected = assay_text("%lld tokens", (long long)mask->tokens),
-                                    .got = assay_text("%lld", (long long)tower->tokens)});
-    return false;
+    key_sums sums = {0};
+    for (int64_t j = 1; j < tokens; j++)
+        key_sums_add(&sums, j, weight_of(mask, step, j), (double)assay_f32(mask->importance)[j]);
+    key_sums_record(&sums, mask->host);
 }
 
 static bool ggsm_bias(void *opened, assay_tape *tape, const assay_clock *clock,
                       const assay_tower *tower, assay_tensor *x, assay_attention_bias *out)
 {
     const ggsm *mask = opened;
-    int64_t step = step_of(mask, clock);
+    int64_t step = ramp_step(&mask->ramp, clock);
+    bool user = assay_same_text(tower->name, "user");
+    bool rounded = user && mask->settings.rounding == ROUND_BF16;
     (void)x;
     *out = assay_bias_causal();
     if (!mask_acts(mask->settings.towers, tower))
@@ -184,81 +136,40 @@ static bool ggsm_bias(void *opened, assay_tape *tape, const assay_clock *clock,
     *out = assay_bias_full();
     if (clock->phase == ASSAY_EVALUATION && mask->settings.evaluate == MASK_EVALUATE_FULL)
         return true;
-    if (!fits(mask, tape, tower))
+    if (!guidance_fits(tape, tower, mask->seen.tokens, WHERE))
         return false;
-    if (rise(mask, step) < 1) {
+    if (ramp_rise(&mask->ramp, step) < 1) {
         out->log_weight =
             assay_tape_tensor(tape, ASSAY_F32, 4, (int64_t[]){1, 1, 1, tower->tokens});
         for (int64_t j = 0; out->log_weight && j < tower->tokens; j++)
-            assay_f32(out->log_weight)[j] = (float)log(weight_of(mask, step, j));
+            assay_f32(out->log_weight)[j] = log_weight(mask, step, j, rounded);
     }
-    if (clock->phase == ASSAY_TRAINING && assay_same_text(tower->name, "user"))
-        record(mask, step, longest(tower));
+    if (clock->phase == ASSAY_TRAINING && user)
+        record(mask, step, guidance_longest(tower));
     return assay_tape_ok(tape, NULL);
 }
 
 /* ---- guidance ---- */
 
-static double norm_of(const float *row, int64_t width)
-{
-    double sum = 0;
-    for (int64_t k = 0; k < width; k++)
-        sum += (double)row[k] * (double)row[k];
-    return sqrt(sum);
-}
-
 static bool ggsm_observe(void *opened, assay_tape *tape, const assay_clock *clock,
                          const assay_tower *tower, assay_error *error)
 {
     ggsm *mask = opened;
-    if (!assay_same_text(tower->name, "user") || step_of(mask, clock) >= mask->warmup)
-        return true;
-    const assay_tensor *state = assay_tape_tapped(tape, GUIDE);
-    if (!state || state->rank != 3)
-        return ASSAY_FAIL(error, ASSAY_UNSUPPORTED, .where = "mask ggsm",
-                          .what = "the model does not mark the state that guides the mask",
-                          .expected = "a state " GUIDE,
-                          .hint = "ggsm needs a model with a tower named user");
-    int64_t tokens = state->shape[1], width = state->shape[2];
-    if (!state->has_grad) /* no loss reads this tower: every gradient is 0 */
-        return true;
-    for (int64_t b = 0; b < state->shape[0]; b++) {
-        int64_t valid = tower->lengths ? assay_i32(tower->lengths)[b] : tokens;
-        for (int64_t j = 0; j < valid; j++) {
-            mask->gathered[j] += norm_of(state->grad + (b * tokens + j) * width, width);
-            mask->samples[j]++;
-        }
-    }
-    return true;
-}
-
-/* Whether this micro-batch ends a step of the clock. */
-static bool step_ends(const ggsm *mask, const assay_clock *clock)
-{
-    return mask->settings.clock == CLOCK_MICRO || (clock->micro + 1) % mask->accumulate == 0;
+    (void)clock;
+    return guidance_observe(&mask->seen, tape, tower, GUIDE, WHERE, error);
 }
 
 static bool ggsm_advance(void *opened, const assay_clock *clock, assay_error *error)
 {
     ggsm *mask = opened;
-    bool any = false;
-    double rho = mask->settings.rho;
     (void)error;
-    if (clock->phase != ASSAY_TRAINING || step_of(mask, clock) >= mask->warmup ||
-        !step_ends(mask, clock))
+    if (clock->phase != ASSAY_TRAINING || !ramp_ends(&mask->ramp, clock))
         return true;
-    /* The first position is no query's future: it can't be what makes a pass count. */
-    for (int64_t j = 1; j < mask->tokens; j++)
-        any = any || mask->gathered[j] > 0;
-    for (int64_t j = 1; any && j < mask->tokens; j++) {
-        double now = mask->gathered[j];
-        float *kept = &assay_f32(mask->importance)[j];
-        if (mask->settings.variant == VARIANT_PAPER && mask->samples[j] > 0)
-            now /= (double)mask->samples[j];
-        *kept = (float)(rho * (double)*kept + (1 - rho) * now);
-    }
-    memset(mask->gathered, 0, (size_t)mask->tokens * sizeof *mask->gathered);
-    memset(mask->samples, 0, (size_t)mask->tokens * sizeof *mask->samples);
+    if (mask->settings.guidance == GUIDED && ramp_step(&mask->ramp, clock) < mask->ramp.warmup)
+        guidance_learn(&mask->seen, mask->settings.variant == VARIANT_PAPER, mask->settings.rho,
+                       assay_f32(mask->importance));
+    guidance_record(&mask->seen, mask->host);
+    guidance_clear(&mask->seen);
     return true;
 }
 

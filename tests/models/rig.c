@@ -39,6 +39,18 @@ void rig_open_mask(rig *r)
     must(r->opened_mask != NULL, &error);
 }
 
+/* Front tokens that the mask asks for, beside those that the test gives. */
+static void ask_mask(rig *r)
+{
+    assay_error error = {0};
+    const assay_mask_functions *f = use_mask(&r->mask);
+    assay_needs needs = {0};
+    if (f->needs)
+        must(f->needs(r->mask.options, &needs, &error), &error);
+    r->mask_front = needs.extra.front;
+    r->extra.front += needs.extra.front;
+}
+
 void rig_open(rig *r, uint64_t seed)
 {
     assay_error error = {0};
@@ -48,6 +60,7 @@ void rig_open(rig *r, uint64_t seed)
     r->params = assay_params_new(seed, &error);
     r->arena = assay_arena_new(0, &error);
     must(r->tape && r->params && r->arena, &error);
+    ask_mask(r);
     const assay_model_setup setup = {.size = sizeof setup,
                                      .data = r->data,
                                      .params = r->params,
@@ -110,6 +123,8 @@ void rig_run(rig *r, const assay_clock *clock, const assay_batch *batch, const a
 {
     const assay_model_functions *model = use_model(&r->model);
     out->count = 0;
+    if (r->mask_front > 0)
+        r->insert.front = use_mask(&r->mask)->front(r->opened_mask, r->tape);
     for (int t = 0; t < batch->tower_count; t++) {
         assay_attention_bias bias;
         tape_must(r->tape, assay_tape_scope(r->tape, batch->towers[t].name));

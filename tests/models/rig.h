@@ -19,6 +19,7 @@ typedef struct rig {
     assay_arena *arena;
     void *opened, *opened_mask;
     assay_model_facts facts;
+    int64_t mask_front;  /* front tokens that the mask asked for and fills */
     assay_insert insert; /* vectors of the extra tokens, filled by the test in every pass */
     assay_tensor *embedded[ASSAY_MAX_TOWERS]; /* input embeddings of the last pass */
 } rig;

@@ -1,7 +1,6 @@
 /* test_masks.c - the mask plugins through the real model: who depends on whom is exactly what each
- * mask says, no answer reaches what its user is read from, end points agree bit for bit, padding
- * changes nothing, and ggsm's importance is what the method really gives (user-modelling spec
- * 3.6). */
+ * mask says, no answer reaches what its user is read from, end points agree bit for bit, and
+ * schedules are the spec's. What masks learn from gradients is in test_guidance.c. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,20 +17,64 @@
 
 static const char *const names[] = {"user.embedding", "user.states", "user.targets"};
 static const assay_wanted all = {3, names}, embedding = {1, names};
-static const char *const masks[] = {"causal", "bidirectional", "hybrid", "future", "ggsm"};
-enum { MASKS = sizeof masks / sizeof masks[0], BATCH = 3, WIDTH = 64 };
+/* Every mask, with the options in which it differs most. */
+static const struct {
+    const char *mask, *option, *value;
+} recipes[] = {
+    {"causal", NULL, NULL},
+    {"bidirectional", NULL, NULL},
+    {"hybrid", NULL, NULL},
+    {"hybrid_mask", NULL, NULL},
+    {"hybrid_mask", "variant", "paper"},
+    {"hybrid_mlp", NULL, NULL},
+    {"hybrid_query", NULL, NULL},
+    {"widening", "evaluate", "last"},
+    {"widening", "growth", "cosine"},
+    {"future", NULL, NULL},
+    {"future", "form", "conan"},
+    {"ggsm", NULL, NULL},
+    {"ggsm", "guidance", "constant"},
+    {"ggsm", "rounding", "bf16"},
+    {"ggsm_plus", "evaluate", "last"},
+};
+enum { MASKS = sizeof recipes / sizeof recipes[0], BATCH = 3, WIDTH = 64 };
+
+static void begin(rig *r, const people *p, int m)
+{
+    rig_begin(r, p, recipes[m].mask);
+    if (recipes[m].option)
+        use_text(&r->mask, recipes[m].option, recipes[m].value);
+}
 
 /* ---- dependence ---- */
 
-/* Whether query i may see key j of the user's own tokens, in one layer or through several. */
-static bool allowed(const char *mask, const int32_t *span, int64_t i, int64_t j)
+/* How far widening lets a token of a sequence see ahead, in a pass of 10 steps. */
+static int64_t ahead(int m, const assay_clock *clock, int64_t length)
 {
+    bool cosine = strcmp(recipes[m].value, "cosine") == 0;
+    bool training = clock->phase == ASSAY_TRAINING;
+    double t = (double)(training ? clock->step : clock->step - 1) / 10;
+    double share = cosine ? (1 - cos(3.14159265358979 * t)) / 2 : t;
+    if (cosine && !training) /* evaluated fully bidirectional */
+        share = 1;
+    return (int64_t)floor(share * (double)length + 1e-6);
+}
+
+/* Whether query i may see key j of the user's own tokens, in one layer or through a second. */
+static bool allowed(int m, const assay_clock *clock, const int32_t *span, int64_t length, int64_t i,
+                    int64_t j)
+{
+    const char *mask = recipes[m].mask;
     if (j <= i)
         return true;
     if (strcmp(mask, "causal") == 0)
         return false;
-    if (strcmp(mask, "hybrid") == 0)
+    if (strcmp(mask, "hybrid_query") == 0) /* through column 0, which sees the history */
+        return j < span[1];
+    if (strncmp(mask, "hybrid", 6) == 0)
         return i >= span[0] && j < span[1];
+    if (strcmp(mask, "widening") == 0)
+        return j <= i + 2 * ahead(m, clock, length);
     return true;
 }
 
@@ -53,9 +96,10 @@ static const float *gradient_of_state(rig *r, const assay_clock *clock, int64_t 
     return x->grad;
 }
 
-static void check_row(rig *r, const char *mask, const assay_clock *clock, int64_t b)
+static void check_row(rig *r, int m, const assay_clock *clock, int64_t b)
 {
     assay_batch batch;
+    const char *name = recipes[m].mask;
     const float *grad = gradient_of_state(r, clock, b, 0, &batch);
     int64_t tokens = batch.towers[0].tokens;
     int64_t length = assay_i32(batch.towers[0].lengths)[b];
@@ -68,11 +112,11 @@ static void check_row(rig *r, const char *mask, const assay_clock *clock, int64_
                 all_zero(grad + other * tokens * WIDTH, tokens * WIDTH, "another client");
         for (int64_t j = 0; j < tokens; j++) {
             const float *cell = grad + (b * tokens + j) * WIDTH;
-            bool seen = j < length && allowed(mask, span, i, j);
+            bool seen = j < length && allowed(m, clock, span, length, i, j);
             if (!seen)
-                all_zero(cell, WIDTH, assay_text("%s: %d sees %d", mask, (int)i, (int)j));
+                all_zero(cell, WIDTH, assay_text("%s: %d sees %d", name, (int)i, (int)j));
             else if (!any_nonzero(cell, WIDTH))
-                fail_msg("%s: %d does not see %d", mask, (int)i, (int)j);
+                fail_msg("%s: %d does not see %d", name, (int)i, (int)j);
         }
     }
 }
@@ -87,12 +131,12 @@ static void states_depend_on_what_the_mask_opens_and_never_on_answers(void **sta
         people_open(&p, BATCH, 6);
         for (int64_t b = 0; b < BATCH; b++)
             snprintf(p.persons[b].answer, PEOPLE_TEXT, "well and sick");
-        rig_begin(&r, &p, masks[m]);
+        begin(&r, &p, m);
         rig_open(&r, 9);
         tape_must(r.tape, assay_tape_tap(r.tape, "user/embeddings"));
         const assay_clock training = rig_training(&r, 3), evaluation = rig_evaluation(&r, 3);
-        check_row(&r, masks[m], &training, 1);
-        check_row(&r, masks[m], &evaluation, 2);
+        check_row(&r, m, &training, 1);
+        check_row(&r, m, &evaluation, 2);
         rig_close(&r);
         people_close(&p);
     }
@@ -109,7 +153,7 @@ static void answer_words_are_causal(void **state)
         people_open(&p, BATCH, 6);
         for (int64_t b = 0; b < BATCH; b++)
             snprintf(p.persons[b].answer, PEOPLE_TEXT, "well and sick today");
-        rig_begin(&r, &p, masks[m]);
+        begin(&r, &p, m);
         rig_open(&r, 9);
         tape_must(r.tape, assay_tape_tap(r.tape, "user/embeddings"));
         const assay_clock clock = rig_training(&r, 3);
@@ -120,7 +164,7 @@ static void answer_words_are_causal(void **state)
             if (j <= at)
                 assert_true(any_nonzero(grad + j * WIDTH, WIDTH));
             else
-                all_zero(grad + j * WIDTH, WIDTH, masks[m]);
+                all_zero(grad + j * WIDTH, WIDTH, recipes[m].mask);
         rig_close(&r);
         people_close(&p);
     }
@@ -138,7 +182,7 @@ static void another_answer_changes_no_bit_of_the_embedding(void **state)
             assay_outputs outputs;
             float before[BATCH * WIDTH];
             people_open(&p, BATCH, 6);
-            rig_begin(&r, &p, masks[m]);
+            begin(&r, &p, m);
             use_text(&r.model, "readout", readouts[k]);
             snprintf(p.persons[0].answer, PEOPLE_TEXT, "well and sick");
             rig_open(&r, 9);
@@ -148,13 +192,13 @@ static void another_answer_changes_no_bit_of_the_embedding(void **state)
             snprintf(p.persons[0].answer, PEOPLE_TEXT, "buys medicine well");
             rig_pass(&r, &clock, ASSAY_NO_BENCHMARK, 0, BATCH, &all, &batch, &outputs);
             same_bits(assay_f32(rig_output(&outputs, "user.embedding")), before, BATCH * WIDTH,
-                      masks[m]);
+                      recipes[m].mask);
             /* Without answers at all, as in evaluation, only rounding may differ. */
             rig_pass(&r, &clock, ASSAY_NO_BENCHMARK, 0, BATCH, &embedding, &batch, &outputs);
             const float *plain = assay_f32(rig_output(&outputs, "user.embedding"));
             for (int i = 0; i < BATCH * WIDTH; i++)
                 if (!(fabsf(plain[i] - before[i]) < 2e-5f))
-                    fail_msg("%s: number %d is %g with answers, %g without", masks[m], i,
+                    fail_msg("%s: number %d is %g with answers, %g without", recipes[m].mask, i,
                              (double)before[i], (double)plain[i]);
             rig_close(&r);
             people_close(&p);
@@ -245,8 +289,9 @@ static void towers_chooses_whose_mask_it_is(void **state)
     people_open(&p, BATCH, 6);
     rig_begin(&r, &p, "causal");
     rig_open(&r, 9);
-    static const char *const with_choice[] = {"bidirectional", "future", "ggsm"};
-    for (int m = 0; m < 3; m++)
+    static const char *const with_choice[] = {"bidirectional", "future", "ggsm", "ggsm_plus",
+                                              "widening"};
+    for (int m = 0; m < 5; m++)
         for (int user = 0; user < 2; user++) {
             assay_attention_bias bias;
             const assay_tower answer = {.name = "answer", .rows = 2, .tokens = 4};
@@ -263,244 +308,132 @@ static void towers_chooses_whose_mask_it_is(void **state)
     people_close(&p);
 }
 
-/* ---- ggsm ---- */
+/* ---- schedules ---- */
 
-typedef struct kept {
-    float values[1024];
-    assay_stored stored;
-} kept;
-
-static bool put(void *user, const char *name, const assay_tensor *tensor, assay_error *error)
+/* The user's bias for rows of the given lengths, in a training pass. */
+static assay_attention_bias bias_of(rig *r, int64_t step, int64_t rows, int64_t tokens,
+                                    const int32_t *lengths)
 {
-    kept *k = user;
-    (void)error;
-    assert_int_equal(assay_tensor_count(tensor), 1024);
-    memcpy(k->values, tensor->data, sizeof k->values);
-    k->stored = (assay_stored){.name = name,
-                               .data = k->values,
-                               .bytes = sizeof k->values,
-                               .count = 1024,
-                               .shape = {1024},
-                               .rank = 1,
-                               .dtype = ASSAY_STORED_F32};
-    return true;
-}
-
-static const assay_stored *get(void *user, const char *name, assay_error *error)
-{
-    kept *k = user;
-    (void)error;
-    assert_string_equal(name, k->stored.name);
-    return &k->stored;
-}
-
-static void save(rig *r, kept *k)
-{
-    assay_error error = {0};
-    must(use_mask(&r->mask)->save(r->opened_mask, &(assay_state_writer){k, put}, &error), &error);
-}
-
-/* One training pass whose loss reads the embeddings alone. */
-static void guide(rig *r, int64_t step, int64_t first, int64_t count, assay_batch *batch)
-{
-    assay_outputs outputs;
+    assay_attention_bias bias;
     const assay_clock clock = rig_training(r, step);
-    rig_pass(r, &clock, ASSAY_NO_BENCHMARK, first, count, &embedding, batch, &outputs);
-    assay_tensor *x = rig_output(&outputs, "user.embedding");
-    assay_tensor *loss = assay_sum(r->tape, assay_mul(r->tape, x, x));
-    tape_must(r->tape, loss && assay_tape_backward(r->tape, loss, 1.0f));
-    rig_observe(r, &clock, batch);
+    rig_tape(r, true);
+    const assay_tower tower = {.name = "user",
+                               .rows = rows,
+                               .tokens = tokens,
+                               .lengths =
+                                   assay_tape_constant(r->tape, ASSAY_I32, 1, &rows, lengths)};
+    tape_must(r->tape,
+              use_mask(&r->mask)->bias(r->opened_mask, r->tape, &clock, &tower, NULL, &bias));
+    return bias;
 }
 
-/* Spec 3.6: with mean pooling every valid token of a sample has the same norm; with the <USER>
- * readout all but <USER> have none. */
-static void importance_is_constant_with_mean_and_one_spike_with_user_token(void **state)
-{
-    static const char *const variants[] = {"code", "paper"};
-    (void)state;
-    for (int mean = 0; mean < 2; mean++)
-        for (int v = 0; v < 2; v++) {
-            people p;
-            rig r;
-            kept k;
-            assay_batch batch;
-            people_open(&p, BATCH, 6);
-            rig_begin(&r, &p, "ggsm");
-            use_text(&r.model, "readout", mean ? "mean" : "user_token");
-            use_text(&r.mask, "variant", variants[v]);
-            use_number(&r.mask, "warmup", 0.5);
-            rig_open(&r, 9);
-            guide(&r, 0, 0, 1, &batch);
-            save(&r, &k);
-            int64_t length = assay_i32(batch.towers[0].lengths)[0];
-            assert_true(k.values[length - 1] > 1e-6f);
-            for (int64_t j = 1; j < 1024; j++) {
-                float expected = j < length && (mean || j == length - 1) ? k.values[length - 1] : 0;
-                if (!(fabsf(k.values[j] - expected) <= 1e-6f * expected))
-                    fail_msg("importance of %d is %g, expected %g", (int)j, (double)k.values[j],
-                             (double)expected);
-            }
-            rig_close(&r);
-            people_close(&p);
-        }
-}
-
-/* The code sums over samples, the paper's reading takes the mean. */
-static void variants_differ_by_the_number_of_samples(void **state)
+/* min(weight l / i, 1), i from 1 (spec 3.4 C). */
+static void conan_opens_early_tokens_first(void **state)
 {
     (void)state;
     people p;
-    kept code, paper;
-    people_open(&p, 2, 6);
-    p.persons[1] = p.persons[0];
-    for (int v = 0; v < 2; v++) {
-        rig r;
-        assay_batch batch;
-        rig_begin(&r, &p, "ggsm");
-        use_text(&r.mask, "variant", v ? "paper" : "code");
-        rig_open(&r, 9);
-        guide(&r, 0, 0, 2, &batch);
-        save(&r, v ? &paper : &code);
-        rig_close(&r);
-    }
-    for (int j = 0; j < 1024; j++)
-        assert_true(fabsf(code.values[j] - 2 * paper.values[j]) <= 1e-6f * code.values[j]);
+    rig r;
+    static const int32_t lengths[] = {8, 4};
+    people_open(&p, BATCH, 6);
+    rig_begin(&r, &p, "future");
+    use_text(&r.mask, "form", "conan");
+    use_number(&r.mask, "weight", 0.25);
+    rig_open(&r, 9);
+    const assay_attention_bias bias = bias_of(&r, 0, 2, 8, lengths);
+    assert_int_equal(bias.log_weight->shape[2], 8);
+    assert_int_equal(bias.log_weight->shape[3], 1);
+    for (int b = 0; b < 2; b++)
+        for (int i = 0; i < lengths[b]; i++) {
+            double expected = fmin(0.25 * lengths[b] / (i + 1), 1);
+            assert_true(fabs(exp((double)assay_f32(bias.log_weight)[8 * b + i]) - expected) < 1e-6);
+        }
+    /* Row 0: queries of 7 .. 1 future keys; row 1: of 3 .. 1. */
+    double sum = 7 + 6 + 5 * 2. / 3 + 4 * .5 + 3 * .4 + 2 / 3. + 2 / 7. + 3 + 2 * .5 + 1 / 3.;
+    assert_true(fabs(recorder_value(&r.host, "mask/weight_mean") - sum / 34) < 1e-6);
+    rig_close(&r);
     people_close(&p);
 }
 
-/* Two micro-batches of a step count as one on the optimizer's clock, as two on the other. */
-static void clocks_count_steps_or_micro_batches(void **state)
+/* Delta is a share of each row's own length; jumps of epochs hold it between. */
+static void widening_grows_from_causal_to_full(void **state)
 {
-    (void)state;
-    for (int micro = 0; micro < 2; micro++) {
-        people p;
-        rig r;
-        kept first, second;
-        assay_batch batch;
-        people_open(&p, 4, 6);
-        rig_begin(&r, &p, "ggsm");
-        use_text(&r.mask, "clock", micro ? "micro" : "optimizer");
-        use_number(&r.mask, "warmup_steps", 1);
-        r.accumulate = 2;
-        rig_open(&r, 9);
-        for (int64_t m = 0; m < 2; m++) {
-            assay_outputs outputs;
-            assay_clock clock = rig_training(&r, 0);
-            clock.micro = m;
-            rig_pass(&r, &clock, ASSAY_NO_BENCHMARK, 2 * m, 2, &embedding, &batch, &outputs);
-            assay_tensor *loss = assay_sum(r.tape, rig_output(&outputs, "user.embedding"));
-            tape_must(r.tape, loss && assay_tape_backward(r.tape, loss, 0.5f));
-            rig_observe(&r, &clock, &batch);
-            save(&r, m ? &second : &first);
-        }
-        assert_true(any_nonzero(first.values, 1024) == (micro == 1));
-        assert_true(any_nonzero(second.values, 1024));
-        if (micro) /* its warm-up of one was over */
-            same_bits(second.values, first.values, 1024, "importance");
-        rig_close(&r);
-        people_close(&p);
-    }
-}
-
-/* Weights of the first keys of the user's tower, as a pass at `step` uses them. */
-static void log_weights(rig *r, int64_t step, float *out, int64_t n)
-{
-    assay_attention_bias bias;
-    const assay_tower tower = {.name = "user", .rows = 1, .tokens = n};
-    const assay_clock clock = rig_training(r, step);
-    rig_tape(r, true);
-    tape_must(r->tape,
-              use_mask(&r->mask)->bias(r->opened_mask, r->tape, &clock, &tower, NULL, &bias));
-    assert_non_null(bias.log_weight);
-    memcpy(out, bias.log_weight->data, (size_t)n * sizeof *out);
-}
-
-static void ggsm_follows_the_spec_s_schedule(void **state)
-{
-    /* Spec 3.5's golden: no importance, T_warm 2000, T_total 70000. */
     static const struct {
+        const char *growth;
+        double until, stages, tokens;
         int64_t step;
-        double weight;
-    } rows[] = {{0, 0.5}, {1999, 0.5}, {2000, 0.5}, {36000, 0.75}, {69999, 0.999993}};
+        int deltas[2];
+    } rows[] = {
+        {"linear", 1, 0, 0, 0, {0, 0}},  {"linear", 1, 0, 0, 3, {3, 1}},
+        {"linear", 1, 0, 0, 9, {9, 4}},  {"linear", .5, 0, 0, 3, {6, 3}},
+        {"linear", 1, 2, 0, 4, {0, 0}},  {"linear", 1, 2, 0, 7, {5, 2}},
+        {"linear", 1, 0, 4, 5, {2, 2}},  {"cosine", 1, 0, 0, 5, {5, 2}},
+        {"cosine", 1, 0, 0, 2, {0, 0}},  {"cosine", 1, 0, 0, 8, {9, 4}},
+        {"linear", .5, 0, 0, 5, {9, 4}}, {"linear", 1, 0, 3, 9, {2, 2}},
+    };
+    static const int32_t lengths[] = {10, 5};
     (void)state;
     people p;
     rig r;
     people_open(&p, BATCH, 6);
-    rig_begin(&r, &p, "ggsm");
-    use_number(&r.mask, "warmup_steps", 2000);
-    r.total = 70000;
+    rig_begin(&r, &p, "widening");
     rig_open(&r, 9);
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        float got[8];
-        log_weights(&r, rows[i].step, got, 8);
-        for (int j = 0; j < 8; j++)
-            assert_true(fabs((double)got[j] - log(rows[i].weight)) < 1e-6);
+    for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
+        rig_mask(&r, "widening");
+        use_text(&r.mask, "growth", rows[k].growth);
+        use_number(&r.mask, "until", rows[k].until);
+        use_number(&r.mask, "stages", rows[k].stages);
+        use_number(&r.mask, "tokens", rows[k].tokens);
+        rig_open_mask(&r);
+        const assay_attention_bias bias = bias_of(&r, rows[k].step, 2, 10, lengths);
+        double open = 0, pairs = 0;
+        for (int b = 0; b < 2; b++)
+            for (int i = 0; i < lengths[b]; i++)
+                for (int j = i + 1; j < lengths[b]; j++) {
+                    float w =
+                        bias.log_weight ? assay_f32(bias.log_weight)[100 * b + 10 * i + j] : 0.0f;
+                    bool seen = j <= i + rows[k].deltas[b];
+                    if (!(w == (seen ? 0.0f : -INFINITY)))
+                        fail_msg("row %d: %d sees %d at %g", (int)k, i, j, (double)w);
+                    open += seen;
+                    pairs++;
+                }
+        assert_true(fabs(recorder_value(&r.host, "mask/weight_mean") - open / pairs) < 1e-9);
     }
     rig_close(&r);
     people_close(&p);
 }
 
-/* Stopped at any step of the warm-up or the ramp and loaded into a new mask: the same bits
- * follow. */
-static void ggsm_resumes_mid_ramp_bit_for_bit(void **state)
+/* Evaluation is declared by each: fully open, as last trained, or as always. */
+static void masks_are_evaluated_as_they_say(void **state)
 {
-    enum { STEPS = 8, KEYS = 20 };
-    float whole[STEPS][KEYS], got[KEYS];
-    (void)state;
-    people p;
-    people_open(&p, STEPS * 2, 6);
-    for (int64_t stop = 0; stop <= STEPS; stop++) {
-        rig r;
-        assay_batch batch;
-        rig_begin(&r, &p, "ggsm");
-        use_number(&r.mask, "warmup_steps", 4);
-        use_number(&r.mask, "rho", 0.9);
-        r.total = STEPS;
-        rig_open(&r, 9);
-        for (int64_t step = 0; step < STEPS; step++) {
-            if (stop > 0 && step == stop) {
-                kept k;
-                assay_error error = {0};
-                save(&r, &k);
-                use_mask(&r.mask)->close(r.opened_mask);
-                rig_open_mask(&r);
-                must(use_mask(&r.mask)->load(r.opened_mask, &(assay_state_reader){&k, get}, &error),
-                     &error);
-            }
-            log_weights(&r, step, stop ? got : whole[step], KEYS);
-            if (stop)
-                same_bits(got, whole[step], KEYS, "weights after a restart");
-            guide(&r, step, 2 * step, 2, &batch);
-        }
-        rig_close(&r);
-    }
-    people_close(&p);
-    assert_memory_not_equal(whole[1], whole[2], sizeof whole[1]);
-}
-
-static void ggsm_is_evaluated_bidirectional_or_as_it_was_trained(void **state)
-{
+    static const char *const full[] = {"widening", "ggsm", "ggsm_plus"};
     (void)state;
     people p;
     rig r;
-    assay_batch batch;
-    float full[BATCH * WIDTH], got[BATCH * WIDTH], trained[BATCH * WIDTH];
+    float open[BATCH * WIDTH], trained[BATCH * WIDTH], got[BATCH * WIDTH];
     people_open(&p, BATCH, 6);
     rig_begin(&r, &p, "bidirectional");
     rig_open(&r, 9);
-    const assay_clock evaluation = rig_evaluation(&r, 6), training = rig_training(&r, 5);
-    embed(&r, &evaluation, full);
-    for (int last = 0; last < 2; last++) {
-        rig_mask(&r, "ggsm");
-        use_text(&r.mask, "evaluate", last ? "last" : "full");
-        use_number(&r.mask, "warmup_steps", 2);
+    const assay_clock training = rig_training(&r, 4), evaluation = rig_evaluation(&r, 5);
+    embed(&r, &evaluation, open);
+    for (int m = 0; m < 3; m++)
+        for (int last = 0; last < 2; last++) {
+            rig_mask(&r, full[m]);
+            use_text(&r.mask, "evaluate", last ? "last" : "full");
+            rig_open_mask(&r);
+            embed(&r, &training, trained);
+            embed(&r, &evaluation, got);
+            same_bits(got, last ? trained : open, BATCH * WIDTH, full[m]);
+            assert_memory_not_equal(trained, open, sizeof open);
+        }
+    static const char *const always[] = {"causal", "hybrid", "hybrid_mask", "hybrid_mlp"};
+    for (int m = 0; m < 4; m++) {
+        rig_mask(&r, always[m]);
         rig_open_mask(&r);
-        guide(&r, 0, 0, BATCH, &batch);
         embed(&r, &training, trained);
         embed(&r, &evaluation, got);
-        same_bits(got, last ? trained : full, BATCH * WIDTH, "ggsm in evaluation");
+        same_bits(got, trained, BATCH * WIDTH, always[m]);
     }
-    assert_memory_not_equal(trained, full, sizeof full);
     rig_close(&r);
     people_close(&p);
 }
@@ -514,12 +447,9 @@ int main(void)
         cmocka_unit_test(future_0_is_causal_and_1_is_bidirectional),
         cmocka_unit_test(future_is_evaluated_with_the_last_weight_that_was_trained),
         cmocka_unit_test(towers_chooses_whose_mask_it_is),
-        cmocka_unit_test(importance_is_constant_with_mean_and_one_spike_with_user_token),
-        cmocka_unit_test(variants_differ_by_the_number_of_samples),
-        cmocka_unit_test(clocks_count_steps_or_micro_batches),
-        cmocka_unit_test(ggsm_follows_the_spec_s_schedule),
-        cmocka_unit_test(ggsm_resumes_mid_ramp_bit_for_bit),
-        cmocka_unit_test(ggsm_is_evaluated_bidirectional_or_as_it_was_trained),
+        cmocka_unit_test(conan_opens_early_tokens_first),
+        cmocka_unit_test(widening_grows_from_causal_to_full),
+        cmocka_unit_test(masks_are_evaluated_as_they_say),
     };
     return cmocka_run_group_tests_name("masks", tests, NULL, NULL);
 }
