@@ -206,6 +206,12 @@ const assay_evaluator_functions *use_evaluator(const use *used)
     return used->plugin->functions;
 }
 
+const assay_adapter_functions *use_adapter(const use *used)
+{
+    assert_int_equal(used->plugin->kind, ASSAY_KIND_ADAPTER);
+    return used->plugin->functions;
+}
+
 /* ---- the host ---- */
 
 static void remember(void *user, const char *name, double value)

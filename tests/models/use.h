@@ -4,6 +4,7 @@
 #ifndef TESTS_MODELS_USE_H
 #define TESTS_MODELS_USE_H
 
+#include <assay/adapter.h>
 #include <assay/evaluator.h>
 #include <assay/loss.h>
 #include <assay/mask.h>
@@ -33,6 +34,7 @@ const assay_model_functions *use_model(const use *used);
 const assay_mask_functions *use_mask(const use *used);
 const assay_loss_functions *use_loss(const use *used);
 const assay_evaluator_functions *use_evaluator(const use *used);
+const assay_adapter_functions *use_adapter(const use *used);
 
 /* ---- a host that remembers ---- */
 #define RECORDER_SERIES 32

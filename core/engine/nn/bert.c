@@ -70,6 +70,7 @@ assay_bert *assay_bert_new(assay_params *params, const char *prefix,
     nn_build_begin(&builder, params, prefix, (assay_init){ASSAY_INIT_NORMAL, config->init_sd, 0},
                    error);
     build_parameters(&builder, bert);
+    nn_build_stack(&builder, (assay_stack){.kind = ASSAY_STACK_BERT, .config.bert = *config});
     if (!nn_build_end(&builder)) {
         assay_bert_free(bert);
         return NULL;
@@ -117,24 +118,49 @@ static assay_tensor *embed(assay_tape *tape, const assay_bert *bert, const assay
     return drop(tape, bert, x, "embeddings");
 }
 
+/* The name of a layer's place. */
+static const char *place_of(const assay_bert *bert, int64_t i, const char *name)
+{
+    return assay_text("%sencoder.layer.%" PRId64 ".%s", bert->prefix, i, name);
+}
+
+/* A linear layer where an adapter may act. */
+static assay_tensor *project(assay_tape *tape, const assay_bert *bert, int64_t i, const char *name,
+                             assay_tensor *x, const nn_linear *linear)
+{
+    assay_tensor *y = nn_apply(tape, x, linear, ASSAY_IDENTITY);
+    return assay_tape_attached(tape) ? assay_place(tape, place_of(bert, i, name), x, y) : y;
+}
+
+/* The first layer of the MLP with its GELU, which is fused unless an adapter acts between them. */
+static assay_tensor *project_up(assay_tape *tape, const assay_bert *bert, int64_t i,
+                                assay_tensor *x)
+{
+    static const char name[] = "intermediate.dense";
+    const nn_linear *up = &bert->layers[i].up;
+    if (!assay_tape_attached(tape) || !assay_place_taken(tape, place_of(bert, i, name)))
+        return nn_apply(tape, x, up, ASSAY_GELU);
+    return assay_activate(tape, project(tape, bert, i, name, x, up), ASSAY_GELU);
+}
+
 static assay_tensor *forward_layer(assay_tape *tape, const assay_bert *bert, int64_t i,
                                    assay_tensor *x, const assay_tensor *lengths)
 {
     const bert_layer *layer = &bert->layers[i];
-    assay_tensor *mixed =
-        assay_attention(tape, &(assay_attention_args){
-                                  .q = nn_apply(tape, x, &layer->query, ASSAY_IDENTITY),
-                                  .k = nn_apply(tape, x, &layer->key, ASSAY_IDENTITY),
-                                  .v = nn_apply(tape, x, &layer->value, ASSAY_IDENTITY),
-                                  .heads = bert->config.heads,
-                                  .lengths = lengths,
-                                  .bias = assay_bias_full(),
-                              });
-    assay_tensor *y = nn_apply(tape, mixed, &layer->out, ASSAY_IDENTITY);
+    assay_tensor *mixed = assay_attention(
+        tape, &(assay_attention_args){
+                  .q = project(tape, bert, i, "attention.self.query", x, &layer->query),
+                  .k = project(tape, bert, i, "attention.self.key", x, &layer->key),
+                  .v = project(tape, bert, i, "attention.self.value", x, &layer->value),
+                  .heads = bert->config.heads,
+                  .lengths = lengths,
+                  .bias = assay_bias_full(),
+              });
+    assay_tensor *y = project(tape, bert, i, "attention.output.dense", mixed, &layer->out);
     y = drop(tape, bert, y, assay_text("encoder.layer.%" PRId64 ".attention.output", i));
     x = norm(tape, bert, assay_add(tape, x, y), &layer->attention_norm);
-    y = nn_apply(tape, x, &layer->up, ASSAY_GELU);
-    y = nn_apply(tape, y, &layer->down, ASSAY_IDENTITY);
+    y = project_up(tape, bert, i, x);
+    y = project(tape, bert, i, "output.dense", y, &layer->down);
     y = drop(tape, bert, y, assay_text("encoder.layer.%" PRId64 ".output", i));
     return norm(tape, bert, assay_add(tape, x, y), &layer->mlp_norm);
 }

@@ -28,6 +28,16 @@ bool nn_build_end(nn_builder *builder)
     return false;
 }
 
+void nn_build_stack(nn_builder *builder, assay_stack stack)
+{
+    if (builder->error->code != ASSAY_OK)
+        return;
+    stack.prefix = builder->prefix;
+    stack.first = builder->first;
+    stack.count = assay_params_count(builder->params) - builder->first;
+    assay_stack_note(builder->params, &stack, builder->error);
+}
+
 void nn_build_path(nn_builder *builder, const char *format, ...)
 {
     va_list arguments;

@@ -74,6 +74,7 @@ assay_decoder *assay_decoder_new(assay_params *params, const char *prefix,
     nn_build_begin(&builder, params, prefix, (assay_init){ASSAY_INIT_NORMAL, config->init_sd, 0},
                    error);
     build_parameters(&builder, decoder);
+    nn_build_stack(&builder, (assay_stack){.kind = ASSAY_STACK_DECODER, .config.decoder = *config});
     if (!nn_build_end(&builder)) {
         assay_decoder_free(decoder);
         return NULL;

@@ -15,7 +15,18 @@ struct assay_params {
     bool counting; /* shapes without values */
     assay_parameter **items;
     int64_t count, capacity;
+    nn_notes notes;
 };
+
+nn_notes *nn_params_notes(assay_params *params)
+{
+    return &params->notes;
+}
+
+const nn_notes *nn_params_notes_of(const assay_params *params)
+{
+    return &params->notes;
+}
 
 assay_params *assay_params_new(uint64_t seed, assay_error *error)
 {
@@ -55,6 +66,7 @@ static void parameter_free(assay_parameter *parameter)
 
 void nn_params_truncate(assay_params *params, int64_t count)
 {
+    nn_notes_truncate(&params->notes, count);
     while (params->count > count)
         parameter_free(params->items[--params->count]);
 }

@@ -149,6 +149,7 @@ assay_vit *assay_vit_new(assay_params *params, const char *prefix, const assay_v
     nn_build_begin(&builder, params, prefix, (assay_init){.kind = ASSAY_INIT_XAVIER_UNIFORM},
                    error);
     build_parameters(&builder, vit);
+    nn_build_stack(&builder, (assay_stack){.kind = ASSAY_STACK_VIT, .config.vit = *config});
     if (!nn_build_end(&builder)) {
         assay_vit_free(vit);
         return NULL;

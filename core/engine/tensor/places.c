@@ -21,6 +21,11 @@ bool assay_tape_scope(assay_tape *tape, const char *scope)
     return true;
 }
 
+const char *assay_tape_scope_get(const assay_tape *tape)
+{
+    return tape->scope;
+}
+
 bool assay_tape_tap(assay_tape *tape, const char *name)
 {
     assay_error error = {0};

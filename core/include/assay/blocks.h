@@ -77,7 +77,9 @@ assay_bert *assay_bert_new(assay_params *params, const char *prefix,
 void assay_bert_free(assay_bert *bert);
 const assay_bert_config *assay_bert_config_get(const assay_bert *bert);
 /* ids (B, T) i32, token type 0 -> last hidden states (B, T, D), rows beyond lengths (B) zero.
- * States: "PREFIXembeddings", "PREFIXlayers.0" ... */
+ * States: "PREFIXembeddings", "PREFIXlayers.0" ... Places: every linear layer by its parameters'
+ * name, "PREFIXencoder.layer.0.attention.self.query", key, value, "...attention.output.dense",
+ * "...intermediate.dense" (before its GELU), "...output.dense". */
 assay_tensor *assay_bert_forward(assay_tape *tape, const assay_bert *bert, const assay_tensor *ids,
                                  const assay_tensor *lengths);
 
@@ -122,5 +124,50 @@ assay_tensor *assay_vit_forward(assay_tape *tape, const assay_vit *vit, assay_te
 /* The fixed 2-D sine-cosine table (1 + grid^2, D) of spec 1.2, class row zero, into out. D is a
  * multiple of 4. */
 void assay_sincos_positions(int64_t grid, int64_t width, float *out);
+
+/* ---- what a set remembers ----
+ * Which stacks were built in it, and which low-rank adapters stand beside their matrices: so weights
+ * are exchanged with others, and adapters freeze what they stand in, whatever model uses the
+ * stacks. */
+typedef enum assay_stack_kind {
+    ASSAY_STACK_DECODER,
+    ASSAY_STACK_BERT,
+    ASSAY_STACK_VIT
+} assay_stack_kind;
+
+typedef struct assay_stack {
+    assay_stack_kind kind;
+    const char *prefix;   /* of its parameters; "" for none */
+    int64_t first, count; /* its parameters: assay_params_at(params, first) and those after it */
+    union {
+        assay_decoder_config decoder;
+        assay_bert_config bert;
+        assay_vit_config vit;
+    } config;
+} assay_stack;
+
+int64_t assay_stacks(const assay_params *params);
+/* In order of building. Borrowed until another stack is noted or the set is freed. */
+const assay_stack *assay_stack_at(const assay_params *params, int64_t i);
+/* The stack of this kind that was built under `prefix` (NULL: none); NULL without one. */
+const assay_stack *assay_stack_find(const assay_params *params, assay_stack_kind kind,
+                                    const char *prefix);
+/* Notes a stack whose parameters are in the set; the stacks' constructors do it. Copied. */
+bool assay_stack_note(assay_params *params, const assay_stack *stack, assay_error *error);
+
+/* Low-rank branches y = W x + b + scale B A x beside matrices "MODULE.weight" (O, I) of the set, with
+ * A in "PREFIXMODULE.lora_A.weight" (rank, I) and B in "PREFIXMODULE.lora_B.weight" (O, rank):
+ * names and shapes as PEFT's. The scale is alpha / rank or, with `rank_stable`, alpha / sqrt(rank). */
+typedef struct assay_lora {
+    const char *prefix; /* "adapter.lora." */
+    int64_t rank;
+    double alpha, dropout;
+    bool rank_stable;
+} assay_lora;
+
+int64_t assay_loras(const assay_params *params);
+const assay_lora *assay_lora_at(const assay_params *params, int64_t i); /* as assay_stack_at */
+bool assay_lora_note(assay_params *params, const assay_lora *lora, assay_error *error);
+double assay_lora_scale(const assay_lora *lora);
 
 #endif

@@ -88,6 +88,8 @@ bool assay_tape_backward_from(assay_tape *tape, int n, assay_tensor *const outpu
  * assay_tape_begin. The text is copied. */
 #define ASSAY_SCOPE_LIMIT 63 /* bytes */
 bool assay_tape_scope(assay_tape *tape, const char *scope);
+/* The scope under way, "" without one. Borrowed until it changes. */
+const char *assay_tape_scope_get(const assay_tape *tape);
 bool assay_tape_tap(assay_tape *tape, const char *name);
 /* Marks x as the state `name` and returns x. Costs nothing unless the name was asked for. */
 assay_tensor *assay_state(assay_tape *tape, const char *name, assay_tensor *x);
