@@ -83,6 +83,10 @@ bool lease_holder(store_connection *connection, int64_t run_id, char *out, int s
 bool merge_settle(store_handle *store, assay_error *error);
 bool merge_settle_now(store_handle *store, assay_error *error);
 
+/* Views and published numbers are those of this program: reads in what the store does not have, or has
+ * otherwise. A store that has them is not written. */
+bool texts_refresh(store_handle *store, assay_error *error);
+
 /* Reads in and removes the spill files beside the store whose writers have ended. */
 bool spill_import(store_handle *store, assay_error *error);
 

@@ -29,6 +29,7 @@ INSERT OR IGNORE INTO main.cell(cell_hash) SELECT cell_hash FROM other.cell;
 INSERT OR IGNORE INTO main.series_key(name, goal) SELECT name, goal FROM other.series_key;
 INSERT OR IGNORE INTO main.source(sha256, text) SELECT sha256, text FROM other.source;
 INSERT OR IGNORE INTO main.published SELECT * FROM other.published;
+INSERT OR IGNORE INTO main.published_fact SELECT * FROM other.published_fact;
 -- A cell and seed under another hash is a contradiction and ends the merge.
 INSERT INTO main.run(run_hash, cell_id, seed, status, total_steps, device, dataset)
 SELECT t.run_hash, c.cell_id, t.seed, 'pending', t.total_steps, t.device, t.dataset

@@ -18,12 +18,15 @@ typedef struct schema_history {
     int n;
 } schema_history;
 
-/* The history that the program knows: version 1 is schema.sql. */
-static schema_history history_of(const store_options *options, store_migration *own)
+/* The steps that lead from `version` to the program's: a new store gets the schema as it is, an older one
+ * is upgraded version by version. */
+static schema_history history_of(const store_options *options, int64_t version,
+                                 store_migration own[1])
 {
     if (options->migrations != NULL)
         return (schema_history){options->migrations, options->n_migrations};
-    *own = (store_migration){.version = 1, .sql = store_sql_text[SQL_SCHEMA]};
+    own[0] = (store_migration){.version = 2,
+                               .sql = store_sql_text[version == 0 ? SQL_SCHEMA : SQL_UPGRADE_2]};
     return (schema_history){own, 1};
 }
 
@@ -76,13 +79,15 @@ static bool apply(store_connection *connection, const store_migration *step, ass
 
 /* Brings the schema up to date. Processes that open together meet at the lock: the second finds the
  * work done, for it reads the version again inside. */
-static bool migrate(store_connection *connection, schema_history history, assay_error *error)
+static bool migrate(store_connection *connection, const store_options *options, int newest,
+                    assay_error *error)
 {
-    int newest = history.steps[history.n - 1].version;
+    store_migration own[1];
     int64_t version = 0;
     if (!connection_exec(connection, "BEGIN EXCLUSIVE;", error))
         return false;
     bool ok = check_identity(connection, newest, &version, error);
+    schema_history history = history_of(options, version, own);
     for (int i = 0; i < history.n && ok; i++)
         if (history.steps[i].version > version)
             ok = apply(connection, &history.steps[i], error);
@@ -126,8 +131,8 @@ static bool choose_journal(store_handle *store, assay_error *error)
 
 static bool prepare(store_handle *store, const store_options *options, assay_error *error)
 {
-    store_migration own;
-    schema_history history = history_of(options, &own);
+    store_migration own[1];
+    schema_history history = history_of(options, 0, own);
     int newest = history.steps[history.n - 1].version;
     int64_t version = 0;
     if (!check_identity(&store->main, newest, &version, error))
@@ -139,11 +144,12 @@ static bool prepare(store_handle *store, const store_options *options, assay_err
                           .hint = "open it once for writing");
     if (!choose_journal(store, error))
         return false;
-    if (version < newest && !migrate(&store->main, history, error))
+    if (version < newest && !migrate(&store->main, options, newest, error))
         return false;
     /* A program of another history has its own tables, and nothing unfinished of ours. */
     return options->migrations != NULL ||
-           (merge_settle_now(store, error) && spill_import(store, error));
+           (texts_refresh(store, error) && merge_settle_now(store, error) &&
+            spill_import(store, error));
 }
 
 store_handle *store_open_with(const char *path, const store_options *options, assay_error *error)

@@ -5,6 +5,11 @@ COMMIT;
 -- name: rollback
 ROLLBACK;
 
+-- name: count_text
+SELECT count(*) FROM program_text WHERE name = ?1 AND sha256 = ?2;
+-- name: put_text
+INSERT OR REPLACE INTO program_text(name, sha256) VALUES(?1, ?2);
+
 -- name: put_experiment
 INSERT INTO experiment(name, created_ms) VALUES(?1, ?2) ON CONFLICT(name) DO NOTHING;
 -- name: get_experiment

@@ -92,7 +92,7 @@ store_lease must_claim(store_handle *store, int64_t run_id)
 typedef struct answer {
     int rows;
     store_cell cell;
-    char text[256];
+    char text[4096];
 } answer;
 
 static bool keep_first(void *user, int columns, const char *const *names, const store_cell *cells)
@@ -131,7 +131,7 @@ double ask_real(const test_place *place, const char *sql)
 
 const char *ask_text(const test_place *place, const char *sql)
 {
-    static char text[256];
+    static char text[4096];
     answer out = must_ask(place, sql);
     snprintf(text, sizeof text, "%s", out.text);
     return text;

@@ -42,7 +42,7 @@ static void a_new_store_has_the_schema_and_views_that_answer(void **state)
     for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
         char sql[64];
         snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", views[i]);
-        assert_int_equal(ask(place, sql), 0);
+        assert_int_equal(ask(place, sql), i < 5 ? 0 : ask(place, "SELECT count(*) FROM published"));
     }
     store_free(must_open(place)); /* a second time finds nothing to do */
     assert_intact(place);
