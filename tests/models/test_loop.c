@@ -119,16 +119,17 @@ static void rig_remove(rig *r)
 
 static void broken_off_runs_go_on_with_the_same_bits(void **state)
 {
-    static const char *const masks[] = {"causal", "bidirectional", "hybrid",
-                                        "future", "ggsm",          "ggsm"};
+    static const char *const masks[] = {"causal",     "bidirectional", "hybrid",      "future",
+                                        "ggsm",       "ggsm",          "ggsm_plus",   "hybrid_mask",
+                                        "hybrid_mlp", "widening",      "hybrid_query"};
     (void)state;
-    for (int m = 0; m < 6; m++) {
+    for (int m = 0; m < 11; m++) {
         outcome whole;
         /* Inside ggsm's warm-up of 4 steps, and on its ramp. */
         for (int64_t stop = -1; stop < 8; stop += stop < 0 ? 3 : 5) {
             rig r;
             rig_make(&r, masks[m], (version){0});
-            if (strcmp(masks[m], "ggsm") == 0)
+            if (strncmp(masks[m], "ggsm", 4) == 0)
                 set_number(&r.bench.recipe.mask, "warmup_steps", 4);
             if (m == 5) { /* the published clock, and a moving average */
                 set_text(&r.bench.recipe.mask, "clock", "micro");

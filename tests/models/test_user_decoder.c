@@ -119,9 +119,11 @@ static void two_opens_of_one_seed_are_the_same(void **state)
 /* A client's vector is that of the client alone, whoever shares the batch. */
 static void neighbours_change_nothing(void **state)
 {
-    static const char *const masks[] = {"causal", "bidirectional", "hybrid", "future", "ggsm"};
+    static const char *const masks[] = {"causal",     "bidirectional", "hybrid",   "hybrid_mask",
+                                        "hybrid_mlp", "hybrid_query",  "widening", "future",
+                                        "ggsm",       "ggsm_plus"};
     (void)state;
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 10; i++)
         for (int summary = 0; summary < 2; summary++) {
             people p;
             rig r;
