@@ -133,6 +133,48 @@ static uint16_t double_to_bf16(double value)
     return assay_to_bf16(u.number);
 }
 
+/* float to binary16, to nearest even: normal numbers keep 10 bits of fraction, those below 2^-14 are
+ * multiples of 2^-24. */
+static uint16_t float_to_half(float value)
+{
+    union {
+        float number;
+        uint32_t bits;
+    } u = {value};
+    uint16_t sign = (uint16_t)(u.bits >> 16 & 0x8000);
+    uint32_t magnitude = u.bits & 0x7fffffff;
+    if (magnitude >= 0x7f800000) /* infinity, or a NaN that stays quiet */
+        return (uint16_t)(sign | 0x7c00 | (magnitude > 0x7f800000 ? 0x200 : 0));
+    if (magnitude < 0x38800000)
+        return (uint16_t)(sign | (uint16_t)lrintf(ldexpf(fabsf(value), 24)));
+    magnitude += 0xfff + (magnitude >> 13 & 1); /* half a unit, less a bit where even is below */
+    magnitude = (magnitude >> 13) - (112u << 10);
+    return (uint16_t)(sign | (magnitude < 0x7c00 ? magnitude : 0x7c00));
+}
+
+bool stored_convert(const assay_tensor *tensor, int64_t first, int64_t n, assay_stored_dtype type,
+                    void *out)
+{
+    const float *f32 = assay_f32(tensor);
+    const uint16_t *bf16 = assay_bf16(tensor);
+    float *floats = out;
+    uint16_t *halves = out;
+    bool fits = true;
+    for (int64_t i = 0; i < n; i++) {
+        float value = f32 != NULL ? f32[first + i] : assay_from_bf16(bf16[first + i]);
+        if (type == ASSAY_STORED_F32) {
+            floats[i] = value;
+        } else if (type == ASSAY_STORED_BF16) {
+            halves[i] = assay_to_bf16(value);
+            fits = fits && (isinf(assay_from_bf16(halves[i])) == isinf(value));
+        } else {
+            halves[i] = float_to_half(value);
+            fits = fits && ((halves[i] & 0x7fff) != 0x7c00 || isinf(value));
+        }
+    }
+    return fits;
+}
+
 /* ---- whole tensors ---- */
 
 static void read_floating(const assay_stored *stored, assay_tensor *out)

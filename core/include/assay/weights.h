@@ -1,4 +1,5 @@
-/* assay/weights.h - safetensors files, read mapped and bounds-checked, and written.
+/* assay/weights.h - published weights: safetensors files, read mapped and bounds-checked, and written;
+ * folders of them; stacks and low-rank adapters in the form in which others exchange them.
  *
  * The format (https://github.com/huggingface/safetensors): 8 bytes little-endian header length N, N
  * bytes of JSON {"NAME": {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__": {...}},
@@ -40,16 +41,28 @@ typedef struct assay_stored {
 
 typedef struct assay_weights assay_weights;
 
-/* Maps PATH and checks all of it before anything is handed out: header length, JSON, duplicate
- * names, dtypes, shapes, every offset (inside the file, begin <= end, matching shape and dtype, no
- * overlap, no hole), so that later reads cannot fault. Headers above 100 MB are refused. The caller
- * owns the result and ends it with assay_weights_close. */
+/* The file behind PATH: itself or, in a folder, model.safetensors, weights.safetensors,
+ * model.safetensors.index.json, adapter_model.safetensors, or the only index or safetensors file; into
+ * out[size]. A folder without one of them is an error; a path that is no folder is not looked at. */
+bool assay_weights_locate(const char *path, char *out, int64_t size, assay_error *error);
+
+/* Maps a safetensors file, the shards that a *.safetensors.index.json names, or what
+ * assay_weights_locate finds in a folder, and checks all of it before anything is handed out: header
+ * length, JSON, duplicate names, dtypes, shapes, every offset (inside the file, begin <= end, matching
+ * shape and dtype, no overlap, no hole), so that later reads cannot fault; that every tensor of an index
+ * is in its shard, and no other. Headers above 100 MB are refused. The caller owns the result and ends
+ * it with assay_weights_close. */
 assay_weights *assay_weights_open(const char *path, assay_error *error);
 void assay_weights_close(assay_weights *weights); /* accepts NULL */
 
+/* What was opened: the file or the index; and the safetensors files that are mapped. Borrowed. */
+const char *assay_weights_path(const assay_weights *weights);
+int64_t assay_weights_files(const assay_weights *weights);
+const char *assay_weights_file(const assay_weights *weights, int64_t i);
+
 int64_t assay_weights_count(const assay_weights *weights);
-/* The i-th tensor in order of data, 0 .. count-1; empty tensors at one place as in the header.
- * Borrowed. */
+/* The i-th tensor in order of data (shard by shard), 0 .. count-1; empty tensors at one place as in the
+ * header. Borrowed. */
 const assay_stored *assay_weights_at(const assay_weights *weights, int64_t i);
 /* By name; NULL when absent. Borrowed. */
 const assay_stored *assay_weights_find(const assay_weights *weights, const char *name);
@@ -87,6 +100,17 @@ typedef struct assay_weights_item {
  * or keys, the names "" and "__metadata__", and texts that are not UTF-8 are errors. */
 bool assay_weights_write(const char *path, int64_t n, const assay_weights_item *items,
                          int64_t n_metadata, const char *const (*metadata)[2], assay_error *error);
+
+typedef struct assay_weights_options {
+    assay_stored_dtype dtype; /* of floating tensors: ASSAY_STORED_F32, F16 or BF16 */
+    int64_t shard_bytes;      /* data of more bytes goes to several files; 0: never */
+} assay_weights_options;
+
+/* Publishes FOLDER/model.safetensors, or FOLDER/model-00001-of-00003.safetensors ... and then
+ * model.safetensors.index.json. A finite value that F16 cannot hold is an error. `options` NULL: F32, one
+ * file. */
+bool assay_weights_write_folder(const char *folder, int64_t n, const assay_weights_item *items,
+                                const assay_weights_options *options, assay_error *error);
 
 /* ---- parameter sets ---- */
 

@@ -3,6 +3,7 @@
 
 #include <assay/file.h>
 #include <assay/hash.h>
+#include <assay/weights.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -62,44 +63,6 @@ bool content_resolve(setting *value, const char *name, const char *folder, const
                                   : "paths are beside the script or in the current folder");
 }
 
-/* ---- folders of weights ---- */
-
-/* The weights in a folder as published: model.safetensors, or the only file of that ending. */
-static bool find_weights(char path[PATH_MAX], const char *folder, const char *name,
-                         const char *where, assay_error *error)
-{
-    static const char ending[] = ".safetensors";
-    char found[NAME_MAX + 1] = "";
-    int count = 0;
-    DIR *open = opendir(folder);
-    if (open == NULL)
-        return ASSAY_FAIL(error, ASSAY_IO, .where = where,
-                          .what = assay_text("the folder of %s cannot be read", name),
-                          .got = strerror(errno));
-    for (struct dirent *entry = readdir(open); entry != NULL; entry = readdir(open)) {
-        size_t length = strlen(entry->d_name), tail = sizeof ending - 1;
-        if (length <= tail || strcmp(entry->d_name + length - tail, ending) != 0)
-            continue;
-        bool main = strcmp(entry->d_name, "model.safetensors") == 0;
-        count++;
-        if (main || found[0] == '\0')
-            snprintf(found, sizeof found, "%s", entry->d_name);
-        if (main) {
-            count = 1;
-            break;
-        }
-    }
-    closedir(open);
-    if (count != 1)
-        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = where,
-                          .what = assay_text("the folder of %s is not one model's", name),
-                          .expected = "model.safetensors or one file *.safetensors",
-                          .got = assay_text("%d files *.safetensors in %s", count, folder));
-    if (snprintf(path, PATH_MAX, "%s/%s", folder, found) >= PATH_MAX)
-        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = where, .what = "the path is too long");
-    return true;
-}
-
 /* ---- hashes ---- */
 
 /* Files hashed lately, so that a thousand runs from one file read it once. */
@@ -108,7 +71,7 @@ typedef struct hashed {
     char sha256[65];
 } hashed;
 
-#define HASHED_FILES 8
+#define HASHED_FILES 32
 static hashed lately[HASHED_FILES];
 static int next_lately;
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
@@ -143,16 +106,81 @@ static bool hash_locked(const char *path, char sha256[65], assay_error *error)
     return true;
 }
 
+/* ---- weights ---- */
+
+/* `resolved` becomes the file behind a folder. */
+static bool find_weights(setting *value, const char *name, const char *where, assay_error *error)
+{
+    char path[PATH_MAX];
+    assay_error own = {0};
+    if (assay_weights_locate(value->resolved, path, sizeof path, &own))
+        return replace_text(&value->resolved, path, error);
+    return ASSAY_FAIL(error, own.code, .where = where,
+                      .what = assay_text("the folder of %s is not one model's", name),
+                      .expected = own.expected,
+                      .got = assay_text("%s in %s", own.got, value->resolved), .hint = own.hint);
+}
+
+static bool add_file(assay_sha256 *to, const char *path, assay_error *error)
+{
+    char sha256[65];
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    if (!hash_locked(path, sha256, error))
+        return false;
+    assay_sha256_add(to, name, strlen(name) + 1);
+    assay_sha256_add(to, sha256, 64);
+    return true;
+}
+
+/* Every shard that an index names. */
+static bool add_shards(assay_sha256 *to, const char *index, assay_error *error)
+{
+    assay_weights *weights = assay_weights_open(index, error);
+    bool ok = weights != NULL;
+    for (int64_t i = 0; ok && i < assay_weights_files(weights); i++)
+        ok = add_file(to, assay_weights_file(weights, i), error);
+    assay_weights_close(weights);
+    return ok;
+}
+
+/* What lies beside published weights and decides what they mean; how many of them were there. */
+static int add_companions(assay_sha256 *to, const char *weights, bool *ok, assay_error *error)
+{
+    static const char *const names[] = {"config.json", "adapter_config.json", "tokenizer.json"};
+    char path[PATH_MAX];
+    const char *slash = strrchr(weights, '/');
+    int count = 0, folder = slash != NULL ? (int)(slash - weights + 1) : 0;
+    for (size_t i = 0; *ok && i < sizeof names / sizeof *names; i++) {
+        if (snprintf(path, sizeof path, "%.*s%s", folder, weights, names[i]) >= PATH_MAX ||
+            access(path, R_OK) != 0)
+            continue;
+        *ok = add_file(to, path, error);
+        count++;
+    }
+    return count;
+}
+
 bool content_weights(setting *value, const char *name, const char *where, assay_error *error)
 {
-    struct stat info;
-    char path[PATH_MAX], sha256[65];
-    if (stat(value->resolved, &info) == 0 && S_ISDIR(info.st_mode) &&
-        (!find_weights(path, value->resolved, name, where, error) ||
-         !replace_text(&value->resolved, path, error)))
+    static const char ending[] = ".index.json";
+    char sha256[65];
+    uint8_t digest[32];
+    assay_sha256 all;
+    if (!find_weights(value, name, where, error))
         return false;
+    const char *path = value->resolved;
+    size_t length = strlen(path), tail = sizeof ending - 1;
+    bool sharded = length > tail && strcmp(path + length - tail, ending) == 0;
+    assay_sha256_begin(&all);
     pthread_mutex_lock(&turn);
-    bool ok = hash_locked(value->resolved, sha256, error);
+    bool ok = sharded ? add_shards(&all, path, error) : add_file(&all, path, error);
+    if (add_companions(&all, path, &ok, error) > 0 || sharded) {
+        assay_sha256_end(&all, digest);
+        assay_sha256_hex(digest, sha256);
+    } else if (ok) {
+        ok = hash_locked(path, sha256, error);
+    }
     pthread_mutex_unlock(&turn);
     return ok && replace_text(&value->sha256, sha256, error);
 }

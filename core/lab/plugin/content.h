@@ -11,8 +11,10 @@
 bool content_resolve(setting *value, const char *name, const char *folder, const char *where,
                      assay_error *error);
 
-/* After content_resolve: `resolved` becomes the safetensors file when it was a folder, and `sha256` is
- * of the file's bytes. A file is read once as long as its size and times stay. */
+/* After content_resolve: `resolved` becomes the file behind a folder (assay_weights_locate), and `sha256`
+ * is of what would be loaded: the file's bytes or, where it has shards or config.json,
+ * adapter_config.json or tokenizer.json beside it, all of theirs with their names. A file is read once as
+ * long as its size and times stay. */
 bool content_weights(setting *value, const char *name, const char *where, assay_error *error);
 
 /* After content_resolve: `sha256` is of the bytes of the file, or of the names and bytes of all files in

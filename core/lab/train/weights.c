@@ -9,26 +9,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 bool weights_file_of(const char *path, char *out, int64_t size, assay_error *error)
 {
-    static const char *const names[] = {"model.safetensors", "weights.safetensors"};
-    struct stat status;
-    bool folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-    if (!folder) {
-        snprintf(out, (size_t)size, "%s", path);
-        return true;
-    }
-    for (int i = 0; i < 2; i++) {
-        int64_t length = snprintf(out, (size_t)size, "%s/%s", path, names[i]);
-        if (length < size && stat(out, &status) == 0)
-            return true;
-    }
-    return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = path,
-                      .what = "the folder holds no weights that can be read",
-                      .expected = "model.safetensors or weights.safetensors",
-                      .hint = "weights in several files are joined beforehand");
+    return assay_weights_locate(path, out, size, error);
 }
 
 bool weights_of_setting(const train_sources *sources, const setting *value, char *path,

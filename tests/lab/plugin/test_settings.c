@@ -3,6 +3,8 @@
 #include "lab/plugin/host_tables.h"
 #include "lab/plugin/recipe.h"
 
+#include <assay/weights.h>
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -286,6 +288,54 @@ static void weights_are_known_by_their_bytes(void **state)
     remove_folder(folder);
 }
 
+/* A safetensors file of one F32 number. */
+static void write_number(const char *folder, const char *name, const char *tensor, float number)
+{
+    assay_error error = {0};
+    char path[512];
+    assay_tensor *value = assay_tensor_new(ASSAY_F32, 0, NULL, &error);
+    must(value != NULL, &error);
+    assay_f32(value)[0] = number;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    must(assay_weights_write(path, 1, &(assay_weights_item){tensor, value}, 0, NULL, &error),
+         &error);
+    assay_tensor_free(value);
+}
+
+/* Every shard and config.json count, other files beside them do not. */
+static void a_folder_of_shards_is_known_by_all_of_them(void **state)
+{
+    (void)state;
+    char folder[256], before[65];
+    make_folder(folder);
+    assay_error error = {0};
+    setting value = SETTING_NONE;
+    write_number(folder, "model-00001-of-00002.safetensors", "a", 1);
+    write_number(folder, "model-00002-of-00002.safetensors", "b", 2);
+    write_file(folder, "model.safetensors.index.json",
+               "{\"weight_map\": {\"a\": \"model-00001-of-00002.safetensors\", \"b\": "
+               "\"model-00002-of-00002.safetensors\"}}");
+    value.text = assay_strdup(folder, &error);
+    must(setting_check(option_of("weights"), &value, "m", NULL, NULL, &error), &error);
+    assert_non_null(strstr(value.resolved, "/model.safetensors.index.json"));
+    snprintf(before, sizeof before, "%s", value.sha256);
+    write_file(folder, "README", "a card");
+    must(setting_check(option_of("weights"), &value, "m", NULL, NULL, &error), &error);
+    assert_string_equal(value.sha256, before);
+    write_number(folder, "model-00002-of-00002.safetensors", "b", 3);
+    must(setting_check(option_of("weights"), &value, "m", NULL, NULL, &error), &error);
+    assert_string_not_equal(value.sha256, before);
+    snprintf(before, sizeof before, "%s", value.sha256);
+    write_file(folder, "config.json", "{}");
+    must(setting_check(option_of("weights"), &value, "m", NULL, NULL, &error), &error);
+    assert_string_not_equal(value.sha256, before);
+    write_file(folder, "model-00001-of-00002.safetensors", "cut");
+    assert_false(setting_check(option_of("weights"), &value, "m", NULL, "s.lua:7", &error));
+    assert_non_null(strstr(text_of(&error), "model-00001-of-00002.safetensors"));
+    setting_clear(&value);
+    remove_folder(folder);
+}
+
 /* A file by its bytes, a folder by the names and bytes of all that is in it, wherever it lies. */
 static void paths_are_known_by_their_content(void **state)
 {
@@ -554,6 +604,7 @@ int main(void)
         cmocka_unit_test(an_unknown_score_waits),
         cmocka_unit_test(paths_are_found_beside_the_script_first),
         cmocka_unit_test(weights_are_known_by_their_bytes),
+        cmocka_unit_test(a_folder_of_shards_is_known_by_all_of_them),
         cmocka_unit_test(paths_are_known_by_their_content),
         cmocka_unit_test(a_stage_stands_for_weights),
         cmocka_unit_test(unknown_options_have_a_nearest),
