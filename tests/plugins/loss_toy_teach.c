@@ -54,7 +54,11 @@ static void *teach_open(const void *settings, const assay_loss_setup *setup, ass
 static assay_tensor *ask_teacher(teach *t, assay_tape *tape, const assay_batch *batch)
 {
     const assay_wanted wanted = {1, wanted_names};
-    const assay_collation in = {batch->sample, batch->samples, ASSAY_EVALUATION, &wanted, t->arena};
+    const assay_collation in = {.samples = batch->sample,
+                                .count = batch->samples,
+                                .phase = ASSAY_EVALUATION,
+                                .wanted = &wanted,
+                                .arena = t->arena};
     assay_batch own = {.samples = batch->samples, .sample = batch->sample, .labels = batch->labels};
     assay_outputs outputs = {0};
     assay_error error = {0};

@@ -83,6 +83,40 @@ typedef struct device_attention {
     void *scratch;      /* attention_scratch() bytes, aligned */
 } device_attention;
 
+/* The keys and values of one sequence's first tokens in one layer: rows of kv_heads * head_width
+ * floats, keys rotated. */
+typedef struct device_prefix {
+    int64_t tokens;
+    const float *keys, *values;
+} device_prefix;
+
+/* Attention of suffixes: row b's tokens follow those of prefix[b] and see them all and, causally,
+ * themselves. Token j of row b stands at position prefix[b].tokens + j. Layouts are those of
+ * device_attention, without a bias. Nothing is computed for the prefix but its use: it is
+ * constant. */
+typedef struct device_suffix {
+    int64_t batch, heads, kv_heads, head_width, queries, keys;
+    const float *q, *k, *v;
+    int64_t q_stride, k_stride, v_stride;
+    float scale;
+    /* Rotary tables with a row for every position, or NULL. */
+    const float *cosine, *sine;
+    const int32_t *lengths; /* (batch) tokens of the suffixes, or NULL for `keys` */
+    /* (batch, queries): the token that a query is; outside 0 .. length - 1 it sees nothing and gives
+     * zeros. NULL: query i is token i. */
+    const int32_t *positions;
+    const device_prefix *prefix; /* (batch) */
+    /* forward results, backward inputs */
+    float *out;
+    int64_t out_stride;
+    float *row_lse; /* (B, H, queries), as in device_attention */
+    /* backward only */
+    const float *d_out;
+    float *d_q, *d_k, *d_v; /* each or NULL */
+    bool add_q, add_k, add_v;
+    void *scratch; /* suffix_scratch() bytes, aligned */
+} device_suffix;
+
 /* In the order of assay_contrastive_variant. */
 typedef enum device_contrastive_variant {
     DEVICE_QA_CODE,
@@ -224,6 +258,12 @@ typedef struct assay_kernels {
     /* d_out (B, H, queries, keys) -> d_q, d_k, d_log_weight; `out` holds the map. A pair whose
      * probability is 0 contributes nothing, whatever stands in d_out. */
     void (*d_attention_map)(const device_attention *attention);
+
+    /* Attention of suffixes on constant prefixes. Neighbouring rows whose prefixes have the same keys
+     * share one product with them; a row's result does not depend on its neighbours. */
+    int64_t (*suffix_scratch)(const device_suffix *suffix, bool backward);
+    void (*suffix_attention)(const device_suffix *suffix);
+    void (*d_suffix_attention)(const device_suffix *suffix);
 
     /* ---- losses, sums and steps ---- */
     void (*contrastive)(const device_contrastive *contrastive);

@@ -140,23 +140,65 @@ static assay_tensor *forward_mlp(assay_tape *tape, const decoder_layer *layer, i
     return project(tape, i, parts[2], h, &(nn_linear){.weight = layer->down});
 }
 
+/* What a layer attends to beside its own input. */
+typedef struct context {
+    const assay_tensor *lengths;
+    assay_attention_bias bias;
+    const assay_prefix *const *prefix; /* NULL: nothing was before */
+    const assay_tensor *read;          /* i32 (B): the only positions that are wanted; NULL: all */
+    assay_prefix **keep;               /* (B) receives keys and values; NULL: not */
+    bool keys_only;                    /* nothing but those is wanted of this layer */
+} context;
+
+static bool keep_keys(assay_tape *tape, const assay_decoder *decoder, int64_t i, const context *of,
+                      const assay_tensor *k, const assay_tensor *v)
+{
+    bool ok = k && v;
+    for (int64_t b = 0; ok && b < k->shape[0]; b++)
+        ok = assay_prefix_keep(tape, of->keep[b], i, k, v, b, decoder->rotary);
+    return ok;
+}
+
+/* Row b's token read[b] of x (B, T, W): (B, 1, W). */
+static assay_tensor *pick_tokens(assay_tape *tape, assay_tensor *x, const assay_tensor *read)
+{
+    if (!x || !read)
+        return x;
+    const int64_t rows = x->shape[0], tokens = x->shape[1], width = x->shape[2];
+    assay_tensor *index = assay_tape_tensor(tape, ASSAY_I32, 1, &rows);
+    for (int64_t b = 0; index && b < rows; b++)
+        assay_i32(index)[b] = (int32_t)(b * tokens + assay_i32(read)[b]);
+    x = assay_reshape(tape, x, 2, (int64_t[]){rows * tokens, width});
+    return assay_reshape(tape, assay_gather(tape, x, index), 3, (int64_t[]){rows, 1, width});
+}
+
 static assay_tensor *forward_layer(assay_tape *tape, const assay_decoder *decoder, int64_t i,
-                                   assay_tensor *x, const assay_tensor *lengths,
-                                   const assay_attention_bias *bias)
+                                   assay_tensor *x, const context *of)
 {
     const assay_decoder_config *c = &decoder->config;
     const decoder_layer *layer = &decoder->layers[i];
     assay_tensor *n = assay_rms_norm(tape, x, layer->attention_norm, c->norm_eps);
+    assay_tensor *k = project(tape, i, "self_attn.k_proj", n, &layer->key);
+    assay_tensor *v = project(tape, i, "self_attn.v_proj", n, &layer->value);
+    if (of->keep && !keep_keys(tape, decoder, i, of, k, v))
+        return NULL;
+    if (of->keys_only)
+        return x;
+    n = pick_tokens(tape, n, of->read);
+    x = pick_tokens(tape, x, of->read);
     assay_tensor *mixed =
         assay_attention(tape, &(assay_attention_args){
                                   .q = project(tape, i, "self_attn.q_proj", n, &layer->query),
-                                  .k = project(tape, i, "self_attn.k_proj", n, &layer->key),
-                                  .v = project(tape, i, "self_attn.v_proj", n, &layer->value),
+                                  .k = k,
+                                  .v = v,
                                   .heads = c->heads,
                                   .kv_heads = c->kv_heads,
                                   .rotary = decoder->rotary,
-                                  .lengths = lengths,
-                                  .bias = *bias,
+                                  .lengths = of->lengths,
+                                  .bias = of->bias,
+                                  .prefix = of->prefix,
+                                  .layer = i,
+                                  .positions = of->read,
                               });
     mixed = project(tape, i, "self_attn.o_proj", mixed, &layer->out);
     x = assay_add(tape, x, at_place(tape, i, "self_attn", n, mixed));
@@ -167,14 +209,93 @@ static assay_tensor *forward_layer(assay_tape *tape, const assay_decoder *decode
 assay_tensor *assay_decoder_forward(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
                                     const assay_tensor *lengths, const assay_attention_bias *bias)
 {
-    assay_attention_bias causal = assay_bias_causal();
+    const context of = {.lengths = lengths, .bias = bias ? *bias : assay_bias_causal()};
     x = assay_state(tape, "embeddings", x);
     for (int64_t i = 0; i < decoder->config.layers; i++) {
-        x = forward_layer(tape, decoder, i, x, lengths, bias ? bias : &causal);
+        x = forward_layer(tape, decoder, i, x, &of);
         x = assay_state(tape, assay_text("layers.%" PRId64, i), x);
     }
     x = assay_rms_norm(tape, x, decoder->norm, decoder->config.norm_eps);
     if (lengths)
+        x = assay_mask_rows(tape, x, lengths);
+    return assay_state(tape, "final_norm", x);
+}
+
+/* ---- in two parts ---- */
+
+static bool check_prefix_bias(assay_tape *tape, const assay_attention_bias *bias)
+{
+    if (!bias || (bias->future == ASSAY_FUTURE_HIDDEN &&
+                  !(bias->log_weight && bias->scope == ASSAY_BIAS_EVERYWHERE)))
+        return true;
+    assay_tape_fail(tape, ASSAY_UNSUPPORTED,
+                    (assay_failure){.where = "prefix cache",
+                                    .what = "the first tokens would see what follows them",
+                                    .expected = "a bias that hides the future"});
+    return false;
+}
+
+/* An empty prefix for every row, of its length. */
+static bool open_prefixes(assay_tape *tape, const assay_decoder *decoder, const assay_tensor *x,
+                          const assay_tensor *lengths, assay_prefix **out)
+{
+    const assay_decoder_config *c = &decoder->config;
+    assay_dtype dtype = assay_tape_precision(tape) == ASSAY_PRECISION_BF16 ? ASSAY_BF16 : ASSAY_F32;
+    assay_error error = {0};
+    for (int64_t b = 0; b < x->shape[0]; b++) {
+        out[b] = assay_prefix_new(dtype, c->layers, lengths ? assay_i32(lengths)[b] : x->shape[1],
+                                  c->kv_heads * c->head_width, &error);
+        if (out[b])
+            continue;
+        assay_tape_fail(tape, error.code,
+                        (assay_failure){.where = error.where, .what = error.what});
+        return false;
+    }
+    return true;
+}
+
+bool assay_decoder_prefill(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
+                           const assay_tensor *lengths, const assay_attention_bias *bias,
+                           assay_prefix **out)
+{
+    const int64_t layers = decoder->config.layers, rows = x ? x->shape[0] : 0;
+    context of = {.lengths = lengths, .bias = bias ? *bias : assay_bias_causal(), .keep = out};
+    bool was = assay_tape_pause(tape, true);
+    for (int64_t b = 0; b < rows; b++)
+        out[b] = NULL;
+    if (x && check_prefix_bias(tape, bias) && open_prefixes(tape, decoder, x, lengths, out)) {
+        x = assay_state(tape, "embeddings", x);
+        for (int64_t i = 0; i < layers && x; i++) {
+            of.keys_only = i == layers - 1;
+            x = forward_layer(tape, decoder, i, x, &of);
+            if (!of.keys_only)
+                x = assay_state(tape, assay_text("layers.%" PRId64, i), x);
+        }
+    }
+    assay_tape_pause(tape, was);
+    if (x && assay_tape_ok(tape, NULL))
+        return true;
+    for (int64_t b = 0; b < rows; b++) {
+        assay_prefix_free(out[b]);
+        out[b] = NULL;
+    }
+    return false;
+}
+
+assay_tensor *assay_decoder_resume(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
+                                   const assay_tensor *lengths, const assay_prefix *const *prefix,
+                                   const assay_tensor *read)
+{
+    const int64_t layers = decoder->config.layers;
+    context of = {.lengths = lengths, .bias = assay_bias_causal(), .prefix = prefix};
+    x = assay_state(tape, "embeddings", x);
+    for (int64_t i = 0; i < layers; i++) {
+        of.read = i == layers - 1 ? read : NULL;
+        x = forward_layer(tape, decoder, i, x, &of);
+        x = assay_state(tape, assay_text("layers.%" PRId64, i), x);
+    }
+    x = assay_rms_norm(tape, x, decoder->norm, decoder->config.norm_eps);
+    if (lengths && !read)
         x = assay_mask_rows(tape, x, lengths);
     return assay_state(tape, "final_norm", x);
 }

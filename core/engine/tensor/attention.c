@@ -3,6 +3,7 @@
 #include <assay/attention.h>
 
 #include "engine/tensor/operand.h"
+#include "engine/tensor/suffix.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -379,6 +380,8 @@ assay_tensor *assay_attention(assay_tape *tape, const assay_attention_args *args
     operand out;
     views view;
     int64_t bytes;
+    if (args->prefix)
+        return suffix_attention(tape, args);
     inputs_of(args, true, inputs);
     if (!read_args(tape, "attention", args, true, &call))
         return NULL;

@@ -64,6 +64,27 @@ void assay_rotary_free(assay_rotary *rotary);
 assay_tensor *assay_rotate(assay_tape *tape, assay_tensor *x, int64_t heads,
                            const assay_rotary *rotary, int64_t start);
 
+/* ---- prefix cache (user-modelling spec 2.7) ----
+ * The keys and values of the first tokens of one sequence in every layer. What follows them (the
+ * suffix: a question) needs nothing else of them, as long as they do not see it in turn. Constant:
+ * no gradient flows into it. */
+typedef struct assay_prefix {
+    int64_t layers, tokens;
+    /* (layers, tokens, KV d), f32 or bf16; keys are rotated to their positions already. */
+    assay_tensor *keys, *values;
+} assay_prefix;
+/* An empty one of this shape, its tensors uninitialised. The caller owns the result. */
+assay_prefix *assay_prefix_new(assay_dtype dtype, int64_t layers, int64_t tokens, int64_t width,
+                               assay_error *error);
+void assay_prefix_free(assay_prefix *prefix); /* accepts NULL */
+/* Bytes of its keys and values. */
+int64_t assay_prefix_bytes(const assay_prefix *prefix);
+/* Keeps row `b` of keys k and values v (B, T, KV d), of which it has `tokens`, as layer `layer`:
+ * keys are rotated by `rotary` (NULL: not), everything is stored in the prefix's dtype. False after
+ * a failure, which is on the tape. */
+bool assay_prefix_keep(assay_tape *tape, assay_prefix *prefix, int64_t layer, const assay_tensor *k,
+                       const assay_tensor *v, int64_t b, const assay_rotary *rotary);
+
 typedef struct assay_attention_args {
     /* Either q (B, Tq, H d), k (B, Tk, KV d) and v (B, Tk, KV d), Tq <= Tk; query i stands at
      * position Tk - Tq + i (with a prefix cache the keys come first). Or qkv (B, T, (H + 2 KV) d):
@@ -76,6 +97,16 @@ typedef struct assay_attention_args {
      * never the mask. */
     const assay_tensor *lengths;
     assay_attention_bias bias;
+    /* With a prefix for each row (B; the same one may stand in many rows, and neighbours that share
+     * one are attended together) q, k and v are those of the suffix, Tk tokens at most per row, whose
+     * token j stands at position prefix tokens + j. It sees the whole prefix and is causal among
+     * itself: the bias must hide the future, and spans concern the prefix, not the suffix. A row
+     * depends on its own tokens and its prefix alone, bit for bit. NULL: no row has a prefix. */
+    const assay_prefix *const *prefix;
+    int64_t layer; /* of the prefixes that this call reads */
+    /* i32 (B, Tq), with a prefix: where in the suffix each query stands, when not all of the
+     * suffix's states are needed; negative: nowhere (zeros). NULL: query i is token i, Tq = Tk. */
+    const assay_tensor *positions;
 } assay_attention_args;
 
 /* (B, Tq, H d), in the tape's activation dtype. Backward by recomputation (FlashAttention, Dao et

@@ -50,6 +50,22 @@ assay_tensor *assay_decoder_embed(assay_tape *tape, const assay_decoder *decoder
  * "layers.0.mlp". */
 assay_tensor *assay_decoder_forward(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
                                     const assay_tensor *lengths, const assay_attention_bias *bias);
+/* ---- the same in two parts: the first tokens once, then any number of continuations ---- */
+/* Runs the tokens x (B, T, D), lengths (B) of them (NULL: all), and keeps their keys and values:
+ * out[b] receives one prefix per row, which the caller owns. `bias` NULL is causal; one that opens
+ * the future is an error, for the tokens would see what follows. Nothing is recorded. False after a
+ * failure, which is on the tape; out is NULLs then. */
+bool assay_decoder_prefill(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
+                           const assay_tensor *lengths, const assay_attention_bias *bias,
+                           assay_prefix **out);
+/* States after the final norm (B, S, D) of continuations x (B, S, D) of the prefixes, one per row;
+ * equal to those that assay_decoder_forward gives to the whole sequences. With `read` i32 (B) only
+ * those positions of the suffixes are computed in the last layer and returned: (B, 1, D).
+ * Gradients flow to x and to the parameters through the suffix. Names of states and places are those
+ * of assay_decoder_forward. */
+assay_tensor *assay_decoder_resume(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
+                                   const assay_tensor *lengths, const assay_prefix *const *prefix,
+                                   const assay_tensor *read);
 /* The matrix (vocabulary, D) that gives logits: the embedding table or the head; NULL
  * without one. */
 assay_tensor *assay_decoder_head(const assay_decoder *decoder);

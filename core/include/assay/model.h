@@ -14,8 +14,10 @@
  *   embeddings alone, a distillation wants one layer's attention, nobody else pays for it.
  * - States are marked by assay_state under the tower's scope ("user/embeddings", "user/layers.3",
  *   "user/final_norm"), so that ggsm and ggsm_plus tap gradients anywhere in the stack.
- * - A prefix cache needs no call of the training path: it will join this struct at its end, as a
- *   pair (prefill a tower's first tokens, run suffixes on them), when query-aware inference does. */
+ * - A prefix cache needs no call of the training path: `prefill` keeps what a tower's first tokens
+ *   (the history) leave in every layer, `resume` runs what follows them (the question) on that. The
+ *   two parts are batches of their own, made by `collate` with a part: a history is collated once,
+ *   its questions without it, and `embed` is the same for both. */
 #ifndef ASSAY_MODEL_H
 #define ASSAY_MODEL_H
 
@@ -147,7 +149,18 @@ typedef struct assay_model_facts {
     int output_count, part_count;
     const char *const *outputs; /* every output that can be wanted */
     const assay_part *parts;
+    /* The tower that `prefill` and `resume` run; NULL: the model has no prefix cache. */
+    const char *prefix;
+    const char *no_prefix; /* why not, with these options; NULL: it never has */
 } assay_model_facts;
+
+/* Which tokens of the towers a batch holds. */
+typedef enum assay_part_of {
+    ASSAY_WHOLE,
+    ASSAY_HISTORY, /* what stands before the question: a prefix for any number of questions */
+    ASSAY_QUESTION /* the question, readout tokens and the token that is read, on a prefix: sample
+                      b's fields but "query" are not looked at; positions count from 0 */
+} assay_part_of;
 
 typedef struct assay_collation {
     const assay_sample *samples; /* (B) */
@@ -155,6 +168,9 @@ typedef struct assay_collation {
     assay_phase phase;
     const assay_wanted *wanted; /* towers of which nothing is wanted are left out */
     assay_arena *arena;
+    /* Other than ASSAY_WHOLE only for a model with assay_model_facts.prefix, and then only the tower
+     * that has a question is made, without next-token targets. */
+    assay_part_of part;
 } assay_collation;
 
 /* Vectors of the extra tokens, (front, D) and (readout, D); NULL where there are none. */
@@ -180,6 +196,17 @@ typedef struct assay_model_functions {
     bool (*forward)(void *model, assay_tape *tape, const assay_batch *batch, int tower,
                     assay_tensor *x, const assay_attention_bias *bias, const assay_wanted *wanted,
                     assay_outputs *out);
+    /* Optional, both or none. The prefix cache of a batch of histories (part ASSAY_HISTORY), one per
+     * row, owned by the caller. `bias` NULL: the model's own attention; one that lets the history see
+     * what follows is an error. Nothing is recorded. */
+    bool (*prefill)(void *model, assay_tape *tape, const assay_batch *batch, int tower,
+                    assay_tensor *x, const assay_attention_bias *bias, assay_prefix **out);
+    /* The wanted outputs of a batch of questions (part ASSAY_QUESTION), one prefix per row; rows that
+     * share one should be neighbours. Gradients flow through the question's tokens. */
+    bool (*resume)(void *model, assay_tape *tape, const assay_batch *batch, int tower,
+                   assay_tensor *x, const assay_attention_bias *bias,
+                   const assay_prefix *const *prefix, const assay_wanted *wanted,
+                   assay_outputs *out);
 } assay_model_functions;
 
 /* ---- a network: a model with its mask, adapters and parameters, ready to run ----
@@ -195,6 +222,15 @@ typedef struct assay_network {
      * begun. False after a failure, which is on the tape. */
     bool (*run)(void *user, assay_tape *tape, const assay_batch *batch, const assay_wanted *wanted,
                 assay_outputs *out);
+    /* In two parts, as in evaluation, with the mask, adapters and extra tokens in place. A model
+     * without a prefix cache (facts->prefix NULL), or a mask under which the history sees the
+     * question, is an error of the tape that names it. `out` receives one prefix per row of a batch
+     * of part ASSAY_HISTORY; the caller owns them (assay_prefix_free). */
+    bool (*prefill)(void *user, assay_tape *tape, const assay_batch *batch, assay_prefix **out);
+    /* A batch of part ASSAY_QUESTION, one prefix per row (borrowed until the step ends). */
+    bool (*resume)(void *user, assay_tape *tape, const assay_batch *batch,
+                   const assay_prefix *const *prefix, const assay_wanted *wanted,
+                   assay_outputs *out);
 } assay_network;
 
 #endif

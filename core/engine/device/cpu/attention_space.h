@@ -11,13 +11,6 @@
 /* Partial sums of a gradient of log_weight that several tasks share, at most. */
 #define BIAS_PIECES 8
 
-/* Columns that are computed of a tile when `left` keys are left: multiples of 16 in every
- * variant. */
-static inline int64_t tile_columns(int64_t left)
-{
-    return round_up(mask_min(left, TILE), 16);
-}
-
 typedef struct forward_space {
     int64_t group;           /* b * kv_heads + kv head that is packed, -1 for none */
     int64_t packed;          /* its key tiles that are ready */

@@ -46,6 +46,13 @@ static inline int64_t attention_tiles(int64_t tokens)
     return (tokens + TILE - 1) / TILE;
 }
 
+/* Columns that are computed of a tile when `left` keys are left: multiples of 16 in every
+ * variant. */
+static inline int64_t tile_columns(int64_t left)
+{
+    return round_up(mask_min(left, TILE), 16);
+}
+
 /* Whether a call is large enough to wake the other threads. */
 static inline bool attention_is_large(const device_attention *call)
 {

@@ -53,6 +53,9 @@
     X(d_attention)                                                                                 \
     X(attention_map)                                                                               \
     X(d_attention_map)                                                                             \
+    X(suffix_scratch)                                                                              \
+    X(suffix_attention)                                                                            \
+    X(d_suffix_attention)                                                                          \
     X(contrastive)                                                                                 \
     X(sum)                                                                                         \
     X(sum_squares)                                                                                 \
