@@ -47,6 +47,14 @@ typedef struct assay_tower {
 
 #define ASSAY_MAX_TOWERS 4
 
+/* Which tokens of the towers a batch holds. */
+typedef enum assay_part_of {
+    ASSAY_WHOLE,
+    ASSAY_HISTORY, /* what stands before the question: a prefix for any number of questions */
+    ASSAY_QUESTION /* the question, readout tokens and the token that is read, on a prefix: sample
+                      b's fields but "query" are not looked at; positions count from 0 */
+} assay_part_of;
+
 /* Samples made ready for the model, on the loader's thread. Everything lives in the batch's arena.
  */
 typedef struct assay_batch {
@@ -55,8 +63,9 @@ typedef struct assay_batch {
     const assay_tensor *labels; /* i32 (B), -1: none; the host fills it */
     int tower_count;
     assay_tower towers[ASSAY_MAX_TOWERS];
-    int64_t tokens; /* valid tokens of all towers, for tokens/s */
-    void *content;  /* the model's own: ids, images ... */
+    int64_t tokens;     /* valid tokens of all towers, for tokens/s */
+    void *content;      /* the model's own: ids, images ... */
+    assay_part_of part; /* which the model was asked for */
 } assay_batch;
 
 /* ---- outputs ----
@@ -153,14 +162,6 @@ typedef struct assay_model_facts {
     const char *prefix;
     const char *no_prefix; /* why not, with these options; NULL: it never has */
 } assay_model_facts;
-
-/* Which tokens of the towers a batch holds. */
-typedef enum assay_part_of {
-    ASSAY_WHOLE,
-    ASSAY_HISTORY, /* what stands before the question: a prefix for any number of questions */
-    ASSAY_QUESTION /* the question, readout tokens and the token that is read, on a prefix: sample
-                      b's fields but "query" are not looked at; positions count from 0 */
-} assay_part_of;
 
 typedef struct assay_collation {
     const assay_sample *samples; /* (B) */

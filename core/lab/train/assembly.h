@@ -109,6 +109,15 @@ bool weights_of_setting(const train_sources *sources, const setting *value, char
 bool assembly_forward(assembly *assembly, assay_tape *tape, const assay_batch *batch,
                       const assay_clock *clock, const assay_wanted *wanted, assay_outputs *out);
 
+/* The two parts of a pass (assay/model.h): prefix caches of a batch of histories, which the caller
+ * owns, and the wanted outputs of a batch of questions on them. In training the question's part is
+ * recorded. */
+bool assembly_prefill(assembly *assembly, assay_tape *tape, const assay_batch *batch,
+                      const assay_clock *clock, assay_prefix **out);
+bool assembly_resume(assembly *assembly, assay_tape *tape, const assay_batch *batch,
+                     const assay_clock *clock, const assay_prefix *const *prefix,
+                     const assay_wanted *wanted, assay_outputs *out);
+
 /* After a training pass's backward walk: the mask looks at the gradients that it tapped. */
 bool assembly_observe(assembly *assembly, assay_tape *tape, const assay_batch *batch,
                       const assay_clock *clock, assay_error *error);

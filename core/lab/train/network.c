@@ -49,29 +49,69 @@ static bool copy_output(assay_tape *tape, const assay_wanted *wanted, const char
     return copy != NULL;
 }
 
+/* Begins a pass on the teacher's own tape. */
+static void begin_pass(const teacher *t)
+{
+    assay_tape_begin(
+        t->tape, (assay_step){.seed = (uint64_t)t->assembly->recipe->seed, .no_gradient = true});
+}
+
+/* The failure of the teacher's pass is the caller's. */
+static bool pass_failed(const teacher *t, assay_tape *tape)
+{
+    assay_error error = {0};
+    assay_tape_failed(t->tape, &error);
+    assay_tape_fail(tape, error.code,
+                    (assay_failure){.where = error.where,
+                                    .what = error.what,
+                                    .expected = error.expected,
+                                    .got = error.got,
+                                    .hint = error.hint});
+    return false;
+}
+
+static bool copy_outputs(assay_tape *tape, const assay_wanted *wanted, const assay_outputs *own,
+                         assay_outputs *out)
+{
+    bool ok = true;
+    out->count = 0;
+    for (int i = 0; i < own->count && ok; i++)
+        ok = copy_output(tape, wanted, own->names[i], own->tensors[i], out);
+    return ok;
+}
+
 static bool teacher_run(void *user, assay_tape *tape, const assay_batch *batch,
                         const assay_wanted *wanted, assay_outputs *out)
 {
     const teacher *t = user;
+    const assay_network *network = &t->assembly->network;
     assay_outputs own = {0};
-    assay_error error = {0};
-    bool ok = true;
-    out->count = 0;
-    assay_tape_begin(
-        t->tape, (assay_step){.seed = (uint64_t)t->assembly->recipe->seed, .no_gradient = true});
-    if (!t->assembly->network.run(t->assembly->network.user, t->tape, batch, wanted, &own)) {
-        assay_tape_failed(t->tape, &error);
-        assay_tape_fail(tape, error.code,
-                        (assay_failure){.where = error.where,
-                                        .what = error.what,
-                                        .expected = error.expected,
-                                        .got = error.got,
-                                        .hint = error.hint});
-        return false;
-    }
-    for (int i = 0; i < own.count && ok; i++)
-        ok = copy_output(tape, wanted, own.names[i], own.tensors[i], out);
-    return ok;
+    begin_pass(t);
+    if (!network->run(network->user, t->tape, batch, wanted, &own))
+        return pass_failed(t, tape);
+    return copy_outputs(tape, wanted, &own, out);
+}
+
+static bool teacher_prefill(void *user, assay_tape *tape, const assay_batch *batch,
+                            assay_prefix **out)
+{
+    const teacher *t = user;
+    const assay_network *network = &t->assembly->network;
+    begin_pass(t);
+    return network->prefill(network->user, t->tape, batch, out) || pass_failed(t, tape);
+}
+
+static bool teacher_resume(void *user, assay_tape *tape, const assay_batch *batch,
+                           const assay_prefix *const *prefix, const assay_wanted *wanted,
+                           assay_outputs *out)
+{
+    const teacher *t = user;
+    const assay_network *network = &t->assembly->network;
+    assay_outputs own = {0};
+    begin_pass(t);
+    if (!network->resume(network->user, t->tape, batch, prefix, wanted, &own))
+        return pass_failed(t, tape);
+    return copy_outputs(tape, wanted, &own, out);
 }
 
 /* ---- opening ---- */
@@ -131,6 +171,8 @@ static bool open_teacher(networks *n, teacher *t, const assay_weights_source *so
         .params = t->assembly->params,
         .collate = teacher_collate,
         .run = teacher_run,
+        .prefill = teacher_prefill,
+        .resume = teacher_resume,
     };
     return true;
 }

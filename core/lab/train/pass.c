@@ -94,34 +94,43 @@ static bool check_vectors(const assembly *a, assay_tape *tape, const assay_tenso
     return false;
 }
 
+/* Input embeddings and the mask's bias of a tower, whose scope begins. False after a failure. */
+static assay_tensor *enter_tower(assembly *a, assay_tape *tape, const assay_batch *batch, int tower,
+                                 const assay_clock *clock, assay_attention_bias *bias)
+{
+    const assay_model_functions *model = &a->model.plugin->model;
+    const bool front = a->extra.front > 0 && batch->part != ASSAY_QUESTION;
+    const bool readout = a->extra.readout > 0 && batch->part != ASSAY_HISTORY;
+    assay_insert insert = {0};
+    *bias = assay_bias_causal();
+    if (front) {
+        insert.front = a->mask.plugin->mask.front(a->mask.state, tape);
+        if (!check_vectors(a, tape, insert.front, a->extra.front, "mask"))
+            return NULL;
+    }
+    if (readout) {
+        insert.readout = readout_vectors(a, tape);
+        if (!check_vectors(a, tape, insert.readout, a->extra.readout, "adapters"))
+            return NULL;
+    }
+    if (!assay_tape_scope(tape, batch->towers[tower].name))
+        return NULL;
+    assay_tensor *x = model->embed(a->model.state, tape, batch, tower, &insert);
+    if (x && a->mask.plugin &&
+        !a->mask.plugin->mask.bias(a->mask.state, tape, clock, &batch->towers[tower], x, bias))
+        return NULL;
+    return x;
+}
+
 static bool run_tower(assembly *a, assay_tape *tape, const assay_batch *batch, int tower,
                       const assay_clock *clock, const assay_wanted *wanted, assay_outputs *out)
 {
-    const assay_model_functions *model = &a->model.plugin->model;
-    assay_attention_bias bias = assay_bias_causal();
-    assay_insert insert = {0};
-    if (a->extra.front > 0) {
-        insert.front = a->mask.plugin->mask.front(a->mask.state, tape);
-        if (!check_vectors(a, tape, insert.front, a->extra.front, "mask"))
-            return false;
-    }
-    if (a->extra.readout > 0) {
-        insert.readout = readout_vectors(a, tape);
-        if (!check_vectors(a, tape, insert.readout, a->extra.readout, "adapters"))
-            return false;
-    }
-    if (!assay_tape_scope(tape, batch->towers[tower].name))
-        return false;
-    assay_tensor *x = model->embed(a->model.state, tape, batch, tower, &insert);
-    if (!x)
-        return false;
-    if (a->mask.plugin &&
-        !a->mask.plugin->mask.bias(a->mask.state, tape, clock, &batch->towers[tower], x, &bias))
-        return false;
-    if (!model->forward(a->model.state, tape, batch, tower, x, a->mask.plugin ? &bias : NULL,
-                        wanted, out))
-        return false;
-    return assay_tape_scope(tape, NULL) && assay_tape_ok(tape, NULL);
+    assay_attention_bias bias;
+    assay_tensor *x = enter_tower(a, tape, batch, tower, clock, &bias);
+    return x &&
+           a->model.plugin->model.forward(a->model.state, tape, batch, tower, x,
+                                          a->mask.plugin ? &bias : NULL, wanted, out) &&
+           assay_tape_scope(tape, NULL) && assay_tape_ok(tape, NULL);
 }
 
 /* Outputs that were promised and not given: whoever reads them would find NULL. */
@@ -161,6 +170,80 @@ bool assembly_forward(assembly *a, assay_tape *tape, const assay_batch *batch,
     return ok && check_outputs(a, tape, wanted, out);
 }
 
+/* ---- in two parts: the prefix cache ---- */
+
+static bool refuse_prefix(const assembly *a, assay_tape *tape, const char *what, const char *hint)
+{
+    assay_tape_fail(tape, ASSAY_UNSUPPORTED,
+                    (assay_failure){.where = assay_text("model.%s", a->model.plugin->name),
+                                    .what = what,
+                                    .hint = hint});
+    return false;
+}
+
+/* The batch is of the wanted part, and its one tower can be run in two. */
+static bool check_part(const assembly *a, assay_tape *tape, const assay_batch *batch,
+                       assay_part_of part)
+{
+    const assay_model_functions *model = &a->model.plugin->model;
+    if (!a->facts.prefix || !model->prefill || !model->resume)
+        return refuse_prefix(a, tape, "this model has no prefix cache", a->facts.no_prefix);
+    if (batch->part != part || batch->tower_count != 1 ||
+        strcmp(batch->towers[0].name, a->facts.prefix) != 0)
+        return refuse_prefix(a, tape, "the batch is not a part that can be run by itself",
+                             "collate it with assay_collation.part");
+    return true;
+}
+
+/* A mask under which the history sees the question leaves nothing that could be kept. */
+static bool check_mask(const assembly *a, assay_tape *tape, const assay_attention_bias *bias)
+{
+    if (!a->mask.plugin || (bias->future == ASSAY_FUTURE_HIDDEN &&
+                            !(bias->log_weight && bias->scope == ASSAY_BIAS_EVERYWHERE)))
+        return true;
+    assay_tape_fail(tape, ASSAY_UNSUPPORTED,
+                    (assay_failure){.where = assay_text("mask.%s", a->mask.plugin->name),
+                                    .what = "under this mask the history sees the question: there "
+                                            "is no prefix to keep",
+                                    .expected = "a mask that hides what follows the history",
+                                    .hint = "mask.causal and mask.hybrid do"});
+    return false;
+}
+
+bool assembly_prefill(assembly *a, assay_tape *tape, const assay_batch *batch,
+                      const assay_clock *clock, assay_prefix **out)
+{
+    assay_attention_bias bias;
+    if (!check_part(a, tape, batch, ASSAY_HISTORY) || !attach(a, tape))
+        return false;
+    a->running = true;
+    bool was = assay_tape_pause(tape, true);
+    assay_tensor *x = enter_tower(a, tape, batch, 0, clock, &bias);
+    bool ok = x && check_mask(a, tape, &bias) &&
+              a->model.plugin->model.prefill(a->model.state, tape, batch, 0, x,
+                                             a->mask.plugin ? &bias : NULL, out);
+    assay_tape_pause(tape, was);
+    a->running = false;
+    return ok && assay_tape_scope(tape, NULL);
+}
+
+bool assembly_resume(assembly *a, assay_tape *tape, const assay_batch *batch,
+                     const assay_clock *clock, const assay_prefix *const *prefix,
+                     const assay_wanted *wanted, assay_outputs *out)
+{
+    assay_attention_bias bias;
+    out->count = 0;
+    if (!check_part(a, tape, batch, ASSAY_QUESTION) || !attach(a, tape))
+        return false;
+    a->running = true;
+    assay_tensor *x = enter_tower(a, tape, batch, 0, clock, &bias);
+    bool ok = x && check_mask(a, tape, &bias) &&
+              a->model.plugin->model.resume(a->model.state, tape, batch, 0, x,
+                                            a->mask.plugin ? &bias : NULL, prefix, wanted, out);
+    a->running = false;
+    return ok && assay_tape_scope(tape, NULL) && check_outputs(a, tape, wanted, out);
+}
+
 /* ---- after the walk back ---- */
 
 bool assembly_observe(assembly *a, assay_tape *tape, const assay_batch *batch,
@@ -186,6 +269,7 @@ static bool network_collate(void *user, const assay_collation *in, assay_batch *
                             assay_error *error)
 {
     assembly *a = user;
+    out->part = in->part;
     return a->model.plugin->model.collate(a->model.state, in, out, error);
 }
 
@@ -194,6 +278,21 @@ static bool network_run(void *user, assay_tape *tape, const assay_batch *batch,
 {
     assembly *a = user;
     return assembly_forward(a, tape, batch, &a->evaluation, wanted, out);
+}
+
+static bool network_prefill(void *user, assay_tape *tape, const assay_batch *batch,
+                            assay_prefix **out)
+{
+    assembly *a = user;
+    return assembly_prefill(a, tape, batch, &a->evaluation, out);
+}
+
+static bool network_resume(void *user, assay_tape *tape, const assay_batch *batch,
+                           const assay_prefix *const *prefix, const assay_wanted *wanted,
+                           assay_outputs *out)
+{
+    assembly *a = user;
+    return assembly_resume(a, tape, batch, &a->evaluation, prefix, wanted, out);
 }
 
 void assembly_network(assembly *a, int64_t step)
@@ -211,5 +310,7 @@ void assembly_network(assembly *a, int64_t step)
         .params = a->params,
         .collate = network_collate,
         .run = network_run,
+        .prefill = network_prefill,
+        .resume = network_resume,
     };
 }
