@@ -27,6 +27,7 @@
 #include <assay/stats.h>
 #include <assay/tape.h>
 #include <assay/tensor.h>
+#include <assay/text.h>
 #include <assay/weights.h>
 
 #endif
