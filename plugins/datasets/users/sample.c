@@ -1,5 +1,6 @@
 /* sample.c - a user up to a cut-off, with a question and maybe an answer, as a sample's fields. */
 #include "future.h"
+#include "history.h"
 #include "users.h"
 
 #include <math.h>
@@ -102,9 +103,13 @@ static bool ask_future(const users_data *data, const user_history *user, int64_t
 {
     double from = sets_future_from(&data->sets, number);
     const char *question = data->options->future_question;
+    double to = data->index.rows[number].last;
+    future_rules rules = {.part = "part", .choice = (future_choice)data->options->future_choice};
     future_text told;
-    if (!future_tell(user, &data->description, from, data->index.rows[number].last, arena, &told,
-                     error))
+    deeds done;
+    rules.stream = assay_stream_of(0, "users/future", (uint64_t)number);
+    if (!history_deeds(user, &data->description, from, to, arena, &done, error) ||
+        !future_tell(&done, from, to, &rules, arena, &told, error))
         return false;
     *out = (sample_inquiry){.until = nextafter(from, INFINITY),
                             .cutoff = from,

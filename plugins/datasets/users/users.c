@@ -55,6 +55,8 @@ static const assay_option options[] = {
                  "window of the future pairs; 0: 30 days"),
     ASSAY_TEXT(users_options, future_question, "What will the user do next?",
                "question of the future pairs"),
+    ASSAY_CHOICE(users_options, future_choice, "diverse", "diverse|random",
+                 "which actions a future pair names: frequent and diverse ones, or any"),
     ASSAY_TEXT(users_options, task, "",
                "train on this task's labels (NAME or SUITE/NAME) instead of on pairs"),
     ASSAY_INTEGER(users_options, limit, "users", 0, 0, INT64_C(1) << 53,

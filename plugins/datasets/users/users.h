@@ -12,6 +12,7 @@ typedef struct users_options {
     double future;
     const char *future_question, *task;
     int64_t limit;
+    int future_choice; /* a future_choice */
 } users_options;
 
 typedef struct users_data {

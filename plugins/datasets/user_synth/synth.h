@@ -1,0 +1,62 @@
+/* synth.h - an open `user_synth` dataset, between the plugin's functions and the making of
+ * samples. */
+#ifndef USER_SYNTH_SYNTH_H
+#define USER_SYNTH_SYNTH_H
+
+#include "tasks.h"
+
+#include <assay/dataset.h>
+
+/* What a script may say (the table is in user_synth.c). */
+typedef struct synth_options {
+    int64_t users, probe_users, valid_users, test_users, seed;
+    int slots; /* a slots preset: tiny, small, paper */
+    assay_texts sources, pairs;
+    int64_t features; /* -1: the preset's */
+    double activity, noise;
+    int future_choice; /* a future_choice */
+    const char *future_question, *task;
+} synth_options;
+
+typedef enum pair_maker { PAIRS_LABELS, PAIRS_FUTURE } pair_maker;
+#define PAIR_MAKERS 2
+
+typedef struct synth_data {
+    const synth_options *options; /* borrowed: lives as long as the dataset */
+    world *world;
+    life_streams streams;
+    assay_stream noise, choice; /* of noise features, and of random futures */
+    thresholds limits;
+    int64_t users[ASSAY_SPLITS];
+    int source_count, sources[SOURCES]; /* chosen ones, in the script's order */
+    int64_t slots[SOURCES];
+    int64_t feature_count;
+    double *mean, *scale; /* (features) a feature x is given as (x - mean) * scale */
+    int maker_count;
+    pair_maker makers[PAIR_MAKERS]; /* in the order of a user's samples */
+    int task;                       /* training samples are those of this task; -1: the makers' */
+    int field_count;
+    assay_field fields[2 * SOURCES + 3];
+    assay_benchmark benchmarks[TASKS];
+    char fingerprint[65];
+} synth_data;
+
+/* A user's number, from which all of the user follows: splits lie far apart, so that a user is the
+ * same whatever the sizes of the splits are. */
+static inline uint64_t synth_number(assay_data_split split, int64_t user)
+{
+    return (uint64_t)split << 48 | (uint64_t)user;
+}
+
+/* Samples of a set, and of each of its users. */
+int64_t synth_count(const synth_data *data, assay_data_split split, int benchmark);
+int64_t synth_per_user(const synth_data *data, assay_data_split split, int benchmark);
+
+/* As the functions of assay_dataset_functions. */
+bool synth_sample(const synth_data *data, assay_data_split split, int benchmark, int64_t number,
+                  const assay_draw *draw, assay_arena *arena, assay_sample *out,
+                  assay_error *error);
+bool synth_labels(const synth_data *data, assay_data_split split, int benchmark, int32_t *out,
+                  assay_error *error);
+
+#endif
