@@ -48,6 +48,12 @@ static const assay_benchmark *all_benchmarks(void *user, int *count)
     return benchmarks;
 }
 
+static int64_t slots_of(void *user, int field)
+{
+    (void)user;
+    return field == BILL || field == APP ? PEOPLE_EVENTS : 0;
+}
+
 static int64_t count_of(void *user, assay_data_split split, int benchmark)
 {
     (void)split;
@@ -154,7 +160,8 @@ void people_open(people *out, int64_t count, uint64_t seed)
                                   .benchmarks = all_benchmarks,
                                   .count = count_of,
                                   .sample = sample_of,
-                                  .labels = labels_of}};
+                                  .labels = labels_of,
+                                  .slots = slots_of}};
     assert_non_null(out->persons);
     snprintf(out->fingerprint, sizeof out->fingerprint, "people %llu", (unsigned long long)seed);
     for (int64_t i = 0; i < count; i++)

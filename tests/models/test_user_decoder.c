@@ -75,7 +75,8 @@ static void every_parameter_learns_and_the_loss_falls(void **state)
         rig_begin(&r, &p, "causal");
         use_text(&r.model, "readout", readouts[i]);
         use_text(&r.model, "head", heads[i]);
-        use_number(&r.model, "summary", i == 0);
+        use_number(&r.model, "user_summary", i == 0);
+        use_number(&r.model, "source_summary", i == 0);
         rig_open(&r, 5);
         train(&r, 1, &first, &last);
         for (int64_t k = 0; k < assay_params_count(r.params); k++) {
@@ -132,7 +133,8 @@ static void neighbours_change_nothing(void **state)
             float together[8 * 64];
             people_open(&p, 8, 4);
             rig_begin(&r, &p, masks[i]);
-            use_number(&r.model, "summary", summary);
+            use_number(&r.model, "user_summary", summary);
+            use_number(&r.model, "source_summary", summary);
             rig_open(&r, 5);
             const assay_clock clock = rig_training(&r, 0);
             rig_pass(&r, &clock, 0, 0, 8, &embedding, &batch, &outputs);
@@ -159,7 +161,8 @@ static void a_client_without_events_has_a_vector(void **state)
     people_open(&p, 3, 4);
     p.persons[1].events[0] = p.persons[1].events[1] = 0;
     rig_begin(&r, &p, "bidirectional");
-    use_number(&r.model, "summary", 1);
+    use_number(&r.model, "user_summary", 1);
+    use_number(&r.model, "source_summary", 1);
     rig_open(&r, 5);
     const assay_clock clock = rig_evaluation(&r, 0);
     for (int64_t first = 0; first < 2; first++) { /* with others, and alone */
@@ -364,7 +367,8 @@ static void counting_gives_the_same_shapes(void **state)
     assay_error error = {0};
     people_open(&p, 4, 4);
     rig_begin(&r, &p, "causal");
-    use_number(&r.model, "summary", 1);
+    use_number(&r.model, "user_summary", 1);
+    use_number(&r.model, "source_summary", 1);
     rig_open(&r, 5);
     assay_params *counted = assay_params_new_counting(&error);
     must(counted != NULL, &error);
@@ -400,7 +404,8 @@ static void bf16_passes_agree_roughly(void **state)
     assay_error error = {0};
     people_open(&p, 4, 4);
     rig_begin(&r, &p, "bidirectional");
-    use_number(&r.model, "summary", 1);
+    use_number(&r.model, "user_summary", 1);
+    use_number(&r.model, "source_summary", 1);
     rig_open(&r, 5);
     const assay_clock clock = rig_training(&r, 0);
     rig_pass(&r, &clock, ASSAY_NO_BENCHMARK, 0, 4, &all, &batch, &outputs);

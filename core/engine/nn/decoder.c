@@ -148,6 +148,7 @@ typedef struct context {
     const assay_tensor *read;          /* i32 (B): the only positions that are wanted; NULL: all */
     assay_prefix **keep;               /* (B) receives keys and values; NULL: not */
     bool keys_only;                    /* nothing but those is wanted of this layer */
+    assay_tensor **map;                /* receives the attention probabilities; NULL: not */
 } context;
 
 static bool keep_keys(assay_tape *tape, const assay_decoder *decoder, int64_t i, const context *of,
@@ -186,20 +187,22 @@ static assay_tensor *forward_layer(assay_tape *tape, const assay_decoder *decode
         return x;
     n = pick_tokens(tape, n, of->read);
     x = pick_tokens(tape, x, of->read);
-    assay_tensor *mixed =
-        assay_attention(tape, &(assay_attention_args){
-                                  .q = project(tape, i, "self_attn.q_proj", n, &layer->query),
-                                  .k = k,
-                                  .v = v,
-                                  .heads = c->heads,
-                                  .kv_heads = c->kv_heads,
-                                  .rotary = decoder->rotary,
-                                  .lengths = of->lengths,
-                                  .bias = of->bias,
-                                  .prefix = of->prefix,
-                                  .layer = i,
-                                  .positions = of->read,
-                              });
+    const assay_attention_args args = {
+        .q = project(tape, i, "self_attn.q_proj", n, &layer->query),
+        .k = k,
+        .v = v,
+        .heads = c->heads,
+        .kv_heads = c->kv_heads,
+        .rotary = decoder->rotary,
+        .lengths = of->lengths,
+        .bias = of->bias,
+        .prefix = of->prefix,
+        .layer = i,
+        .positions = of->read,
+    };
+    if (of->map)
+        *of->map = assay_attention_map(tape, &args);
+    assay_tensor *mixed = assay_attention(tape, &args);
     mixed = project(tape, i, "self_attn.o_proj", mixed, &layer->out);
     x = assay_add(tape, x, at_place(tape, i, "self_attn", n, mixed));
     n = assay_rms_norm(tape, x, layer->mlp_norm, c->norm_eps);
@@ -209,11 +212,22 @@ static assay_tensor *forward_layer(assay_tape *tape, const assay_decoder *decode
 assay_tensor *assay_decoder_forward(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
                                     const assay_tensor *lengths, const assay_attention_bias *bias)
 {
-    const context of = {.lengths = lengths, .bias = bias ? *bias : assay_bias_causal()};
+    return assay_decoder_traced(tape, decoder, x, lengths, bias, NULL);
+}
+
+assay_tensor *assay_decoder_traced(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
+                                   const assay_tensor *lengths, const assay_attention_bias *bias,
+                                   assay_decoder_trace *trace)
+{
+    context of = {.lengths = lengths, .bias = bias ? *bias : assay_bias_causal()};
     x = assay_state(tape, "embeddings", x);
     for (int64_t i = 0; i < decoder->config.layers; i++) {
+        bool traced = trace && i < ASSAY_DECODER_LAYERS;
+        of.map = traced && trace->want_map[i] ? &trace->maps[i] : NULL;
         x = forward_layer(tape, decoder, i, x, &of);
         x = assay_state(tape, assay_text("layers.%" PRId64, i), x);
+        if (traced)
+            trace->layers[i] = x;
     }
     x = assay_rms_norm(tape, x, decoder->norm, decoder->config.norm_eps);
     if (lengths)

@@ -50,6 +50,17 @@ assay_tensor *assay_decoder_embed(assay_tape *tape, const assay_decoder *decoder
  * "layers.0.mlp". */
 assay_tensor *assay_decoder_forward(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
                                     const assay_tensor *lengths, const assay_attention_bias *bias);
+/* The same, and what it computes on its way: layers[i] is the state after block i, maps[i] the
+ * attention probabilities (B, H, T, T) of block i, computed only where want_map[i]. NULL: nothing.
+ * Blocks beyond the first ASSAY_DECODER_LAYERS are not traced. */
+#define ASSAY_DECODER_LAYERS 64
+typedef struct assay_decoder_trace {
+    bool want_map[ASSAY_DECODER_LAYERS];
+    assay_tensor *layers[ASSAY_DECODER_LAYERS], *maps[ASSAY_DECODER_LAYERS];
+} assay_decoder_trace;
+assay_tensor *assay_decoder_traced(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
+                                   const assay_tensor *lengths, const assay_attention_bias *bias,
+                                   assay_decoder_trace *trace);
 /* ---- the same in two parts: the first tokens once, then any number of continuations ---- */
 /* Runs the tokens x (B, T, D), lengths (B) of them (NULL: all), and keeps their keys and values:
  * out[b] receives one prefix per row, which the caller owns. `bias` NULL is causal; one that opens

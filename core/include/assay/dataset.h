@@ -96,6 +96,9 @@ typedef struct assay_dataset_functions {
     /* The labels of a whole set (count of them), without making samples; NULL: no class labels. */
     bool (*labels)(void *dataset, assay_data_split split, int benchmark, int32_t *out,
                    assay_error *error);
+    /* Optional: rows that a field with two ragged axes has at most in any sample (a source's event
+     * slots); 0: no limit is known. */
+    int64_t (*slots)(void *dataset, int field);
 } assay_dataset_functions;
 
 /* An open dataset as the host hands it to models and evaluators. Borrowed. */

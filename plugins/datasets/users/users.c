@@ -288,6 +288,14 @@ static bool users_labels(void *dataset, assay_data_split split, int benchmark, i
     return true;
 }
 
+/* A source's texts are followed by its times. */
+static int64_t users_slots(void *dataset, int field)
+{
+    const users_data *data = dataset;
+    bool of_texts = field % 2 == 0 && field / 2 < data->source_count;
+    return of_texts ? data->description.sources[data->sources[field / 2]].slots : 0;
+}
+
 static const assay_dataset_functions functions = {
     .size = sizeof functions,
     .open = users_open,
@@ -298,6 +306,7 @@ static const assay_dataset_functions functions = {
     .count = users_count,
     .sample = users_draw,
     .labels = users_labels,
+    .slots = users_slots,
 };
 
 ASSAY_PLUGIN(ASSAY_KIND_DATASET, "users", 1,

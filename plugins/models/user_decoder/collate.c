@@ -1,4 +1,4 @@
-/* collate.c - raw samples to towers: words to ids, events to rows of the table that network.c
+/* collate.c - raw samples to towers: texts to ids, events to rows of the table that network.c
  * joins, lengths, spans, and what is read. Runs on the loader's thread: reads the model, writes the
  * batch. */
 #include "user_decoder.h"
@@ -7,11 +7,11 @@
 #include <math.h>
 #include <string.h>
 
-/* The words of one field of all samples. */
+/* The ids of one field of all samples. */
 typedef struct texts {
     int32_t *ids;    /* (B, most) */
     int32_t *counts; /* (B); -1: the sample has no such field */
-    int64_t most;
+    int64_t most, cut;
 } texts;
 
 /* Everything that is known of the user's tower before it is laid out. */
@@ -22,10 +22,10 @@ typedef struct plan {
     texts question, answer;
     int32_t *rows[MODEL_SOURCES];  /* of each event, sample after sample: its text's number */
     int64_t *first[MODEL_SOURCES]; /* (B + 1) where a sample's events begin in it */
-    int32_t *lengths;              /* (B) tokens without answer words */
     int64_t tokens;                /* T */
-    int32_t *row_of_word;          /* (vocabulary) place in `words` + 1; 0: not in this batch */
+    int32_t *row_of_word;          /* (ids) place in `words` + 1; 0: not in this batch */
     int64_t word_count;
+    bool with_answers;
     /* Where the parts of the joined table begin. */
     int64_t base_texts[MODEL_SOURCES], base_features, base_summary, base_front, base_readout;
 } plan;
@@ -52,8 +52,35 @@ static assay_tensor *integers(const assay_collation *in, int rank, const int64_t
     return t;
 }
 
-static bool read_texts(const model *m, const assay_collation *in, int field, int64_t most,
-                       texts *out, assay_error *error)
+static assay_tensor *zeros(const assay_collation *in, const int64_t grid[2], assay_error *error)
+{
+    assay_tensor *t = assay_tensor_in(in->arena, ASSAY_F32, 2, grid, error);
+    if (t)
+        memset(t->data, 0, (size_t)assay_tensor_bytes(t));
+    return t;
+}
+
+/* ---- texts ---- */
+
+/* `lead` joined with the text, for texts that are read together. */
+static const uint8_t *after_lead(const assay_collation *in, const char *lead,
+                                 const assay_field_value *value, int64_t *bytes, assay_error *error)
+{
+    int64_t length = (int64_t)strlen(lead), own = value && value->present ? value->shape[0] : 0;
+    *bytes = length + own;
+    if (length == 0)
+        return own > 0 ? value->data : (const uint8_t *)"";
+    uint8_t *joined = take(in, *bytes + 1, 1, error);
+    if (joined) {
+        memcpy(joined, lead, (size_t)length);
+        if (own > 0)
+            memcpy(joined + length, value->data, (size_t)own);
+    }
+    return joined;
+}
+
+static bool read_texts(const model *m, const assay_collation *in, int field, const char *lead,
+                       bool always, int64_t most, texts *out, assay_error *error)
 {
     out->most = most;
     out->ids = take(in, in->count * most, (int64_t)sizeof *out->ids, error);
@@ -62,10 +89,16 @@ static bool read_texts(const model *m, const assay_collation *in, int field, int
         return false;
     for (int64_t b = 0; b < in->count; b++) {
         const assay_field_value *value = field < 0 ? NULL : &in->samples[b].values[field];
-        out->counts[b] = -1;
-        if (value && value->present)
-            out->counts[b] = (int32_t)vocabulary_read(m->words, value->data, value->shape[0], most,
-                                                      out->ids + b * most);
+        int64_t bytes = 0, all = 0, n = -1;
+        if ((value && value->present) || always) {
+            const uint8_t *text = after_lead(in, lead, value, &bytes, error);
+            n = text ? lexicon_read(m->words, text, bytes, most, out->ids + b * most, &all, error)
+                     : -1;
+            if (n < 0)
+                return false;
+            out->cut += all > most;
+        }
+        out->counts[b] = (int32_t)n;
     }
     return true;
 }
@@ -74,7 +107,8 @@ static bool read_texts(const model *m, const assay_collation *in, int field, int
 
 static int64_t summaries_of(const model *m)
 {
-    return m->settings.summary ? 1 + m->source_count + (m->features >= 0) : 0;
+    int64_t sources = m->source_count + (m->features >= 0);
+    return m->settings.user_summary + (m->settings.source_summary ? sources : 0);
 }
 
 static int64_t events_of(const plan *p, int s, int64_t b)
@@ -82,45 +116,95 @@ static int64_t events_of(const plan *p, int s, int64_t b)
     return p->first[s][b + 1] - p->first[s][b];
 }
 
+static bool is_fixed(const model *m)
+{
+    return m->settings.slots == SLOTS_FIXED;
+}
+
 static int64_t feature_tokens(const model *m)
 {
     return m->features >= 0 ? m->settings.feature_tokens : 0;
 }
 
-static int64_t measure(const plan *p, int64_t b)
+/* Tokens of a piece in sample b's row. */
+static int64_t measure_piece(const plan *p, const piece *of, int64_t b)
 {
     const model *m = p->model;
-    int64_t n = m->extra.front + summaries_of(m) + feature_tokens(m) + m->extra.readout;
-    for (int s = 0; s < m->source_count; s++)
-        n += events_of(p, s, b);
-    if (p->question.counts[b] >= 0)
-        n += 1 + p->question.counts[b];
-    return n + (m->settings.readout == READ_USER_TOKEN);
+    switch (of->kind) {
+    case PIECE_FRONT:
+        return m->extra.front;
+    case PIECE_SUMMARIES:
+        return summaries_of(m);
+    case PIECE_EVENTS:
+        return is_fixed(m) ? m->sources[of->value].slots : events_of(p, of->value, b);
+    case PIECE_FEATURES:
+        return feature_tokens(m);
+    case PIECE_QUESTION:
+        return p->question.counts[b] < 0 ? 0
+                                         : p->question.counts[b] + (m->layout.question_mark >= 0);
+    case PIECE_EXTRA:
+        return m->extra.readout;
+    case PIECE_ID:
+    case PIECE_READ:
+        return 1;
+    default:
+        return 0;
+    }
 }
 
-static bool measure_all(plan *p, bool with_answers, assay_error *error)
+static int64_t measure(const plan *p, int64_t b)
 {
-    p->lengths = take(p->in, p->in->count, (int64_t)sizeof *p->lengths, error);
-    if (!p->lengths)
-        return false;
+    int64_t n = 0;
+    for (int i = 0; i < p->model->layout.count; i++)
+        n += measure_piece(p, &p->model->layout.pieces[i], b);
+    return n;
+}
+
+/* Tokens that follow for sample b when next-word targets are wanted. */
+static int64_t measure_answer(const plan *p, int64_t b)
+{
+    int64_t words = p->answer.counts[b];
+    return p->with_answers && words >= 0 ? p->model->layout.tail.count + words : 0;
+}
+
+/* Shortens the answer, then the question, by what is over the limit. */
+static void cut_to_fit(plan *p, int64_t b, int64_t over)
+{
+    int32_t *counts[] = {&p->answer.counts[b], &p->question.counts[b]};
+    int64_t *cut[] = {&p->content->cut.answers, &p->content->cut.questions};
+    int64_t keep[] = {0, p->model->layout.lead_ids};
+    for (int i = p->with_answers ? 0 : 1; i < 2 && over > 0; i++) {
+        int64_t less = *counts[i] - keep[i];
+        if (less <= 0)
+            continue;
+        less = less < over ? less : over;
+        *counts[i] -= (int32_t)less;
+        over -= less;
+        ++*cut[i];
+    }
+}
+
+static bool measure_all(plan *p, assay_error *error)
+{
+    int64_t most = p->model->settings.tokens;
     for (int64_t b = 0; b < p->in->count; b++) {
-        int64_t n = measure(p, b), all = n;
-        if (with_answers && p->answer.counts[b] > 0)
-            all += p->answer.counts[b];
-        if (all > p->model->settings.tokens)
+        int64_t all = measure(p, b) + measure_answer(p, b);
+        cut_to_fit(p, b, all - most);
+        int64_t own = measure(p, b);
+        all = own + measure_answer(p, b);
+        if (all > most)
             return ASSAY_FAIL(
                 error, ASSAY_BAD_INPUT, .where = MODEL_WHERE,
                 .what = assay_text("sample %" PRId64 " is too long", p->in->samples[b].index),
-                .expected = assay_text("at most %" PRId64 " tokens", p->model->settings.tokens),
+                .expected = assay_text("at most %" PRId64 " tokens", most),
                 .got = assay_text("%" PRId64, all),
                 .hint = "raise the model's option 'tokens', or lower the slots of "
                         "the dataset's sources");
-        if (n == 0)
+        if (own == 0)
             return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = MODEL_WHERE,
                               .what = assay_text("sample %" PRId64 " has no tokens at all",
                                                  p->in->samples[b].index),
                               .hint = "readout = \"user_token\" reads a client without events too");
-        p->lengths[b] = (int32_t)n;
         p->tokens = all > p->tokens ? all : p->tokens;
     }
     return true;
@@ -130,24 +214,26 @@ static bool find_events(plan *p, assay_error *error)
 {
     const assay_collation *in = p->in;
     for (int s = 0; s < p->model->source_count; s++) {
-        int field = p->model->sources[s].texts;
+        const source *from = &p->model->sources[s];
         int64_t *first = take(in, in->count + 1, (int64_t)sizeof *first, error);
         if (!first)
             return false;
         for (int64_t b = 0; b < in->count; b++) {
-            const assay_field_value *value = &in->samples[b].values[field];
-            first[b + 1] = first[b] + (value->present ? value->shape[0] : 0);
+            events_shown shown = source_events(from, &in->samples[b]);
+            first[b + 1] = first[b] + shown.count;
+            p->content->cut.events += shown.first;
         }
         p->first[s] = first;
+        p->content->padded[s] = is_fixed(p->model) && first[in->count] < in->count * from->slots;
         p->rows[s] = take(in, first[in->count], (int64_t)sizeof *p->rows[s], error);
-        if (!p->rows[s] || !distinct_make(p->model->words, p->model->settings.event_words, in,
-                                          field, &p->content->texts[s], p->rows[s], error))
+        if (!p->rows[s] ||
+            !distinct_make(p->model, s, in, &p->content->texts[s], p->rows[s], error))
             return false;
     }
     return true;
 }
 
-/* ---- words of the batch ---- */
+/* ---- ids of the batch ---- */
 
 static void note_word(plan *p, int32_t id, int32_t *list)
 {
@@ -164,20 +250,31 @@ static void note_texts(plan *p, const texts *t, int32_t *list)
             note_word(p, t->ids[b * t->most + k], list);
 }
 
-/* The batch's different words; the padding's vector, row 0, is among them always. */
-static bool find_words(plan *p, bool with_answers, assay_error *error)
+static void note_layout(plan *p, int32_t *list)
+{
+    const layout *l = &p->model->layout;
+    note_word(p, l->pad, list);
+    for (int i = 0; i < l->count; i++)
+        if (l->pieces[i].kind == PIECE_ID || l->pieces[i].kind == PIECE_READ)
+            note_word(p, l->pieces[i].value, list);
+    if (l->question_mark >= 0)
+        note_word(p, l->question_mark, list);
+    for (int64_t i = 0; p->with_answers && i < l->tail.count; i++)
+        note_word(p, l->tail.items[i], list);
+}
+
+/* The batch's different ids; the padding's is among them always. */
+static bool find_words(plan *p, assay_error *error)
 {
     const assay_collation *in = p->in;
-    int64_t ids = vocabulary_size(p->model->words);
+    int64_t ids = lexicon_size(p->model->words);
     int32_t *list = take(in, ids, (int64_t)sizeof *list, error);
     p->row_of_word = take(in, ids, (int64_t)sizeof *p->row_of_word, error);
     if (!list || !p->row_of_word)
         return false;
-    note_word(p, WORD_PAD, list);
-    note_word(p, WORD_USER, list);
-    note_word(p, WORD_QUESTION, list);
+    note_layout(p, list);
     note_texts(p, &p->question, list);
-    if (with_answers)
+    if (p->with_answers)
         note_texts(p, &p->answer, list);
     p->content->words = integers(in, 1, &p->word_count, 0, error);
     if (!p->content->words)
@@ -190,13 +287,14 @@ static bool find_words(plan *p, bool with_answers, assay_error *error)
 static void place_parts(plan *p)
 {
     const model *m = p->model;
+    bool copied = m->settings.features == FEATURES_COPIED && feature_tokens(m) > 0;
     int64_t at = p->word_count;
     for (int s = 0; s < m->source_count; s++) {
         p->base_texts[s] = at;
-        at += p->content->texts[s].rows;
+        at += p->content->texts[s].rows + p->content->padded[s];
     }
     p->base_features = at;
-    at += feature_tokens(m) * p->in->count;
+    at += (copied ? 1 : feature_tokens(m)) * p->in->count;
     p->base_summary = at;
     at += summaries_of(m) * p->in->count;
     p->base_front = at;
@@ -205,14 +303,24 @@ static void place_parts(plan *p)
 
 /* ---- laying out ---- */
 
-/* Where the next token of a sample goes. */
+/* Where the next token of a sample goes; `hidden` and `averaged` are NULL where nothing is. */
 typedef struct pen {
-    int32_t *index, *age, *rank;
-    int64_t at;
+    int32_t *index, *age, *rank, *averaged;
+    float *hidden;
+    int64_t at, row, averaged_count, read;
 } pen;
 
 static void put(pen *to, int64_t row)
 {
+    if (to->averaged)
+        to->averaged[to->averaged_count++] = (int32_t)(to->row + to->at);
+    to->index[to->at++] = (int32_t)row;
+}
+
+/* A slot that nobody sees: not of the mean either. */
+static void put_hidden(pen *to, int64_t row)
+{
+    to->hidden[to->at] = -INFINITY;
     to->index[to->at++] = (int32_t)row;
 }
 
@@ -231,80 +339,136 @@ static int32_t age_row(const source *from, int s, const assay_field_value *times
     return (int32_t)(1 + s * MODEL_AGE_BUCKETS + kept);
 }
 
-static void put_events(const plan *p, pen *to, int64_t b)
+static void put_events(const plan *p, pen *to, int s, int64_t b)
 {
     const assay_sample *sample = &p->in->samples[b];
-    for (int s = 0; s < p->model->source_count; s++) {
-        const source *from = &p->model->sources[s];
-        int64_t n = events_of(p, s, b);
-        for (int64_t e = 0; e < n; e++) {
-            int64_t rank = n - e; /* 1: the newest */
-            const assay_field_value *times = from->times < 0 ? NULL : &sample->values[from->times];
-            if (times && times->present && e < times->shape[0])
-                to->age[to->at] = age_row(from, s, times, e);
-            to->rank[to->at] = (int32_t)(rank < MODEL_RANKS ? rank : MODEL_RANKS);
-            put(to, p->base_texts[s] + p->rows[s][p->first[s][b] + e]);
-        }
+    const source *from = &p->model->sources[s];
+    const assay_field_value *times = from->times < 0 ? NULL : &sample->values[from->times];
+    events_shown shown = source_events(from, sample);
+    int64_t padding = p->base_texts[s] + p->content->texts[s].rows;
+    for (int64_t e = 0; e < shown.count; e++) {
+        int64_t rank = shown.count - e; /* 1: the newest */
+        if (times && times->present && shown.first + e < times->shape[0])
+            to->age[to->at] = age_row(from, s, times, shown.first + e);
+        to->rank[to->at] = (int32_t)(rank < MODEL_RANKS ? rank : MODEL_RANKS);
+        put(to, p->base_texts[s] + p->rows[s][p->first[s][b] + e]);
+    }
+    for (int64_t e = shown.count; is_fixed(p->model) && e < from->slots; e++) {
+        if (to->hidden)
+            put_hidden(to, padding);
+        else
+            put(to, padding);
     }
 }
 
-static void put_extra(const plan *p, pen *to)
-{
-    for (int64_t k = 0; k < p->model->extra.readout; k++)
-        put(to, p->base_readout + k);
-}
-
-/* The user's tokens of sample b; `span` receives the history's first and end. */
-static void put_user(const plan *p, pen *to, int64_t b, int32_t *span)
+static void put_features(const plan *p, pen *to, int64_t b)
 {
     const model *m = p->model;
-    bool marked = m->settings.readout == READ_USER_TOKEN;
-    for (int64_t k = 0; k < m->extra.front; k++)
-        put(to, p->base_front + k);
-    span[0] = (int32_t)m->extra.front;
-    for (int64_t k = 0; k < summaries_of(m); k++)
-        put(to, p->base_summary + k * p->in->count + b);
-    put_events(p, to, b);
+    bool copied = m->settings.features == FEATURES_COPIED;
     for (int64_t k = 0; k < feature_tokens(m); k++)
-        put(to, p->base_features + b * feature_tokens(m) + k);
-    span[1] = (int32_t)(to->at);
-    if (p->question.counts[b] >= 0)
-        put_word(p, to, WORD_QUESTION);
-    for (int32_t k = 0; k < p->question.counts[b]; k++)
-        put_word(p, to, p->question.ids[b * p->question.most + k]);
-    if (!marked && m->settings.readout == READ_LAST && to->at > 0) {
-        int32_t last = to->index[--to->at], age = to->age[to->at], rank = to->rank[to->at];
+        put(to, p->base_features + (copied ? b : b * feature_tokens(m) + k));
+}
+
+static void put_question(const plan *p, pen *to, int64_t b)
+{
+    const texts *q = &p->question;
+    if (q->counts[b] >= 0 && p->model->layout.question_mark >= 0)
+        put_word(p, to, p->model->layout.question_mark);
+    for (int32_t k = 0; k < q->counts[b]; k++)
+        put_word(p, to, q->ids[b * q->most + k]);
+}
+
+/* Other people's tokens before what is read: the last word, which is taken up and put down again,
+ * or the marker, which comes later. */
+static void put_extra(const plan *p, pen *to)
+{
+    const settings *s = &p->model->settings;
+    bool last = s->readout == READ_LAST && to->at > 0 && p->model->extra.readout > 0;
+    int32_t index = 0, age = 0, rank = 0;
+    if (last) {
+        to->at--;
+        index = to->index[to->at], age = to->age[to->at], rank = to->rank[to->at];
         to->age[to->at] = to->rank[to->at] = 0;
-        put_extra(p, to);
+    }
+    for (int64_t k = 0; k < p->model->extra.readout; k++)
+        put(to, p->base_readout + k);
+    if (last) {
         to->age[to->at] = age;
         to->rank[to->at] = rank;
-        put(to, last);
-        return;
+        put(to, index);
     }
-    put_extra(p, to);
-    if (marked)
-        put_word(p, to, WORD_USER);
 }
 
-/* Answer words behind the user's tokens, and what each position from the last of those on predicts:
- * the words, then the end. */
+static void put_piece(const plan *p, pen *to, const piece *of, int64_t b, int32_t *span)
+{
+    switch (of->kind) {
+    case PIECE_FRONT:
+        for (int64_t k = 0; k < p->model->extra.front; k++)
+            put(to, p->base_front + k);
+        break;
+    case PIECE_BEGIN:
+        span[0] = (int32_t)to->at;
+        break;
+    case PIECE_SUMMARIES:
+        for (int64_t k = 0; k < summaries_of(p->model); k++)
+            put(to, p->base_summary + k * p->in->count + b);
+        break;
+    case PIECE_EVENTS:
+        put_events(p, to, of->value, b);
+        break;
+    case PIECE_FEATURES:
+        put_features(p, to, b);
+        break;
+    case PIECE_END:
+        span[1] = (int32_t)to->at;
+        break;
+    case PIECE_QUESTION:
+        put_question(p, to, b);
+        break;
+    case PIECE_EXTRA:
+        put_extra(p, to);
+        break;
+    case PIECE_READ:
+    case PIECE_ID:
+        put_word(p, to, of->value);
+        break;
+    }
+}
+
+/* What stands between the user and the answer, the answer, and what each position from the one
+ * before its first word on predicts: the words, then the end. All of it is closed to what stands
+ * before it. */
 static void put_answer(const plan *p, pen *to, int64_t b, int32_t *targets, float *closed)
 {
+    const layout *l = &p->model->layout;
     const int32_t *ids = p->answer.ids + b * p->answer.most;
-    int64_t first = p->lengths[b];
+    int64_t begin = to->at;
+    for (int64_t k = 0; k < l->tail.count; k++)
+        put_word(p, to, l->tail.items[k]);
     for (int32_t k = 0; k < p->answer.counts[b]; k++) {
-        targets[first - 1 + k] = ids[k];
-        closed[first + k] = -INFINITY;
+        targets[to->at - 1] = ids[k];
         put_word(p, to, ids[k]);
     }
-    targets[first - 1 + p->answer.counts[b]] = WORD_END;
+    targets[to->at - 1] = l->answer_ends[0];
+    for (int64_t t = begin; t < to->at; t++)
+        closed[t] = -INFINITY;
 }
 
-static bool make_user_tensors(plan *p, assay_tower *tower, bool targets, assay_error *error)
+static bool any_padding(const plan *p)
+{
+    for (int s = 0; s < p->model->source_count; s++)
+        if (p->content->padded[s])
+            return true;
+    return false;
+}
+
+static bool make_user_tensors(plan *p, assay_tower *tower, assay_error *error)
 {
     const assay_collation *in = p->in;
     content *c = p->content;
     const int64_t rows = in->count, grid[2] = {rows, p->tokens}, flat = rows * p->tokens;
+    bool mean = p->model->settings.readout == READ_MEAN;
+    bool hides = any_padding(p) && p->model->settings.slot_padding == PADDING_MASKED;
     c->index = integers(in, 1, &flat, 0, error);
     c->age = integers(in, 2, grid, 0, error);
     c->rank = integers(in, 2, grid, 0, error);
@@ -312,37 +476,48 @@ static bool make_user_tensors(plan *p, assay_tower *tower, bool targets, assay_e
     tower->lengths = integers(in, 1, &rows, 0, error);
     tower->span = integers(in, 2, (int64_t[]){rows, 2}, 0, error);
     tower->readout = integers(in, 1, &rows, -1, error);
-    if (p->model->settings.readout != READ_MEAN)
-        c->read = integers(in, 1, &rows, 0, error);
-    if (targets) {
+    c->read = mean ? NULL : integers(in, 1, &rows, 0, error);
+    if (hides)
+        c->hidden = zeros(in, grid, error);
+    if (hides && mean) {
+        c->averaged = integers(in, 1, &flat, 0, error);
+        c->averaged_counts = integers(in, 1, &rows, 0, error);
+    }
+    if (p->with_answers) {
         c->targets = integers(in, 2, grid, ASSAY_IGNORE, error);
-        c->closed = assay_tensor_in(in->arena, ASSAY_F32, 2, grid, error);
-        if (c->closed)
-            memset(c->closed->data, 0, (size_t)assay_tensor_bytes(c->closed));
+        c->closed = zeros(in, grid, error);
     }
     return c->index && c->age && c->rank && c->lengths && tower->lengths && tower->span &&
-           tower->readout && (c->read || p->model->settings.readout == READ_MEAN) &&
-           (!targets || (c->targets && c->closed));
+           tower->readout && (c->read || mean) && (c->hidden || !hides) &&
+           ((c->averaged && c->averaged_counts) || !hides || !mean) &&
+           (!p->with_answers || (c->targets && c->closed));
 }
 
-static void lay_out(plan *p, assay_tower *tower)
+static void lay_out_row(plan *p, assay_tower *tower, int64_t b)
 {
     content *c = p->content;
-    for (int64_t b = 0; b < p->in->count; b++) {
-        int64_t row = b * p->tokens;
-        pen to = {assay_i32(c->index) + row, assay_i32(c->age) + row, assay_i32(c->rank) + row, 0};
-        put_user(p, &to, b, assay_i32(tower->span) + 2 * b);
-        assay_i32(tower->lengths)[b] = (int32_t)to.at;
-        if (c->read) {
-            assay_i32(c->read)[b] = (int32_t)(row + to.at - 1);
-            assay_i32(tower->readout)[b] = (int32_t)(to.at - 1);
-        }
-        if (c->targets && p->answer.counts[b] >= 0)
-            put_answer(p, &to, b, assay_i32(c->targets) + row, assay_f32(c->closed) + row);
-        assay_i32(c->lengths)[b] = (int32_t)to.at;
-        for (; to.at < p->tokens; to.at++)
-            to.index[to.at] = p->row_of_word[WORD_PAD] - 1;
+    int64_t row = b * p->tokens;
+    pen to = {.index = assay_i32(c->index) + row,
+              .age = assay_i32(c->age) + row,
+              .rank = assay_i32(c->rank) + row,
+              .averaged = c->averaged ? assay_i32(c->averaged) + row : NULL,
+              .hidden = c->hidden ? assay_f32(c->hidden) + row : NULL,
+              .row = row};
+    for (int i = 0; i < p->model->layout.count; i++)
+        put_piece(p, &to, &p->model->layout.pieces[i], b, assay_i32(tower->span) + 2 * b);
+    assay_i32(tower->lengths)[b] = (int32_t)to.at;
+    if (c->averaged)
+        assay_i32(c->averaged_counts)[b] = (int32_t)to.averaged_count;
+    to.averaged = NULL;
+    if (c->read) {
+        assay_i32(c->read)[b] = (int32_t)(row + to.at - 1);
+        assay_i32(tower->readout)[b] = (int32_t)(to.at - 1);
     }
+    if (p->with_answers && p->answer.counts[b] >= 0)
+        put_answer(p, &to, b, assay_i32(c->targets) + row, assay_f32(c->closed) + row);
+    assay_i32(c->lengths)[b] = (int32_t)to.at;
+    while (to.at < p->tokens)
+        put_word(p, &to, p->model->layout.pad);
 }
 
 /* ---- features and summaries ---- */
@@ -352,12 +527,10 @@ static bool copy_features(plan *p, assay_error *error)
     const model *m = p->model;
     if (m->features < 0)
         return true;
-    p->content->features = assay_tensor_in(p->in->arena, ASSAY_F32, 2,
-                                           (int64_t[]){p->in->count, m->feature_count}, error);
+    p->content->features = zeros(p->in, (int64_t[]){p->in->count, m->feature_count}, error);
     if (!p->content->features)
         return false;
     float *out = assay_f32(p->content->features);
-    memset(out, 0, (size_t)assay_tensor_bytes(p->content->features));
     for (int64_t b = 0; b < p->in->count; b++) {
         const assay_field_value *value = &p->in->samples[b].values[m->features];
         if (value->present)
@@ -370,7 +543,7 @@ static bool copy_features(plan *p, assay_error *error)
 static bool list_slots(plan *p, assay_error *error)
 {
     const assay_collation *in = p->in;
-    for (int s = 0; p->model->settings.summary && s < p->model->source_count; s++) {
+    for (int s = 0; summaries_of(p->model) > 0 && s < p->model->source_count; s++) {
         int64_t widest = 1, count = 0;
         for (int64_t b = 0; b < in->count; b++)
             widest = events_of(p, s, b) > widest ? events_of(p, s, b) : widest;
@@ -392,40 +565,63 @@ static bool list_slots(plan *p, assay_error *error)
 
 /* ---- the towers ---- */
 
-static bool make_user(plan *p, const assay_wanted *wanted, assay_tower *tower, assay_error *error)
+static bool make_user(plan *p, assay_tower *tower, assay_error *error)
 {
-    bool targets = assay_wants(wanted, "user.targets");
-    if (!read_texts(p->model, p->in, p->model->question, p->model->settings.question_words,
-                    &p->question, error) ||
-        !find_events(p, error) || !measure_all(p, targets, error) ||
-        !find_words(p, targets, error) || !copy_features(p, error) || !list_slots(p, error))
+    const model *m = p->model;
+    if (!read_texts(m, p->in, m->question, m->layout.lead, m->layout.lead_always,
+                    m->layout.lead_ids + m->settings.question_words, &p->question, error))
+        return false;
+    p->content->cut.questions = p->question.cut;
+    p->content->cut.answers = p->answer.cut;
+    if (!find_events(p, error) || !measure_all(p, error) || !find_words(p, error) ||
+        !copy_features(p, error) || !list_slots(p, error))
         return false;
     place_parts(p);
     *tower = (assay_tower){.name = "user", .rows = p->in->count, .tokens = p->tokens};
-    if (!make_user_tensors(p, tower, targets, error))
+    if (!make_user_tensors(p, tower, error))
         return false;
-    lay_out(p, tower);
+    for (int64_t b = 0; b < p->in->count; b++)
+        lay_out_row(p, tower, b);
     return true;
 }
 
-static bool make_answer(plan *p, content *c, assay_tower *tower, assay_error *error)
+/* Words of the longest answer, the end included; 0 with the error set when one is missing. */
+static int64_t measure_answers(const plan *p, bool ends, assay_error *error)
+{
+    int64_t tokens = 1;
+    for (int64_t b = 0; b < p->in->count; b++) {
+        int64_t own = p->answer.counts[b] + ends;
+        if (p->answer.counts[b] < 0) {
+            ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = MODEL_WHERE,
+                       .what =
+                           assay_text("sample %" PRId64 " has no answer", p->in->samples[b].index),
+                       .expected = "pairs of a question and an answer",
+                       .hint = "a contrastive loss needs training samples with answers: see "
+                               "the dataset's option 'pairs'");
+            return 0;
+        }
+        tokens = own > tokens ? own : tokens;
+    }
+    return tokens;
+}
+
+static bool reads_mean(const settings *s)
+{
+    return s->answer_readout == ANSWER_MEAN ||
+           (s->answer_readout == ANSWER_AUTO && s->readout == READ_MEAN);
+}
+
+/* An answer without a word keeps its end, asked for or not. */
+static bool make_answer(const plan *p, content *c, assay_tower *tower, assay_error *error)
 {
     const assay_collation *in = p->in;
-    bool mean = p->model->settings.readout == READ_MEAN;
-    int64_t tokens = 1;
-    for (int64_t b = 0; b < in->count; b++) {
-        if (p->answer.counts[b] < 0)
-            return ASSAY_FAIL(
-                error, ASSAY_BAD_INPUT, .where = MODEL_WHERE,
-                .what = assay_text("sample %" PRId64 " has no answer", in->samples[b].index),
-                .expected = "pairs of a question and an answer",
-                .hint = "a contrastive loss needs training samples with answers: see "
-                        "the dataset's option 'pairs'");
-        tokens = p->answer.counts[b] + 1 > tokens ? p->answer.counts[b] + 1 : tokens;
-    }
+    bool mean = reads_mean(&p->model->settings), ends = p->model->settings.answer_end;
+    int64_t tokens = measure_answers(p, ends, error);
+    if (tokens == 0)
+        return false;
     *c = (content){.of_answer = true};
     *tower = (assay_tower){.name = "answer", .rows = in->count, .tokens = tokens};
-    c->ids = integers(in, 2, (int64_t[]){in->count, tokens}, WORD_PAD, error);
+    c->ids = integers(in, 2, (int64_t[]){in->count, tokens}, p->model->layout.pad, error);
     c->lengths = integers(in, 1, &in->count, 0, error);
     tower->lengths = c->lengths;
     tower->readout = integers(in, 1, &in->count, -1, error);
@@ -433,14 +629,14 @@ static bool make_answer(plan *p, content *c, assay_tower *tower, assay_error *er
     if (!c->ids || !c->lengths || !tower->readout || (!mean && !c->read))
         return false;
     for (int64_t b = 0; b < in->count; b++) {
-        int32_t n = p->answer.counts[b];
-        memcpy(assay_i32(c->ids) + b * tokens, p->answer.ids + b * p->answer.most,
-               (size_t)n * sizeof(int32_t));
-        assay_i32(c->ids)[b * tokens + n] = WORD_END;
-        assay_i32(c->lengths)[b] = n + 1;
+        int32_t n = p->answer.counts[b], *ids = assay_i32(c->ids) + b * tokens;
+        memcpy(ids, p->answer.ids + b * p->answer.most, (size_t)n * sizeof *ids);
+        if (ends || n == 0)
+            ids[n++] = p->model->layout.answer_ends[1];
+        assay_i32(c->lengths)[b] = n;
         if (c->read) {
-            assay_i32(c->read)[b] = (int32_t)(b * tokens + n);
-            assay_i32(tower->readout)[b] = n;
+            assay_i32(c->read)[b] = (int32_t)(b * tokens + n - 1);
+            assay_i32(tower->readout)[b] = n - 1;
         }
     }
     return true;
@@ -458,17 +654,21 @@ bool model_collate(void *opened, const assay_collation *in, assay_batch *out, as
 {
     const model *m = opened;
     content *contents = take(in, ASSAY_MAX_TOWERS, (int64_t)sizeof *contents, error);
-    plan p = {.model = m, .in = in};
+    plan p = {.model = m, .in = in, .with_answers = assay_wants(in->wanted, "user.targets")};
     int n = 0;
-    if (!contents || !read_texts(m, in, m->answer, m->settings.answer_words, &p.answer, error))
+    if (!contents ||
+        !read_texts(m, in, m->answer, "", false, m->settings.answer_words, &p.answer, error))
         return false;
-    if (assay_wants_tower(in->wanted, "user")) {
-        p.content = &contents[n];
-        if (!make_user(&p, in->wanted, &out->towers[n++], error))
-            return false;
-    }
+    /* The answer's tower first: the user's may shorten the answers that follow it. */
+    bool user = assay_wants_tower(in->wanted, "user");
     if (assay_wants_tower(in->wanted, "answer")) {
-        if (!make_answer(&p, &contents[n], &out->towers[n], error))
+        if (!make_answer(&p, &contents[user], &out->towers[user], error))
+            return false;
+        n++;
+    }
+    if (user) {
+        p.content = &contents[0];
+        if (!make_user(&p, &out->towers[0], error))
             return false;
         n++;
     }

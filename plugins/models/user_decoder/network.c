@@ -1,9 +1,12 @@
 /* network.c - from a batch to input embeddings, and from them to outputs.
  *
  * All vectors that tokens are made of stand in one table, built anew in every pass: the batch's
- * different words, the different event texts of each source, features, summaries, extra tokens. The
- * sequence is gathered from it, so that a text is encoded once however many clients have it. */
+ * different words, the different event texts of each source and its padding slot, features,
+ * summaries, extra tokens. The sequence is gathered from it, so that a text is encoded once however
+ * many clients have it. */
 #include "user_decoder.h"
+
+#include <stdio.h>
 
 #define NORM_EPS 1e-6f
 
@@ -17,18 +20,6 @@ static assay_tensor *adapt(assay_tape *tape, const adapter *a, assay_tensor *x)
     return assay_cast(tape, x, ASSAY_F32);
 }
 
-static assay_tensor *word_vectors(const model *m)
-{
-    return assay_decoder_head(m->decoder);
-}
-
-/* (U, D): the mean of a text's words. */
-static assay_tensor *encode(assay_tape *tape, const model *m, const distinct *texts)
-{
-    assay_tensor *words = assay_embedding(tape, word_vectors(m), texts->ids);
-    return assay_masked_mean(tape, words, texts->lengths);
-}
-
 static assay_tensor *zeros(assay_tape *tape, int64_t rows, int64_t width)
 {
     assay_tensor *y = assay_tape_tensor(tape, ASSAY_F32, 2, (int64_t[]){rows, width});
@@ -37,21 +28,29 @@ static assay_tensor *zeros(assay_tape *tape, int64_t rows, int64_t width)
     return y;
 }
 
+static assay_tensor *tabular(assay_tape *tape, const content *c, assay_tensor *weight,
+                             assay_tensor *bias)
+{
+    return assay_cast(tape, assay_linear(tape, c->features, weight, bias, ASSAY_IDENTITY),
+                      ASSAY_F32);
+}
+
 /* ---- summaries (user-modelling spec 2.3): coarse to fine, from the encoder's raw vectors ---- */
 
-/* (B, D): mean over a sample's events of one source, zero without any. */
+/* (B, E): mean over a sample's events of one source, zero without any. */
 static assay_tensor *source_mean(assay_tape *tape, const model *m, const content *c, int64_t rows,
                                  int s, assay_tensor *raw)
 {
     if (!raw)
-        return zeros(tape, rows, m->width);
+        return zeros(tape, rows, m->encoder_width);
     assay_tensor *events = assay_gather(tape, raw, c->slots[s]);
-    events = assay_reshape(tape, events, 3,
-                           (int64_t[]){rows, assay_tensor_count(c->slots[s]) / rows, m->width});
+    int64_t slots = assay_tensor_count(c->slots[s]) / rows;
+    events = assay_reshape(tape, events, 3, (int64_t[]){rows, slots, m->encoder_width});
     return assay_masked_mean(tape, events, c->counts[s]);
 }
 
-/* Adds the user's token and one per source and for the features to the table. */
+/* Adds the user's token, from the mean over all sources with the features last, and one per source
+ * to the table. A source without events counts as zero (spec 2.3.1). */
 static int add_summaries(assay_tape *tape, const model *m, const content *c, int64_t rows,
                          assay_tensor *const raw[], assay_tensor **table, int n)
 {
@@ -60,19 +59,39 @@ static int add_summaries(assay_tape *tape, const model *m, const content *c, int
     for (int s = 0; s < m->source_count; s++)
         means[count++] = source_mean(tape, m, c, rows, s, raw[s]);
     if (c->features)
-        means[count++] = assay_cast(tape,
-                                    assay_linear(tape, c->features, m->summary_features,
-                                                 m->summary_features_bias, ASSAY_IDENTITY),
-                                    ASSAY_F32);
-    for (int i = 0; i < count; i++)
+        means[count++] = tabular(tape, c, m->feature_mean, m->feature_mean_bias);
+    for (int i = 0; m->settings.user_summary && i < count; i++)
         sum = i == 0 ? means[i] : assay_add(tape, sum, means[i]);
-    table[n++] = adapt(tape, &m->summary_user, assay_scale(tape, sum, 1.0f / (float)count));
-    for (int i = 0; i < count; i++)
+    if (m->settings.user_summary)
+        table[n++] = adapt(tape, &m->summary_user, assay_scale(tape, sum, 1.0f / (float)count));
+    for (int i = 0; m->settings.source_summary && i < count; i++)
         table[n++] = adapt(tape, &m->summary_source, means[i]);
     return n;
 }
 
 /* ---- input embeddings ---- */
+
+/* The tokens of a source's texts; behind them, where slots are padded, that of a padding slot: the
+ * adapter on a vector of zeros. */
+static assay_tensor *event_tokens(assay_tape *tape, const model *m, const content *c, int s,
+                                  assay_tensor *raw)
+{
+    if (c->padded[s]) {
+        assay_tensor *empty = zeros(tape, 1, m->encoder_width);
+        assay_tensor *parts[2] = {raw, empty};
+        raw = raw ? assay_concat(tape, 2, parts, 0) : empty;
+    }
+    return adapt(tape, &m->sources[s].adapter, raw);
+}
+
+static assay_tensor *feature_vectors(assay_tape *tape, const model *m, const content *c,
+                                     int64_t rows)
+{
+    bool copied = m->settings.features == FEATURES_COPIED;
+    assay_tensor *x = tabular(tape, c, m->feature_weight, m->feature_bias);
+    return assay_reshape(tape, x, 2,
+                         (int64_t[]){rows * (copied ? 1 : m->settings.feature_tokens), m->width});
+}
 
 /* The joined table; its order is collate.c's. */
 static assay_tensor *join(assay_tape *tape, const model *m, const content *c, int64_t rows,
@@ -80,21 +99,16 @@ static assay_tensor *join(assay_tape *tape, const model *m, const content *c, in
 {
     assay_tensor *table[TABLE_PARTS], *raw[MODEL_SOURCES] = {NULL};
     int n = 0;
-    table[n++] = assay_embedding(tape, word_vectors(m), c->words);
+    table[n++] = assay_decoder_embed(tape, m->decoder, c->words);
     for (int s = 0; s < m->source_count; s++) {
-        if (c->texts[s].rows == 0)
-            continue;
-        raw[s] = encode(tape, m, &c->texts[s]);
-        table[n++] = adapt(tape, &m->sources[s].adapter, raw[s]);
+        if (c->texts[s].rows > 0)
+            raw[s] = encoder_run(tape, m, s, &c->texts[s]);
+        if (c->texts[s].rows > 0 || c->padded[s])
+            table[n++] = event_tokens(tape, m, c, s, raw[s]);
     }
-    if (c->features && m->settings.feature_tokens > 0) {
-        assay_tensor *tokens =
-            assay_linear(tape, c->features, m->feature_weight, m->feature_bias, ASSAY_IDENTITY);
-        tokens = assay_reshape(tape, tokens, 2,
-                               (int64_t[]){rows * m->settings.feature_tokens, m->width});
-        table[n++] = assay_cast(tape, tokens, ASSAY_F32);
-    }
-    if (m->settings.summary)
+    if (c->features && m->settings.feature_tokens > 0)
+        table[n++] = feature_vectors(tape, m, c, rows);
+    if (m->settings.user_summary || m->settings.source_summary)
         n = add_summaries(tape, m, c, rows, raw, table, n);
     if (m->extra.front > 0)
         table[n++] = assay_cast(tape, insert ? insert->front : NULL, ASSAY_F32);
@@ -115,6 +129,22 @@ static bool extras_come(assay_tape *tape, const model *m, const assay_insert *in
     return false;
 }
 
+/* What did not fit, into the series of the step. */
+static void report_cuts(const model *m, assay_tape *tape, const cuts *cut)
+{
+    const struct {
+        const char *name;
+        int64_t count;
+    } rows[] = {{"model/cut_questions", cut->questions},
+                {"model/cut_answers", cut->answers},
+                {"model/cut_events", cut->events}};
+    if (!m->host || !m->host->series || !assay_tape_step(tape).training)
+        return;
+    for (int i = 0; i < 3; i++)
+        if (rows[i].count > 0)
+            m->host->series(m->host->user, rows[i].name, (double)rows[i].count);
+}
+
 assay_tensor *model_embed(void *opened, assay_tape *tape, const assay_batch *batch, int tower,
                           const assay_insert *insert)
 {
@@ -127,11 +157,13 @@ assay_tensor *model_embed(void *opened, assay_tape *tape, const assay_batch *bat
     } else {
         if (!extras_come(tape, m, insert))
             return NULL;
+        report_cuts(m, tape, &c->cut);
         x = assay_gather(tape, join(tape, m, c, rows, insert), c->index);
         x = assay_reshape(tape, x, 3, (int64_t[]){rows, tokens, m->width});
         if (m->age)
             x = assay_add(tape, x, assay_embedding(tape, m->age, c->age));
-        x = assay_add(tape, x, assay_embedding(tape, m->rank, c->rank));
+        if (m->rank)
+            x = assay_add(tape, x, assay_embedding(tape, m->rank, c->rank));
     }
     return assay_place(tape, "embeddings", x, x);
 }
@@ -140,7 +172,11 @@ assay_tensor *model_embed(void *opened, assay_tape *tape, const assay_batch *bat
 
 static assay_tensor *project(assay_tape *tape, const model *m, assay_tensor *x)
 {
-    x = assay_linear(tape, x, m->w0, m->b0, m->w2 ? ASSAY_GELU : ASSAY_IDENTITY);
+    assay_activation middle = !m->w2                          ? ASSAY_IDENTITY
+                              : m->settings.head == HEAD_RELU ? ASSAY_RELU
+                                                              : ASSAY_GELU;
+    if (m->w0)
+        x = assay_linear(tape, x, m->w0, m->b0, middle);
     if (m->w2)
         x = assay_linear(tape, x, m->w2, m->b2, ASSAY_IDENTITY);
     return assay_cast(tape, x, ASSAY_F32);
@@ -149,11 +185,36 @@ static assay_tensor *project(assay_tape *tape, const model *m, assay_tensor *x)
 static assay_tensor *read_out(assay_tape *tape, const model *m, const content *c,
                               const assay_tower *tower, assay_tensor *states)
 {
-    if (!c->read)
+    if (!c->read && !c->averaged)
         return project(tape, m, assay_masked_mean(tape, states, tower->lengths));
     assay_tensor *flat =
         assay_reshape(tape, states, 2, (int64_t[]){tower->rows * tower->tokens, m->width});
-    return project(tape, m, assay_gather(tape, flat, c->read));
+    if (c->read)
+        return project(tape, m, assay_gather(tape, flat, c->read));
+    assay_tensor *valid = assay_reshape(tape, assay_gather(tape, flat, c->averaged), 3,
+                                        (int64_t[]){tower->rows, tower->tokens, m->width});
+    return project(tape, m, assay_masked_mean(tape, valid, c->averaged_counts));
+}
+
+/* The layers whose attention is wanted. */
+static void mark_maps(const model *m, const char *tower, const assay_wanted *wanted,
+                      assay_decoder_trace *trace)
+{
+    for (int64_t i = 0; i < m->settings.layers && i < ASSAY_DECODER_LAYERS; i++)
+        trace->want_map[i] =
+            assay_wants(wanted, assay_text("%s.attention.%lld", tower, (long long)i));
+}
+
+static void put_traced(const model *m, const char *tower, const assay_wanted *wanted,
+                       const assay_decoder_trace *trace, assay_outputs *out)
+{
+    for (int64_t i = 0; i < m->settings.layers && i < ASSAY_DECODER_LAYERS; i++) {
+        assay_outputs_put(out, wanted, assay_text("%s.layers.%lld", tower, (long long)i),
+                          trace->layers[i]);
+        if (trace->want_map[i])
+            assay_outputs_put(out, wanted, assay_text("%s.attention.%lld", tower, (long long)i),
+                              trace->maps[i]);
+    }
 }
 
 bool model_forward(void *opened, assay_tape *tape, const assay_batch *batch, int tower,
@@ -165,17 +226,20 @@ bool model_forward(void *opened, assay_tape *tape, const assay_batch *batch, int
     const assay_tower *t = &batch->towers[tower];
     const char *embedding = c->of_answer ? "answer.embedding" : "user.embedding";
     assay_attention_bias used = bias ? *bias : assay_bias_causal();
-    if (!x || !closing_apply(tape, t, c->closed, &used))
+    assay_decoder_trace trace = {0};
+    if (!x || !closing_apply(tape, t, c, &used))
         return false;
-    assay_tensor *states = assay_decoder_forward(tape, m->decoder, x, c->lengths, &used);
+    mark_maps(m, t->name, wanted, &trace);
+    assay_tensor *states = assay_decoder_traced(tape, m->decoder, x, c->lengths, &used, &trace);
     if (assay_wants(wanted, embedding))
         assay_outputs_put(out, wanted, embedding, read_out(tape, m, c, t, states));
+    put_traced(m, t->name, wanted, &trace, out);
     if (c->of_answer) {
         assay_outputs_put(out, wanted, "answer.states", states);
     } else {
         assay_outputs_put(out, wanted, "user.states", states);
         assay_outputs_put(out, wanted, "user.targets", c->targets);
-        assay_outputs_put(out, wanted, "user.head", word_vectors(m));
+        assay_outputs_put(out, wanted, "user.head", assay_decoder_head(m->decoder));
     }
     return assay_tape_ok(tape, NULL);
 }

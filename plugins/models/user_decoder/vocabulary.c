@@ -47,6 +47,12 @@ const char *vocabulary_word(const vocabulary *words, int64_t id, int64_t *bytes)
     return (const char *)words->table.bytes + entry->start;
 }
 
+int32_t vocabulary_id(const vocabulary *words, const uint8_t *text, int64_t bytes)
+{
+    int64_t place = word_table_find(&words->table, (word){text, bytes});
+    return place < 0 ? -1 : (int32_t)(place + WORDS_SPECIAL);
+}
+
 int64_t vocabulary_read(const vocabulary *words, const uint8_t *text, int64_t bytes, int64_t most,
                         int32_t *out)
 {

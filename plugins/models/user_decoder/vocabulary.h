@@ -43,6 +43,8 @@ vocabulary_means vocabulary_means_get(const vocabulary *words);
 /* The bytes of a word (not NUL-terminated); an id from WORDS_SPECIAL on. Borrowed. */
 const char *vocabulary_word(const vocabulary *words, int64_t id, int64_t *bytes);
 
+/* The id of one word; -1: it is not known. Any thread. */
+int32_t vocabulary_id(const vocabulary *words, const uint8_t *word, int64_t bytes);
 /* The ids of a text's first `most` words into out; returns how many. Any thread. */
 int64_t vocabulary_read(const vocabulary *words, const uint8_t *text, int64_t bytes, int64_t most,
                         int32_t *out);
