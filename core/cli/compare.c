@@ -3,13 +3,14 @@
 #include "cli/output.h"
 #include "cli/places.h"
 
-enum { MOST_AXES = 32 };
+enum { MOST_AXES = 32, MOST_MATCHES = 128 };
 
 static int compare_run(const arguments *args, assay_error *error)
 {
     table_format format;
-    const char *by[MOST_AXES], *where[MOST_AXES];
+    const char *by[MOST_AXES], *where[MOST_AXES], *match[MOST_MATCHES];
     int by_count = args_values(args, "by"), where_count = args_values(args, "where");
+    int match_count = args_values(args, "match");
     if (!output_format(args, &format, error))
         return EXIT_WRONG;
     if (by_count > MOST_AXES || where_count > MOST_AXES) {
@@ -18,6 +19,27 @@ static int compare_run(const arguments *args, assay_error *error)
                    .expected = assay_text("at most %d", MOST_AXES));
         return EXIT_WRONG;
     }
+    if (match_count > MOST_MATCHES) {
+        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "assay compare", .what = "too many matches",
+                   .expected = assay_text("at most %d", MOST_MATCHES));
+        return EXIT_WRONG;
+    }
+    if (match_count > 0 && !args_has(args, "published")) {
+        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "assay compare",
+                   .what = "--match says what published numbers belong to a cell",
+                   .expected = "--published beside it");
+        return EXIT_WRONG;
+    }
+    if (args_has(args, "wide") + args_has(args, "each") + args_has(args, "benchmark") > 1 ||
+        (args_has(args, "wide") && args_has(args, "published"))) {
+        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "assay compare",
+                   .what = "the table has one form",
+                   .expected = "one of --wide, --each and --benchmark, or --published with one of "
+                               "the last two");
+        return EXIT_WRONG;
+    }
+    for (int i = 0; i < match_count; i++)
+        match[i] = args_value_at(args, "match", i);
     for (int i = 0; i < by_count; i++)
         by[i] = args_value_at(args, "by", i);
     for (int i = 0; i < where_count; i++)
@@ -36,6 +58,12 @@ static int compare_run(const arguments *args, assay_error *error)
         .split = args_value(args, "split"),
         .stage = args_value(args, "stage"),
         .baseline = args_value(args, "baseline"),
+        .benchmark = args_value(args, "benchmark"),
+        .each = args_has(args, "each"),
+        .wide = args_has(args, "wide"),
+        .published = args_value(args, "published"),
+        .match_count = match_count,
+        .match = match,
     };
     return output_report(args, report_compare(store, &asked, error), error);
 }
@@ -52,12 +80,26 @@ static const cli_flag flags[] = {
      .meaning = "only cells with this value (all cells); repeatable"},
     {.name = "metric", .argument = "METRIC", .meaning = "auc, ks ... (the first by name)"},
     {.name = "suite", .argument = "SUITE", .meaning = "one suite (every one with the metric)"},
+    {.name = "benchmark",
+     .argument = "NAME",
+     .meaning = "one benchmark (the mean over each suite's, seed by seed)"},
+    {.name = "each", .meaning = "every benchmark in rows of its own, instead of the mean"},
+    {.name = "wide",
+     .meaning = "a row a cell, a column a benchmark and one for the mean, as papers print it"},
     {.name = "split", .argument = "SPLIT", .meaning = "valid or test (test, where there is one)"},
     {.name = "stage", .argument = "STAGE", .meaning = "the runs of this stage (main)"},
     {.name = "baseline",
      .argument = "VALUE",
      .meaning = "what the others are compared with: a value of an axis, AXIS=VALUE, or a cell "
                 "(the first in the plan)"},
+    {.name = "published",
+     .argument = "PAPER[/PLACE]",
+     .meaning = "what a paper's table has to the same beside ours: gg-sm/2, \"Q-Anchor/Table 3\""},
+    {.name = "match",
+     .argument = "CELL=METHOD",
+     .repeatable = true,
+     .meaning = "the paper's row that belongs to a cell (by what is known of the row, or equal "
+                "names); repeatable"},
     FORMAT_FLAG,
 };
 
@@ -72,6 +114,8 @@ const cli_command compare_command = {
                "sign-flip p, also after Holm's correction. The notes say what so few seeds cannot "
                "show.",
     .example = "assay compare mask_ablation\n"
+               "assay compare mask_ablation --wide --metric ks\n"
+               "assay compare mask_ablation --published gg-sm/2 --baseline causal\n"
                "assay compare mask_ablation --by mask --where model.size=tiny --baseline causal",
     .flag_count = sizeof flags / sizeof *flags,
     .flags = flags,

@@ -6,8 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-#define DIGITS 4
-
 /* Scores of one cell by one measure: seeds ascending. */
 typedef struct seed_scores {
     int64_t n;
@@ -21,24 +19,60 @@ static void free_scores(seed_scores *scores)
     assay_free(scores->values);
 }
 
+/* The score belongs to the measure: it is the benchmark's, or one of the mean's. */
+static bool is_of(const comparison *of, int64_t score, const compare_measure *measure)
+{
+    return compare_wants(of, score) &&
+           strcmp(answer_text(of->scores, score, SCORE_SUITE), measure->suite) == 0 &&
+           (measure->members > 0 ||
+            strcmp(answer_text(of->scores, score, SCORE_BENCHMARK), measure->benchmark) == 0);
+}
+
+/* Where the seed stands, or is put now; the seeds ascend. */
+static int64_t place_of_seed(seed_scores *out, int *counts, int64_t seed)
+{
+    int64_t at = out->n;
+    while (at > 0 && out->seeds[at - 1] > seed)
+        at--;
+    if (at > 0 && out->seeds[at - 1] == seed)
+        return at - 1;
+    for (int64_t i = out->n++; i > at; i--) {
+        out->seeds[i] = out->seeds[i - 1];
+        out->values[i] = out->values[i - 1];
+        counts[i] = counts[i - 1];
+    }
+    out->seeds[at] = seed;
+    out->values[at] = 0;
+    counts[at] = 0;
+    return at;
+}
+
+/* A seed's score, or the mean of its scores; without one of them it has none. */
 static bool read_scores(const comparison *of, int cell, int measure, seed_scores *out,
                         assay_error *error)
 {
     const compare_measure *wanted = &of->measures[measure];
-    int64_t runs = of->cells[cell].runs;
-    out->seeds = assay_alloc(runs * (int64_t)sizeof *out->seeds, error);
-    out->values = assay_alloc(runs * (int64_t)sizeof *out->values, error);
-    if (out->seeds == NULL || out->values == NULL)
-        return false;
-    for (int64_t i = of->cells[cell].first_score; i < of->cells[cell].end_score; i++) {
-        if (out->n == runs || !compare_wants(of, i) ||
-            strcmp(answer_text(of->scores, i, SCORE_SUITE), wanted->suite) != 0 ||
-            strcmp(answer_text(of->scores, i, SCORE_BENCHMARK), wanted->benchmark) != 0)
+    int64_t runs = of->cells[cell].runs, complete = 0;
+    int members = wanted->members == 0 ? 1 : wanted->members;
+    int *counts = assay_alloc((runs + 1) * (int64_t)sizeof *counts, error);
+    out->seeds = assay_alloc((runs + 1) * (int64_t)sizeof *out->seeds, error);
+    out->values = assay_alloc((runs + 1) * (int64_t)sizeof *out->values, error);
+    bool ok = counts != NULL && out->seeds != NULL && out->values != NULL;
+    for (int64_t i = of->cells[cell].first_score; ok && i < of->cells[cell].end_score; i++) {
+        if (!is_of(of, i, wanted))
             continue;
-        out->seeds[out->n] = answer_integer(of->scores, i, SCORE_SEED);
-        out->values[out->n++] = answer_real(of->scores, i, SCORE_VALUE);
+        int64_t at = place_of_seed(out, counts, answer_integer(of->scores, i, SCORE_SEED));
+        out->values[at] += answer_real(of->scores, i, SCORE_VALUE);
+        counts[at]++;
     }
-    return true;
+    for (int64_t i = 0; ok && i < out->n; i++)
+        if (counts[i] == members) {
+            out->seeds[complete] = out->seeds[i];
+            out->values[complete++] = out->values[i] / members;
+        }
+    out->n = ok ? complete : 0;
+    assay_free(counts);
+    return ok;
 }
 
 /* Mean and sd of the finite scores. `scratch` has room for all. */
@@ -99,7 +133,8 @@ static bool compute_row(const comparison *of, compare_row *row, assay_error *err
     bool ok = scratch != NULL && read_scores(of, row->cell, row->measure, &ours, error);
     if (ok)
         describe(&ours, scratch, row);
-    if (ok && baseline >= 0 && !cell->is_baseline) {
+    bool is_tested = of->measures[row->measure].is_tested;
+    if (ok && is_tested && baseline >= 0 && !cell->is_baseline) {
         ok = read_scores(of, baseline, row->measure, &theirs, error);
         if (ok)
             row->pairs = pair_up(&ours, &theirs, scratch);
@@ -156,77 +191,13 @@ static bool correct(comparison *of, assay_error *error)
     return ok;
 }
 
-/* ---- the table ---- */
-
-static const char *const number_names[] = {
-    "n", "mean", "sd", "difference", "diff_sd", "low", "high", "effect", "pairs", "p", "p_holm"};
-#define NUMBERS ((int)(sizeof number_names / sizeof *number_names))
-
-/* The axes in the table's order: those that make blocks, then those that are compared. */
-static int order_axes(const comparison *of, int *out)
+static bool put_together(const comparison *of, report *to, assay_error *error)
 {
-    int n = 0;
-    for (int by = 0; by < 2; by++)
-        for (int axis = 0; axis < of->n_axes; axis++)
-            if (of->is_by[axis] == (by == 1))
-                out[n++] = axis;
-    return n;
-}
-
-static void put_row(const comparison *of, const compare_row *row, const int *axes, table *out)
-{
-    const compare_cell *cell = &of->cells[row->cell];
-    if (of->n_measures > 1) {
-        table_text(out, of->measures[row->measure].suite);
-        table_text(out, of->measures[row->measure].benchmark);
-    }
-    if (of->n_axes == 0)
-        table_text(out, cell->label);
-    for (int i = 0; i < of->n_axes; i++)
-        table_text(out, cell->values[axes[i]]);
-    table_integer(out, row->n);
-    table_number(out, row->mean, DIGITS);
-    table_number(out, row->sd, DIGITS);
-    if (cell->is_baseline) { /* nothing to compare it with: empty, not n/a */
-        for (int i = 3; i < NUMBERS; i++)
-            table_text(out, NULL);
-        return;
-    }
-    const double numbers[] = {row->difference, row->difference_sd, row->interval.low,
-                              row->interval.high, row->effect};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        table_number(out, numbers[i], i == 4 ? 2 : DIGITS);
-    table_integer(out, row->pairs);
-    table_number(out, row->p, DIGITS);
-    table_number(out, row->p_holm, DIGITS);
-}
-
-static table *make_table(const comparison *of, assay_error *error)
-{
-    int n = 0, wanted = of->n_axes + NUMBERS + 3;
-    table *made = NULL;
-    int *axes = assay_alloc((of->n_axes + 1) * (int64_t)sizeof *axes, error);
-    const char **names = assay_alloc(wanted * (int64_t)sizeof *names, error);
-    if (axes == NULL || names == NULL)
-        goto done;
-    if (of->n_measures > 1) {
-        names[n++] = "suite";
-        names[n++] = "benchmark";
-    }
-    if (of->n_axes == 0)
-        names[n++] = "cell";
-    order_axes(of, axes);
-    for (int i = 0; i < of->n_axes; i++)
-        names[n++] = answer_text(of->axes, axes[i], 0);
-    for (int i = 0; i < NUMBERS; i++)
-        names[n++] = number_names[i];
-    made = table_new(n, names, error);
-    for (int i = 0; made != NULL && i < of->n_rows; i++)
-        put_row(of, &of->rows[i], axes, made);
-done:
-    assay_free(axes);
-    assay_free(names);
-    return made;
+    if (of->asked->published != NULL && of->metric != NULL)
+        return compare_add_published(of, to, error);
+    bool ok = of->asked->wide ? compare_add_wide(of, to, error)
+                              : report_add(to, "", compare_table(of, error), error);
+    return ok && compare_explain(of, to, error);
 }
 
 report *report_compare(const char *store, const report_comparison *asked, assay_error *error)
@@ -237,7 +208,7 @@ report *report_compare(const char *store, const report_comparison *asked, assay_
     for (int i = 0; i < of.n_rows && ok; i++)
         ok = compute_row(&of, &of.rows[i], error);
     ok = ok && correct(&of, error) && (made = report_new(error)) != NULL &&
-         report_add(made, "", make_table(&of, error), error) && compare_explain(&of, made, error);
+         put_together(&of, made, error);
     compare_release(&of);
     if (!ok)
         report_free(made);

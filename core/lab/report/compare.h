@@ -1,5 +1,6 @@
-/* compare.h - the parts of a comparison: what is compared (compare_cells.c), the numbers
- * (compare.c), and what is to be said about them (compare_notes.c). */
+/* compare.h - the parts of a comparison: what is compared (compare_cells.c, compare_measures.c), the
+ * numbers (compare.c), its tables (compare_table.c), what papers have to the same (compare_published.c),
+ * and what is to be said about it all (compare_notes.c). */
 #ifndef REPORT_COMPARE_H
 #define REPORT_COMPARE_H
 
@@ -29,10 +30,15 @@ typedef struct compare_block {
     int first;
 } compare_block;
 
-/* What is measured: a benchmark of a suite by one metric on one split. */
+/* What is measured by one metric on one split: a benchmark of a suite, or the mean over `members`
+ * benchmarks, called avg. */
 typedef struct compare_measure {
     const char *suite, *benchmark;
+    int members;    /* 0: a benchmark */
+    bool is_tested; /* its differences to the baseline are */
 } compare_measure;
+
+#define AVERAGE "avg" /* the benchmark that a mean over a suite stands for, as in `published` */
 
 /* One line of the table. */
 typedef struct compare_row {
@@ -48,10 +54,13 @@ typedef struct comparison {
     const char *store;
     const report_comparison *asked;
     const char *stage;
-    char *where;          /* owned: the statements' WITH the(id, stage) */
-    const char *metric;   /* NULL: nothing is done yet */
-    const char *split;    /* borrowed like it */
-    bool split_is_chosen; /* by us */
+    char *where;                     /* owned: the statements' WITH the(id, stage) */
+    const char *metric;              /* NULL: nothing is done yet */
+    const char *split;               /* borrowed like it */
+    bool split_is_chosen;            /* by us */
+    report_comparison own;           /* what was asked for with what a paper's table decides */
+    const char *paper, *paper_place; /* place "": all of the paper's */
+    answer *places;                  /* published tables */
     answer *axes, *cell_rows, *values, *metrics, *scores;
     int n_axes, n_cells, n_blocks, n_measures, n_rows;
     bool *is_by; /* by axis */
@@ -79,6 +88,22 @@ enum {
  * On failure, too, compare_release frees what was made. */
 bool compare_choose(comparison *of, assay_error *error);
 void compare_release(comparison *of);
+
+/* The metric, the split and the measures (compare_measures.c), for compare_choose. */
+bool compare_choose_metric(comparison *of, assay_error *error);
+bool compare_find_measures(comparison *of, assay_error *error);
+/* Index of the cell; n_cells: none. */
+int compare_cell_of(const comparison *of, int64_t cell_id);
+/* Whether `word` is the cell's label, a compared axis' value, or "axis=value" of any axis. */
+bool compare_is_meant(const comparison *of, const compare_cell *cell, const char *word);
+
+/* The tables: a row for each cell and measure (NULL on failure); for each suite, a row for each cell. */
+table *compare_table(const comparison *of, assay_error *error);
+bool compare_add_wide(const comparison *of, report *to, assay_error *error);
+/* Finds the paper and the place, and chooses a suite and a metric that they and the experiment have. */
+bool compare_choose_published(comparison *of, assay_error *error);
+/* Adds the table with a paper's numbers, and its notes. */
+bool compare_add_published(const comparison *of, report *to, assay_error *error);
 
 /* Whether the score is of the metric, split and suite that are compared. */
 bool compare_wants(const comparison *of, int64_t score);

@@ -1,4 +1,4 @@
-/* compare_cells.c - what is compared with what: axes, cells, blocks, baselines, metric and split. */
+/* compare_cells.c - what is compared with what: axes, cells, blocks and baselines. */
 #include "lab/report/compare.h"
 #include "lab/report/sql.h"
 
@@ -65,7 +65,7 @@ static bool fill_cells(comparison *of, assay_error *error)
     return true;
 }
 
-static int cell_of(const comparison *of, int64_t cell_id)
+int compare_cell_of(const comparison *of, int64_t cell_id)
 {
     int i = 0;
     while (i < of->n_cells && of->cells[i].cell_id != cell_id)
@@ -84,7 +84,7 @@ static int axis_of(const comparison *of, const char *name)
 static void fill_values(comparison *of)
 {
     for (int64_t i = 0; i < answer_count(of->values); i++) {
-        int cell = cell_of(of, answer_integer(of->values, i, 0));
+        int cell = compare_cell_of(of, answer_integer(of->values, i, 0));
         int axis = axis_of(of, answer_text(of->values, i, 1));
         if (cell < of->n_cells && axis < of->n_axes)
             of->cells[cell].values[axis] = answer_text(of->values, i, 2);
@@ -188,8 +188,7 @@ static void make_blocks(comparison *of)
 
 /* ---- the baseline ---- */
 
-/* Whether `word` is the cell's label, a compared axis' value, or "axis=value" of any axis. */
-static bool is_meant(const comparison *of, const compare_cell *cell, const char *word)
+bool compare_is_meant(const comparison *of, const compare_cell *cell, const char *word)
 {
     if (strcmp(cell->label, word) == 0 || is_at(of, cell, word))
         return true;
@@ -224,7 +223,7 @@ static bool choose_baselines(comparison *of, assay_error *error)
     bool any = of->n_cells == 0;
     for (int i = 0; i < of->n_cells; i++) {
         compare_block *block = &of->blocks[of->cells[i].block];
-        if (word == NULL ? block->baseline >= 0 : !is_meant(of, &of->cells[i], word))
+        if (word == NULL ? block->baseline >= 0 : !compare_is_meant(of, &of->cells[i], word))
             continue;
         if (block->baseline >= 0)
             return ASSAY_FAIL(
@@ -236,107 +235,6 @@ static bool choose_baselines(comparison *of, assay_error *error)
         of->cells[i].is_baseline = any = true;
     }
     return any || fail_baseline(of, word, error);
-}
-
-/* ---- metric, suite, split ---- */
-
-enum { METRIC, SUITE, SPLIT };
-
-static bool has(const answer *metrics, const char *metric, const char *suite, const char *split)
-{
-    for (int64_t i = 0; i < answer_count(metrics); i++)
-        if ((metric == NULL || same(answer_text(metrics, i, METRIC), metric)) &&
-            (suite == NULL || same(answer_text(metrics, i, SUITE), suite)) &&
-            (split == NULL || same(answer_text(metrics, i, SPLIT), split)))
-            return true;
-    return false;
-}
-
-/* Left open are: the metric (the first that the suite has), the split (test, valid, any). */
-static bool choose_metric(comparison *of, assay_error *error)
-{
-    const report_comparison *asked = of->asked;
-    const answer *metrics = of->metrics;
-    int64_t n = answer_count(metrics);
-    if (n == 0)
-        return true;
-    if (asked->suite != NULL && !has(metrics, NULL, asked->suite, NULL))
-        return report_unknown("suite", asked->suite, metrics, SUITE, error);
-    if (asked->metric != NULL && !has(metrics, asked->metric, NULL, NULL))
-        return report_unknown("metric", asked->metric, metrics, METRIC, error);
-    if (asked->split != NULL && !has(metrics, NULL, NULL, asked->split))
-        return report_unknown("split", asked->split, metrics, SPLIT, error);
-    of->metric = asked->metric;
-    for (int64_t i = 0; i < n && of->metric == NULL; i++)
-        if (has(metrics, answer_text(metrics, i, METRIC), asked->suite, asked->split))
-            of->metric = answer_text(metrics, i, METRIC);
-    of->split = asked->split;
-    of->split_is_chosen = of->split == NULL;
-    if (of->split == NULL)
-        of->split = has(metrics, of->metric, asked->suite, "test")    ? "test"
-                    : has(metrics, of->metric, asked->suite, "valid") ? "valid"
-                                                                      : NULL;
-    for (int64_t i = 0; i < n && of->split == NULL; i++)
-        if (has(metrics, of->metric, asked->suite, answer_text(metrics, i, SPLIT)))
-            of->split = answer_text(metrics, i, SPLIT);
-    if (of->metric != NULL && of->split != NULL &&
-        has(metrics, of->metric, asked->suite, of->split))
-        return true;
-    return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .what = "there are no such scores",
-                      .where = assay_text("experiment %s", asked->experiment),
-                      .got = assay_text("metric %s, suite %s, split %s",
-                                        of->metric == NULL ? "any" : of->metric,
-                                        asked->suite == NULL ? "any" : asked->suite,
-                                        of->split == NULL ? "any" : of->split),
-                      .hint = "each is known, but not together");
-}
-
-bool compare_wants(const comparison *of, int64_t score)
-{
-    return same(answer_text(of->scores, score, SCORE_METRIC), of->metric) &&
-           same(answer_text(of->scores, score, SCORE_SPLIT), of->split) &&
-           (of->asked->suite == NULL ||
-            same(answer_text(of->scores, score, SCORE_SUITE), of->asked->suite));
-}
-
-static int by_name(const void *a, const void *b)
-{
-    const compare_measure *x = a, *y = b;
-    int order = strcmp(x->suite, y->suite);
-    return order != 0 ? order : strcmp(x->benchmark, y->benchmark);
-}
-
-/* Scores come sorted by cell; each cell notes where its own are. */
-static bool find_measures(comparison *of, assay_error *error)
-{
-    int64_t n = answer_count(of->scores);
-    of->measures = assay_zalloc((n + 1) * (int64_t)sizeof *of->measures, error);
-    if (of->measures == NULL)
-        return false;
-    for (int64_t i = 0, end; i < n; i = end) {
-        int64_t cell_id = answer_integer(of->scores, i, SCORE_CELL);
-        for (end = i; end < n && answer_integer(of->scores, end, SCORE_CELL) == cell_id; end++)
-            ;
-        int cell = cell_of(of, cell_id);
-        if (cell < of->n_cells) {
-            of->cells[cell].first_score = i;
-            of->cells[cell].end_score = end;
-        }
-    }
-    for (int64_t i = 0; i < n; i++) {
-        compare_measure found = {answer_text(of->scores, i, SCORE_SUITE),
-                                 answer_text(of->scores, i, SCORE_BENCHMARK)};
-        int known = 0;
-        while (known < of->n_measures && by_name(&of->measures[known], &found) != 0)
-            known++;
-        bool kept = cell_of(of, answer_integer(of->scores, i, SCORE_CELL)) < of->n_cells;
-        if (known == of->n_measures && kept && compare_wants(of, i))
-            of->measures[of->n_measures++] = found;
-    }
-    qsort(of->measures, (size_t)of->n_measures, sizeof *of->measures, by_name);
-    if (of->n_measures == 0) /* nothing is done: the cells are listed all the same */
-        of->measures[of->n_measures++] = (compare_measure){"", ""};
-    return true;
 }
 
 static bool fail_stage(const comparison *of, assay_error *error)
@@ -367,7 +265,10 @@ bool compare_choose(comparison *of, assay_error *error)
     if (!keep_cells(of, error) || !choose_axes(of, error))
         return false;
     make_blocks(of);
-    return choose_baselines(of, error) && choose_metric(of, error) && find_measures(of, error);
+    return choose_baselines(of, error) &&
+           (of->asked->published == NULL || answer_count(of->metrics) == 0 ||
+            compare_choose_published(of, error)) &&
+           compare_choose_metric(of, error) && compare_find_measures(of, error);
 }
 
 void compare_release(comparison *of)
@@ -377,6 +278,7 @@ void compare_release(comparison *of)
     answer_free(of->values);
     answer_free(of->metrics);
     answer_free(of->scores);
+    answer_free(of->places);
     assay_free(of->where);
     assay_free(of->all_values);
     assay_free(of->cells);

@@ -11,16 +11,42 @@ static const char *brief(double value)
     return assay_text("%.2g", value);
 }
 
+/* "alipay10 (mean of its 10 benchmarks)", "credit/default"; the first that is compared. */
+static const char *name_compared(const comparison *of, int *suites)
+{
+    const compare_measure *named = NULL;
+    *suites = 0;
+    for (int i = 0; i < of->n_measures; i++)
+        if (of->measures[i].is_tested && (*suites)++ == 0)
+            named = &of->measures[i];
+    if (named == NULL)
+        return "";
+    if (named->members > 0)
+        return assay_text("%s (mean of its %d benchmarks)", named->suite, named->members);
+    return assay_text("%s%s%s", named->suite, named->benchmark[0] != '\0' ? "/" : "",
+                      named->benchmark);
+}
+
 static bool say_what(const comparison *of, report *to, assay_error *error)
 {
-    const compare_measure *first = &of->measures[0];
-    bool one = of->n_measures == 1;
-    bool ok = report_say(
-        to, error,
-        "%s%s%s%s%s on the %s split: the last score of each run that is done; mean and "
-        "sample sd over n seeds.",
-        of->metric, one ? " of " : "", one ? first->suite : "",
-        one && first->benchmark[0] != '\0' ? "/" : "", one ? first->benchmark : "", of->split);
+    int compared = 0;
+    bool means = false;
+    const char *name = name_compared(of, &compared);
+    for (int i = 0; i < of->n_measures; i++)
+        means = means || of->measures[i].members > 0;
+    bool ok =
+        report_say(to, error,
+                   "%s%s%s on the %s split: the last score of each run that is done; mean and "
+                   "sample sd over n seeds.",
+                   of->metric, compared == 1 ? " of " : "", compared == 1 ? name : "", of->split);
+    if (ok && means && compared > 1)
+        ok = report_say(to, error, "avg is the mean over the benchmarks of the suite.");
+    if (ok && means && !of->asked->wide)
+        ok = report_say(
+            to, error, "Benchmarks one by one: --each (rows), --wide (columns), --benchmark NAME.");
+    if (ok && of->asked->wide)
+        ok = report_say(to, error, "sd, difference and p_holm are of the last score column%s.",
+                        means ? ", avg, the mean over the benchmarks" : "");
     if (ok && of->split_is_chosen && strcmp(of->split, "test") != 0)
         ok = report_say(to, error,
                         "There are no scores on test: choices were made on this split, "
@@ -127,6 +153,8 @@ static const char *name_measure(const comparison *of, int measure)
     const compare_measure *named = &of->measures[measure];
     if (of->n_measures == 1)
         return "";
+    if (named->members > 0)
+        return assay_text(" (%s)", named->suite);
     return assay_text(" (%s%s%s)", named->suite, named->benchmark[0] == '\0' ? "" : "/",
                       named->benchmark);
 }
@@ -144,8 +172,10 @@ static bool say_left_out(const comparison *of, const compare_row *row, report *t
         ok = report_say(to, error, "%s%s: %lld score%s not finite and left out.", cell->label,
                         measure, (long long)row->nonfinite, row->nonfinite == 1 ? " is" : "s are");
     if (ok && absent > 0)
-        ok = report_say(to, error, "%s%s: %lld run%s done and without this score.", cell->label,
-                        measure, (long long)absent, absent == 1 ? " is" : "s are");
+        ok = report_say(to, error, "%s%s: %lld run%s done and without %s.", cell->label, measure,
+                        (long long)absent, absent == 1 ? " is" : "s are",
+                        of->measures[row->measure].members > 0 ? "all of these scores"
+                                                               : "this score");
     if (ok && !cell->is_baseline && of->blocks[cell->block].baseline >= 0 && row->pairs < row->n)
         ok = report_say(to, error, "%s%s: %lld of its %lld seeds have a partner in the baseline.",
                         cell->label, measure, (long long)row->pairs, (long long)row->n);
@@ -181,6 +211,7 @@ bool compare_explain(const comparison *of, report *to, assay_error *error)
         ok = say_power(of, to, error);
     ok = ok && say_undone(of, to, error);
     for (int i = 0; i < of->n_rows && ok; i++)
-        ok = say_left_out(of, &of->rows[i], to, error);
+        if (of->measures[of->rows[i].measure].is_tested)
+            ok = say_left_out(of, &of->rows[i], to, error);
     return ok && say_others(of, to, error);
 }

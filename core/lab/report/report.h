@@ -46,14 +46,21 @@ typedef struct report_comparison {
     const char *const *by; /* their names */
     int where_count;       /* only cells with these values, "axis=value", count; 0: all cells */
     const char *const *where;
-    const char *metric;   /* NULL: the first by name that has no ':' */
-    const char *suite;    /* NULL: every suite that has the metric */
-    const char *split;    /* NULL: test if there are scores on it, else valid, else any */
-    const char *stage;    /* NULL: main */
-    const char *baseline; /* NULL: the first cell in the plan's order */
+    const char *metric;    /* NULL: the first by name that has no ':' */
+    const char *suite;     /* NULL: every suite that has the metric */
+    const char *benchmark; /* NULL: the mean over each suite's benchmarks */
+    bool each;             /* every benchmark has rows of its own, instead of the mean */
+    bool wide; /* a row a cell, a column a benchmark, and the mean, which alone is compared */
+    const char *split;     /* NULL: test if there are scores on it, else valid, else any */
+    const char *stage;     /* NULL: main */
+    const char *baseline;  /* NULL: the first cell in the plan's order */
+    const char *published; /* "PAPER" or "PAPER/PLACE": its numbers beside ours; NULL: ours alone */
+    int match_count;       /* "CELL=METHOD": which published row belongs to a cell, count */
+    const char *const *match;
 } report_comparison;
 
-/* The ablation table. A row is a cell: its axes, n (seeds with a finite score), mean and sample sd;
+/* The ablation table. A row is a cell, and the score of a run is the mean over the benchmarks of a
+ * suite, if there are several: a seed that lacks one of them has none. A row shows its axes, n (seeds with a finite score), mean and sample sd;
  * then, against the baseline and paired by seed: the mean difference, the sd of the differences, a
  * 95 % bootstrap interval of their mean, the effect (mean difference / sd of differences), the
  * number of pairs, the exact two-sided sign-flip p, and p after Holm's correction over all
@@ -66,9 +73,13 @@ typedef struct report_comparison {
  * axes at otherwise equal options and equal seed.
  *
  * `baseline` is a cell's label, or "axis=value", or a value of an axis. It must mean one cell of
- * each block where it means any; several suites or benchmarks give rows each. The notes say what is
+ * each block where it means any; several suites (with `each`, benchmarks) give rows each. The notes say what is
  * compared, with what, which seeds are missing, not done or not finite, and what so few seeds
- * cannot show: the smallest p that n pairs can give, before and after Holm. */
+ * cannot show: the smallest p that n pairs can give, before and after Holm.
+ *
+ * With `published`, a row is a cell and the published row that belongs to it, by `match`, else by what
+ * results/published.sql says of it, else by equal names; then the published rows that belong to none. The
+ * notes say what of the conditions differs, as the runs' own options have it. */
 report *report_compare(const char *store, const report_comparison *asked, assay_error *error);
 
 /* Any SELECT as a table; limits as in store_query. Columns of one name are numbered: "x", "x:2". */

@@ -200,3 +200,34 @@ WHERE r.status = 'done' AND s.step =
   (SELECT max(step) FROM score y WHERE y.run_id = s.run_id AND y.suite = s.suite AND y.benchmark = s.benchmark
    AND y.metric = s.metric AND y.split = s.split)
 ORDER BY r.cell_id, s.suite, s.benchmark, r.seed;
+
+-- name: published_places
+-- What can be asked for, and the suites and metrics there.
+SELECT DISTINCT paper || '/' || place AS name, paper, place, suite, metric FROM published ORDER BY paper, place;
+
+-- name: published_rows
+-- Before these stands WITH the(paper, place, suite, metric): place '' is every place of the paper. A method's
+-- average comes first.
+SELECT p.place, p.method, p.benchmark, p.value, p.note FROM the JOIN published p ON p.paper = the.paper AND
+  (the.place = '' OR p.place = the.place) AND p.suite = the.suite AND p.metric = the.metric
+ORDER BY length(p.place), p.place, p.method, p.benchmark;
+
+-- name: published_conditions
+SELECT c.place, c.method, c.key, c.value FROM the JOIN v_condition c ON c.paper = the.paper AND
+  (the.place = '' OR c.place = the.place) ORDER BY c.place, c.method, c.key;
+
+-- name: published_cells
+SELECT f.place, f.method, f.value FROM the JOIN published_fact f ON f.paper = the.paper AND
+  (the.place = '' OR f.place = the.place) AND f.role = 'cell' AND f.method <> '';
+
+-- name: published_about
+SELECT f.key, f.value FROM the JOIN published_fact f ON f.paper = the.paper AND f.role = 'about' AND f.place = ''
+ORDER BY instr('title source method', f.key) = 0, instr('title source method', f.key), f.key;
+
+-- name: compare_params
+-- The options of each cell that papers have conditions on; a dataset that reads a path, with it.
+SELECT r.cell_id, p.key, min(coalesce(p.txt, printf('%.10g', p.num))) || iif(p.key = 'dataset', coalesce((SELECT ' ' || q.txt FROM param q
+  WHERE q.run_id = r.run_id AND q.key = 'dataset.path'), ''), '') AS value
+FROM the JOIN experiment_run x ON x.experiment_id = id AND x.stage = the.stage AND x.current
+JOIN run r USING(run_id) JOIN param p USING(run_id)
+WHERE p.key IN(SELECT key FROM published_fact WHERE role = 'condition') GROUP BY r.cell_id, p.key;

@@ -44,13 +44,13 @@ CREATE VIEW v_leaderboard AS
     UNION ALL SELECT experiment, stage, cell, cell_id, suite, 'avg', metric, max(mean),
       CASE WHEN count(value) > 1 THEN sqrt(sum((value - mean) * (value - mean)) / (count(value) - 1)) END, count(*)
     FROM average WHERE benchmarks = most GROUP BY cell_id, experiment, suite, metric),
-  held AS (SELECT o.cell_id, c.paper, c.key, coalesce(p.txt, p.num, 'none') AS value, c.value AS theirs
+  held AS (SELECT o.cell_id, c.paper, c.key, coalesce(p.txt, printf('%.10g', p.num), 'none') AS value, c.value AS theirs
     FROM (SELECT DISTINCT cell_id FROM ours) o
     JOIN (SELECT paper, key, value FROM published_fact WHERE role = 'condition' AND place = '' AND method = '' AND key <> 'seeds') c
     LEFT JOIN param p ON p.key = c.key AND p.run_id = (SELECT min(run_id) FROM run WHERE run.cell_id = o.cell_id))
   SELECT suite, benchmark, metric, cell AS method, 'ours: ' || experiment || ', ' || stage AS origin, mean AS value, sd, n,
     (SELECT group_concat(key || ' ' || value, '; ') FROM (SELECT DISTINCT key, value FROM held h WHERE h.cell_id = o.cell_id ORDER BY key)) AS conditions,
-    (SELECT group_concat(paper || ': ' || key || ' ' || value || ', not ' || theirs, '; ') FROM held h WHERE h.cell_id = o.cell_id
+    (SELECT group_concat(paper || ': ' || key || ' ' || value || ', theirs ' || theirs, '; ') FROM held h WHERE h.cell_id = o.cell_id
       AND CASE WHEN CAST(theirs AS REAL) <> 0 THEN CAST(h.value AS REAL) <> CAST(theirs AS REAL) ELSE h.value <> theirs END
       AND EXISTS(SELECT 1 FROM published q WHERE q.paper = h.paper AND q.suite = o.suite)) AS not_comparable
   FROM ours o

@@ -311,7 +311,7 @@ static void several_benchmarks_are_rows_and_one_family(void **state)
         put_score(place, run, "default", "auc", "test", 100, 0.01 * run);
         put_score(place, run, "default", "ks", "test", 100, 0.5);
     }
-    report *made = must_compare(place, (report_comparison){0});
+    report *made = must_compare(place, (report_comparison){.each = true});
     assert_int_equal(table_rows(report_table(made, 0)), 4);
     assert_number(made, 1, "difference", 0.3);
     assert_number(made, 3, "difference", 0.03); /* the last scores, not those at 50 */

@@ -192,7 +192,7 @@ static void the_leaderboard_says_why_ours_are_not_theirs(void **state)
                                 "benchmark = 'avg' AND origin LIKE 'ours%'") < 1e-12);
     const char *why = ask_text(place, "SELECT not_comparable FROM v_leaderboard WHERE benchmark = "
                                       "'avg' AND origin LIKE 'ours%'");
-    assert_non_null(strstr(why, "GG-SM: dataset user_synth, not Alipay users (not public)"));
+    assert_non_null(strstr(why, "GG-SM: dataset user_synth, theirs Alipay users (not public)"));
     assert_null(strstr(why, "train.steps")); /* which agree */
     assert_null(strstr(why, "Q-Anchor"));    /* it has no numbers on the suite */
     assert_int_equal(ask(place, "SELECT count(*) FROM v_leaderboard WHERE suite = 'cognition9' AND "
