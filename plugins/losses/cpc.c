@@ -5,7 +5,7 @@
  * k = 1 .. steps ahead against all different events of the batch:
  *     loss = mean over k and t of  -log softmax_j (z_j . W_k c_t) [j = event t + k]
  * Every different text counts once as a candidate, so that no negative equals the positive. States
- * are those that see nothing later (events.past), whatever mask the run has. W_k is PREFIX + k. */
+ * are those that see nothing later (user.event_past), whatever mask the run has. W_k is PREFIX + k. */
 #include "events.h"
 
 #define MOST_STEPS 64
@@ -29,9 +29,9 @@ static bool cpc_wants(const void *chosen, const char **names, int *count, assay_
 {
     (void)chosen;
     (void)error;
-    names[(*count)++] = "events.past";
-    names[(*count)++] = "events.texts";
-    names[(*count)++] = "events.ids";
+    names[(*count)++] = "user.event_past";
+    names[(*count)++] = "user.event_texts";
+    names[(*count)++] = "user.event_ids";
     return true;
 }
 
@@ -68,9 +68,9 @@ static assay_tensor *cpc_compute(void *opened, assay_tape *tape, const assay_clo
                                  const assay_batch *batch, const assay_outputs *outputs)
 {
     const cpc *loss = opened;
-    assay_tensor *states = events_flat(tape, assay_outputs_get(outputs, "events.past"));
-    assay_tensor *texts = assay_outputs_get(outputs, "events.texts");
-    const assay_tensor *ids = assay_outputs_get(outputs, "events.ids");
+    assay_tensor *states = events_flat(tape, assay_outputs_get(outputs, "user.event_past"));
+    assay_tensor *texts = assay_outputs_get(outputs, "user.event_texts");
+    const assay_tensor *ids = assay_outputs_get(outputs, "user.event_ids");
     assay_tensor *sum = NULL;
     (void)clock;
     (void)batch;

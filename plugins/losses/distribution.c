@@ -7,7 +7,7 @@
  * window that follows gives its category. The mean of -log p over the events of a window is the
  * cross-entropy from the window's distribution, that is KL plus the distribution's own entropy,
  * which no parameter changes: the gradient is KL's. States are those that see nothing later
- * (events.past), whatever mask the run has. */
+ * (user.event_past), whatever mask the run has. */
 #include "events.h"
 
 #define MOST_SCALES 8
@@ -32,9 +32,9 @@ static bool distribution_wants(const void *chosen, const char **names, int *coun
 {
     (void)chosen;
     (void)error;
-    names[(*count)++] = "events.past";
-    names[(*count)++] = "events.classes";
-    names[(*count)++] = "events.head";
+    names[(*count)++] = "user.event_past";
+    names[(*count)++] = "user.event_classes";
+    names[(*count)++] = "user.head";
     return true;
 }
 
@@ -113,9 +113,9 @@ static assay_tensor *distribution_compute(void *opened, assay_tape *tape, const 
                                           const assay_batch *batch, const assay_outputs *outputs)
 {
     const distribution *loss = opened;
-    assay_tensor *states = events_flat(tape, assay_outputs_get(outputs, "events.past"));
-    const assay_tensor *classes = assay_outputs_get(outputs, "events.classes");
-    assay_tensor *head = assay_outputs_get(outputs, "events.head"), *sum = NULL;
+    assay_tensor *states = events_flat(tape, assay_outputs_get(outputs, "user.event_past"));
+    const assay_tensor *classes = assay_outputs_get(outputs, "user.event_classes");
+    assay_tensor *head = assay_outputs_get(outputs, "user.head"), *sum = NULL;
     (void)clock;
     (void)batch;
     for (int64_t s = 0; classes && s < loss->scales; s++) {

@@ -1,7 +1,7 @@
 /* masked_event.c - loss `masked_event`: masked events are predicted from what stands around them,
  * the stand-in for One4all (user-modelling spec 4's proposal).
  *
- * Asking for events.masked makes the model hide a part of the events in training. The state at such
+ * Asking for user.event_masked makes the model hide a part of the events in training. The state at such
  * a place, mapped by a matrix of the loss (PREFIX + "weight"), is compared either with the words'
  * vectors, the target being the event's category (its first word), or with all different events of
  * the batch, the target being the event itself. The mean is over the masked events. */
@@ -30,9 +30,9 @@ static bool masked_wants(const void *chosen, const char **names, int *count, ass
     bool category = ((const settings *)chosen)->target == TARGET_CATEGORY;
     (void)error;
     names[(*count)++] = "user.states";
-    names[(*count)++] = "events.masked";
-    names[(*count)++] = category ? "events.classes" : "events.ids";
-    names[(*count)++] = category ? "events.head" : "events.texts";
+    names[(*count)++] = "user.event_masked";
+    names[(*count)++] = category ? "user.event_classes" : "user.event_ids";
+    names[(*count)++] = category ? "user.head" : "user.event_texts";
     return true;
 }
 
@@ -56,9 +56,9 @@ static assay_tensor *masked_compute(void *opened, assay_tape *tape, const assay_
     const masked_event *loss = opened;
     bool category = loss->target == TARGET_CATEGORY;
     assay_tensor *states = events_flat(tape, assay_outputs_get(outputs, "user.states"));
-    const assay_tensor *masked = assay_outputs_get(outputs, "events.masked");
+    const assay_tensor *masked = assay_outputs_get(outputs, "user.event_masked");
     const assay_tensor *what =
-        assay_outputs_get(outputs, category ? "events.classes" : "events.ids");
+        assay_outputs_get(outputs, category ? "user.event_classes" : "user.event_ids");
     (void)clock;
     (void)batch;
     if (!masked || !what)
@@ -70,13 +70,13 @@ static assay_tensor *masked_compute(void *opened, assay_tape *tape, const assay_
             assay_i32(targets)[i] = ASSAY_IGNORE;
     states = assay_linear(tape, states, loss->map, NULL, ASSAY_IDENTITY);
     return assay_cross_entropy_head(
-        tape, states, assay_outputs_get(outputs, category ? "events.head" : "events.texts"),
+        tape, states, assay_outputs_get(outputs, category ? "user.head" : "user.event_texts"),
         targets, ASSAY_MEAN);
 }
 
 static double masked_targets(void *opened, const assay_batch *batch, const assay_outputs *outputs)
 {
-    const assay_tensor *masked = assay_outputs_get(outputs, "events.masked");
+    const assay_tensor *masked = assay_outputs_get(outputs, "user.event_masked");
     double count = 0;
     (void)opened;
     (void)batch;

@@ -13,9 +13,14 @@
 
 void rig_begin(rig *r, const people *dataset, const char *mask)
 {
+    rig_begin_model(r, dataset, mask, "user_decoder");
+}
+
+void rig_begin_model(rig *r, const people *dataset, const char *mask, const char *model)
+{
     *r = (rig){.data = &dataset->data, .total = 10, .accumulate = 1};
     recorder_begin(&r->host);
-    r->model = use_open("model_user_decoder");
+    r->model = use_open(assay_text("model_%s", model));
     use_number(&r->model, "min_count", 1);
     r->mask = use_open(assay_text("mask_%s", mask));
 }
@@ -115,7 +120,7 @@ void rig_batch(rig *r, int benchmark, int64_t first, int64_t count, const assay_
 
 void rig_tape(rig *r, bool training)
 {
-    assay_tape_begin(r->tape, (assay_step){.seed = 1, .clock = 1, .training = training});
+    assay_tape_begin(r->tape, (assay_step){.seed = 1, .clock = 1 + r->pass, .training = training});
 }
 
 void rig_run(rig *r, const assay_clock *clock, const assay_batch *batch, const assay_wanted *wanted,

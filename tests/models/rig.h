@@ -20,12 +20,14 @@ typedef struct rig {
     void *opened, *opened_mask;
     assay_model_facts facts;
     int64_t mask_front;  /* front tokens that the mask asked for and fills */
+    uint64_t pass;       /* which pass the tape is told: what is drawn in it */
     assay_insert insert; /* vectors of the extra tokens, filled by the test in every pass */
     assay_tensor *embedded[ASSAY_MAX_TOWERS]; /* input embeddings of the last pass */
 } rig;
 
 /* user_decoder and a mask ("causal"), options at their defaults. */
 void rig_begin(rig *r, const people *dataset, const char *mask);
+void rig_begin_model(rig *r, const people *dataset, const char *mask, const char *model);
 /* Opens the model from `seed`, and the mask. */
 void rig_open(rig *r, uint64_t seed);
 /* Another mask for the same model. */

@@ -153,6 +153,38 @@ static void broken_off_runs_go_on_with_the_same_bits(void **state)
     }
 }
 
+/* The baselines: one model, a loss each, and a probe of what it made. */
+static void baselines_run_and_go_on_with_the_same_bits(void **state)
+{
+    static const char *const losses[] = {"cpc", "masked_event", "distribution", "future_alignment"};
+    (void)state;
+    for (int l = 0; l < 4; l++) {
+        outcome whole;
+        for (int64_t stop = -1; stop < 4; stop += 5) {
+            rig r;
+            rig_make(&r, "causal", (version){0});
+            set_plugin(&r.bench.recipe.model, ASSAY_KIND_MODEL, "event_sequence");
+            set_losses(&r.bench, 1, &losses[l]);
+            if (l == 1)
+                no_mask(&r.bench); /* the model's own attention */
+            if (stop >= 0) {
+                r.bench.stop_at = stop;
+                assert_int_equal(bench_run(&r.bench), TRAIN_STOPPED);
+                r.bench.stop_at = -1;
+            }
+            must_run(&r.bench);
+            outcome got = bench_outcome(&r.bench);
+            if (stop < 0)
+                whole = got;
+            else
+                assert_same_outcome(&got, &whole);
+            assert_true(got.score_rows == 4);
+            assert_true(series_at(&r.bench, "loss", 9) < series_at(&r.bench, "loss", 1));
+            rig_remove(&r);
+        }
+    }
+}
+
 /* What happens later and what only evaluation may know is nothing to training. */
 static void later_events_and_held_out_labels_change_no_parameter(void **state)
 {
@@ -237,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(broken_off_runs_go_on_with_the_same_bits),
+        cmocka_unit_test(baselines_run_and_go_on_with_the_same_bits),
         cmocka_unit_test(later_events_and_held_out_labels_change_no_parameter),
         cmocka_unit_test(scores_and_series_are_there),
         cmocka_unit_test(pieces_add_up),

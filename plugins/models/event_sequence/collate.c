@@ -241,7 +241,7 @@ static bool make_user(const model *m, const assay_collation *in, content *c, ass
     if (!make_texts(m, in, &t, c, error) || !copy_features(m, in, c, error))
         return false;
     finish_rows(c);
-    c->masking = in->phase == ASSAY_TRAINING && assay_wants(in->wanted, "events.masked");
+    c->masking = in->phase == ASSAY_TRAINING && assay_wants(in->wanted, "user.event_masked");
     return true;
 }
 
@@ -278,7 +278,7 @@ bool model_collate(void *opened, const assay_collation *in, assay_batch *out, as
     out->content = all;
     out->tower_count = 0;
     out->tokens = 0;
-    if (assay_wants_tower(in->wanted, "user") || assay_wants_tower(in->wanted, "events")) {
+    if (assay_wants_tower(in->wanted, "user")) {
         int k = out->tower_count++;
         if (!make_user(m, in, &all[k], &out->towers[k], error))
             return false;

@@ -9,12 +9,13 @@
  *
  * Outputs: user.embedding (B, E), the mean of the states, or a linear layer on it; user.states (B, T,
  * D); answer.embedding (B, E), a bag of the answer's words through two layers; for the losses
- *     events.past (B, T, D)     states that see nothing later than themselves, whatever the mask
- *     events.texts (U, D)       vectors of the batch's different event texts
- *     events.ids (B, T) i32     each event's row of them, ASSAY_IGNORE where no event is
- *     events.classes (B, T) i32 each event's category, its first word: a row of events.head
- *     events.masked (B, T) i32  1 where the event was masked; asking for it masks events in training
- *     events.head (V, D)        the words' vectors */
+ *     user.event_past (B, T, D)      states that see nothing later, whatever the mask
+ *     user.event_texts (U, D)        vectors of the batch's different event texts
+ *     user.event_ids (B, T) i32      each event's row of them, ASSAY_IGNORE where no event is
+ *     user.event_classes (B, T) i32  each event's category, its first word: a row of user.head
+ *     user.event_masked (B, T) i32   1 where the event is masked; who wants it has events masked in
+ *                                    training
+ *     user.head (V, D)               the words' vectors */
 #include "event_sequence.h"
 
 #include <math.h>
@@ -38,9 +39,11 @@ static const assay_option options[] = {
     ASSAY_NUMBER(settings, masked, "fraction", 0.15, 0, 1, "of the events, for masked_event"),
 };
 
-static const char *const outputs[] = {"user.embedding", "user.states",   "answer.embedding",
-                                      "events.past",    "events.texts",  "events.ids",
-                                      "events.classes", "events.masked", "events.head"};
+static const char *const outputs[] = {
+    "user.embedding",     "user.states",       "answer.embedding",
+    "user.event_past",    "user.event_texts",  "user.event_ids",
+    "user.event_classes", "user.event_masked", "user.head",
+};
 
 static const assay_part parts[] = {
     {"words", "model.embed_tokens."}, {"event vectors", "event."}, {"decoder", "model.layers."},

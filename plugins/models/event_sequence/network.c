@@ -124,11 +124,11 @@ bool model_forward(void *opened, assay_tape *tape, const assay_batch *batch, int
         return false;
     if (c->of_answer)
         return put_answer(tape, m, c, x, wanted, out);
-    /* events.past has seen nothing later than itself, whatever the run's mask: a second walk through
+    /* user.event_past has seen nothing later than itself, whatever the run's mask: a second walk through
      * the stack where the mask opens the future. It comes first, so that taps find the run's own. */
     const assay_attention_bias causal = assay_bias_causal();
     assay_tensor *past = NULL;
-    if (assay_wants(wanted, "events.past") && !hides_the_future(used))
+    if (assay_wants(wanted, "user.event_past") && !hides_the_future(used))
         past = assay_decoder_forward(tape, m->decoder, x, c->valid, &causal);
     assay_tensor *states = assay_decoder_forward(tape, m->decoder, x, c->valid, used);
     if (!states)
@@ -136,15 +136,15 @@ bool model_forward(void *opened, assay_tape *tape, const assay_batch *batch, int
     if (assay_wants(wanted, "user.embedding"))
         assay_outputs_put(out, wanted, "user.embedding", embedding_of(tape, m, c, states));
     assay_outputs_put(out, wanted, "user.states", states);
-    assay_outputs_put(out, wanted, "events.past", past ? past : states);
-    if (assay_wants(wanted, "events.texts"))
-        assay_outputs_put(out, wanted, "events.texts", text_vectors(tape, m, c));
-    if (assay_wants(wanted, "events.masked"))
-        assay_outputs_put(out, wanted, "events.masked", masked_flags(tape, m, c));
-    if (assay_wants(wanted, "events.ids"))
-        assay_outputs_put(out, wanted, "events.ids", copied(tape, c->ids));
-    if (assay_wants(wanted, "events.classes"))
-        assay_outputs_put(out, wanted, "events.classes", copied(tape, c->classes));
-    assay_outputs_put(out, wanted, "events.head", word_vectors(m));
+    assay_outputs_put(out, wanted, "user.event_past", past ? past : states);
+    if (assay_wants(wanted, "user.event_texts"))
+        assay_outputs_put(out, wanted, "user.event_texts", text_vectors(tape, m, c));
+    if (assay_wants(wanted, "user.event_masked"))
+        assay_outputs_put(out, wanted, "user.event_masked", masked_flags(tape, m, c));
+    if (assay_wants(wanted, "user.event_ids"))
+        assay_outputs_put(out, wanted, "user.event_ids", copied(tape, c->ids));
+    if (assay_wants(wanted, "user.event_classes"))
+        assay_outputs_put(out, wanted, "user.event_classes", copied(tape, c->classes));
+    assay_outputs_put(out, wanted, "user.head", word_vectors(m));
     return assay_tape_ok(tape, NULL);
 }
