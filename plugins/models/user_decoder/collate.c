@@ -26,6 +26,7 @@ typedef struct plan {
     int32_t *row_of_word;          /* (ids) place in `words` + 1; 0: not in this batch */
     int64_t word_count;
     bool with_answers;
+    int first_piece, end_piece; /* of the layout, that the batch's part has */
     /* Where the parts of the joined table begin. */
     int64_t base_texts[MODEL_SOURCES], base_features, base_summary, base_front, base_readout;
 } plan;
@@ -155,7 +156,7 @@ static int64_t measure_piece(const plan *p, const piece *of, int64_t b)
 static int64_t measure(const plan *p, int64_t b)
 {
     int64_t n = 0;
-    for (int i = 0; i < p->model->layout.count; i++)
+    for (int i = p->first_piece; i < p->end_piece; i++)
         n += measure_piece(p, &p->model->layout.pieces[i], b);
     return n;
 }
@@ -187,6 +188,7 @@ static void cut_to_fit(plan *p, int64_t b, int64_t over)
 static bool measure_all(plan *p, assay_error *error)
 {
     int64_t most = p->model->settings.tokens;
+    p->tokens = 1;
     for (int64_t b = 0; b < p->in->count; b++) {
         int64_t all = measure(p, b) + measure_answer(p, b);
         cut_to_fit(p, b, all - most);
@@ -200,7 +202,7 @@ static bool measure_all(plan *p, assay_error *error)
                 .got = assay_text("%" PRId64, all),
                 .hint = "raise the model's option 'tokens', or lower the slots of "
                         "the dataset's sources");
-        if (own == 0)
+        if (own == 0 && p->in->part != ASSAY_HISTORY)
             return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = MODEL_WHERE,
                               .what = assay_text("sample %" PRId64 " has no tokens at all",
                                                  p->in->samples[b].index),
@@ -218,14 +220,17 @@ static bool find_events(plan *p, assay_error *error)
         int64_t *first = take(in, in->count + 1, (int64_t)sizeof *first, error);
         if (!first)
             return false;
-        for (int64_t b = 0; b < in->count; b++) {
+        for (int64_t b = 0; b < in->count && in->part != ASSAY_QUESTION; b++) {
             events_shown shown = source_events(from, &in->samples[b]);
             first[b + 1] = first[b] + shown.count;
             p->content->cut.events += shown.first;
         }
         p->first[s] = first;
-        p->content->padded[s] = is_fixed(p->model) && first[in->count] < in->count * from->slots;
+        p->content->padded[s] = is_fixed(p->model) && in->part != ASSAY_QUESTION &&
+                                first[in->count] < in->count * from->slots;
         p->rows[s] = take(in, first[in->count], (int64_t)sizeof *p->rows[s], error);
+        if (in->part == ASSAY_QUESTION)
+            continue;
         if (!p->rows[s] ||
             !distinct_make(p->model, s, in, &p->content->texts[s], p->rows[s], error))
             return false;
@@ -254,10 +259,10 @@ static void note_layout(plan *p, int32_t *list)
 {
     const layout *l = &p->model->layout;
     note_word(p, l->pad, list);
-    for (int i = 0; i < l->count; i++)
+    for (int i = p->first_piece; i < p->end_piece; i++)
         if (l->pieces[i].kind == PIECE_ID || l->pieces[i].kind == PIECE_READ)
             note_word(p, l->pieces[i].value, list);
-    if (l->question_mark >= 0)
+    if (l->question_mark >= 0 && p->in->part != ASSAY_HISTORY)
         note_word(p, l->question_mark, list);
     for (int64_t i = 0; p->with_answers && i < l->tail.count; i++)
         note_word(p, l->tail.items[i], list);
@@ -292,6 +297,10 @@ static void place_parts(plan *p)
     for (int s = 0; s < m->source_count; s++) {
         p->base_texts[s] = at;
         at += p->content->texts[s].rows + p->content->padded[s];
+    }
+    if (p->in->part == ASSAY_QUESTION) {
+        p->base_readout = at;
+        return;
     }
     p->base_features = at;
     at += (copied ? 1 : feature_tokens(m)) * p->in->count;
@@ -503,7 +512,7 @@ static void lay_out_row(plan *p, assay_tower *tower, int64_t b)
               .averaged = c->averaged ? assay_i32(c->averaged) + row : NULL,
               .hidden = c->hidden ? assay_f32(c->hidden) + row : NULL,
               .row = row};
-    for (int i = 0; i < p->model->layout.count; i++)
+    for (int i = p->first_piece; i < p->end_piece; i++)
         put_piece(p, &to, &p->model->layout.pieces[i], b, assay_i32(tower->span) + 2 * b);
     assay_i32(tower->lengths)[b] = (int32_t)to.at;
     if (c->averaged)
@@ -525,7 +534,7 @@ static void lay_out_row(plan *p, assay_tower *tower, int64_t b)
 static bool copy_features(plan *p, assay_error *error)
 {
     const model *m = p->model;
-    if (m->features < 0)
+    if (m->features < 0 || p->in->part == ASSAY_QUESTION)
         return true;
     p->content->features = zeros(p->in, (int64_t[]){p->in->count, m->feature_count}, error);
     if (!p->content->features)
@@ -543,6 +552,8 @@ static bool copy_features(plan *p, assay_error *error)
 static bool list_slots(plan *p, assay_error *error)
 {
     const assay_collation *in = p->in;
+    if (in->part == ASSAY_QUESTION)
+        return true;
     for (int s = 0; summaries_of(p->model) > 0 && s < p->model->source_count; s++) {
         int64_t widest = 1, count = 0;
         for (int64_t b = 0; b < in->count; b++)
@@ -568,8 +579,12 @@ static bool list_slots(plan *p, assay_error *error)
 static bool make_user(plan *p, assay_tower *tower, assay_error *error)
 {
     const model *m = p->model;
-    if (!read_texts(m, p->in, m->question, m->layout.lead, m->layout.lead_always,
-                    m->layout.lead_ids + m->settings.question_words, &p->question, error))
+    bool asks = p->in->part != ASSAY_HISTORY;
+    prefix_pieces(m, p->in->part, &p->first_piece, &p->end_piece);
+    p->content->part = p->in->part;
+    if (!read_texts(m, p->in, asks ? m->question : -1, m->layout.lead,
+                    asks && m->layout.lead_always, m->layout.lead_ids + m->settings.question_words,
+                    &p->question, error))
         return false;
     p->content->cut.questions = p->question.cut;
     p->content->cut.answers = p->answer.cut;
@@ -654,14 +669,16 @@ bool model_collate(void *opened, const assay_collation *in, assay_batch *out, as
 {
     const model *m = opened;
     content *contents = take(in, ASSAY_MAX_TOWERS, (int64_t)sizeof *contents, error);
-    plan p = {.model = m, .in = in, .with_answers = assay_wants(in->wanted, "user.targets")};
+    plan p = {.model = m,
+              .in = in,
+              .with_answers = in->part == ASSAY_WHOLE && assay_wants(in->wanted, "user.targets")};
     int n = 0;
-    if (!contents ||
-        !read_texts(m, in, m->answer, "", false, m->settings.answer_words, &p.answer, error))
+    if (!contents || !read_texts(m, in, in->part == ASSAY_WHOLE ? m->answer : -1, "", false,
+                                 m->settings.answer_words, &p.answer, error))
         return false;
     /* The answer's tower first: the user's may shorten the answers that follow it. */
-    bool user = assay_wants_tower(in->wanted, "user");
-    if (assay_wants_tower(in->wanted, "answer")) {
+    bool user = in->part != ASSAY_WHOLE || assay_wants_tower(in->wanted, "user");
+    if (in->part == ASSAY_WHOLE && assay_wants_tower(in->wanted, "answer")) {
         if (!make_answer(&p, &contents[user], &out->towers[user], error))
             return false;
         n++;

@@ -113,5 +113,7 @@ void facts_fill(const model *m, assay_model_facts *out)
         .part_count = m->part_count,
         .outputs = (const char *const *)m->outputs,
         .parts = m->parts,
+        .prefix = prefix_obstacle(m) ? NULL : "user",
+        .no_prefix = prefix_obstacle(m),
     };
 }

@@ -108,19 +108,21 @@ static assay_tensor *join(assay_tape *tape, const model *m, const content *c, in
     }
     if (c->features && m->settings.feature_tokens > 0)
         table[n++] = feature_vectors(tape, m, c, rows);
-    if (m->settings.user_summary || m->settings.source_summary)
+    if ((m->settings.user_summary || m->settings.source_summary) && c->part != ASSAY_QUESTION)
         n = add_summaries(tape, m, c, rows, raw, table, n);
-    if (m->extra.front > 0)
+    if (m->extra.front > 0 && c->part != ASSAY_QUESTION)
         table[n++] = assay_cast(tape, insert ? insert->front : NULL, ASSAY_F32);
-    if (m->extra.readout > 0)
+    if (m->extra.readout > 0 && c->part != ASSAY_HISTORY)
         table[n++] = assay_cast(tape, insert ? insert->readout : NULL, ASSAY_F32);
     return n == 1 ? table[0] : assay_concat(tape, n, table, 0);
 }
 
-static bool extras_come(assay_tape *tape, const model *m, const assay_insert *insert)
+static bool extras_come(assay_tape *tape, const model *m, const content *c,
+                        const assay_insert *insert)
 {
-    if ((m->extra.front == 0 || (insert && insert->front)) &&
-        (m->extra.readout == 0 || (insert && insert->readout)))
+    bool front = m->extra.front > 0 && c->part != ASSAY_QUESTION;
+    bool readout = m->extra.readout > 0 && c->part != ASSAY_HISTORY;
+    if ((!front || (insert && insert->front)) && (!readout || (insert && insert->readout)))
         return true;
     if (assay_tape_ok(tape, NULL))
         assay_tape_fail(tape, ASSAY_BAD_INPUT,
@@ -155,7 +157,7 @@ assay_tensor *model_embed(void *opened, assay_tape *tape, const assay_batch *bat
     if (c->of_answer) {
         x = assay_decoder_embed(tape, m->decoder, c->ids);
     } else {
-        if (!extras_come(tape, m, insert))
+        if (!extras_come(tape, m, c, insert))
             return NULL;
         report_cuts(m, tape, &c->cut);
         x = assay_gather(tape, join(tape, m, c, rows, insert), c->index);
@@ -170,7 +172,7 @@ assay_tensor *model_embed(void *opened, assay_tape *tape, const assay_batch *bat
 
 /* ---- outputs ---- */
 
-static assay_tensor *project(assay_tape *tape, const model *m, assay_tensor *x)
+assay_tensor *model_project(assay_tape *tape, const model *m, assay_tensor *x)
 {
     assay_activation middle = !m->w2                          ? ASSAY_IDENTITY
                               : m->settings.head == HEAD_RELU ? ASSAY_RELU
@@ -186,14 +188,14 @@ static assay_tensor *read_out(assay_tape *tape, const model *m, const content *c
                               const assay_tower *tower, assay_tensor *states)
 {
     if (!c->read && !c->averaged)
-        return project(tape, m, assay_masked_mean(tape, states, tower->lengths));
+        return model_project(tape, m, assay_masked_mean(tape, states, tower->lengths));
     assay_tensor *flat =
         assay_reshape(tape, states, 2, (int64_t[]){tower->rows * tower->tokens, m->width});
     if (c->read)
-        return project(tape, m, assay_gather(tape, flat, c->read));
+        return model_project(tape, m, assay_gather(tape, flat, c->read));
     assay_tensor *valid = assay_reshape(tape, assay_gather(tape, flat, c->averaged), 3,
                                         (int64_t[]){tower->rows, tower->tokens, m->width});
-    return project(tape, m, assay_masked_mean(tape, valid, c->averaged_counts));
+    return model_project(tape, m, assay_masked_mean(tape, valid, c->averaged_counts));
 }
 
 /* The layers whose attention is wanted. */

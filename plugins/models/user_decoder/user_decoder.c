@@ -211,6 +211,8 @@ static const assay_model_functions functions = {
     .collate = model_collate,
     .embed = model_embed,
     .forward = model_forward,
+    .prefill = model_prefill,
+    .resume = model_resume,
 };
 
 ASSAY_PLUGIN(ASSAY_KIND_MODEL, "user_decoder", 2,

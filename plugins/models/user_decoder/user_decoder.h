@@ -122,7 +122,8 @@ typedef struct cuts {
 /* One tower of a batch. All in the batch's arena. */
 typedef struct content {
     bool of_answer;
-    assay_tensor *ids; /* i32 (B, T), of an answer's tower; what follows is the user's */
+    assay_part_of part; /* what of the user's tower is here */
+    assay_tensor *ids;  /* i32 (B, T), of an answer's tower; what follows is the user's */
     distinct texts[MODEL_SOURCES];
     bool padded[MODEL_SOURCES]; /* the source's rows of the table end with that of a padding slot */
     assay_tensor *features;     /* f32 (B, F), NULL: none */
@@ -192,6 +193,20 @@ assay_tensor *model_embed(void *opened, assay_tape *tape, const assay_batch *bat
 bool model_forward(void *opened, assay_tape *tape, const assay_batch *batch, int tower,
                    assay_tensor *x, const assay_attention_bias *bias, const assay_wanted *wanted,
                    assay_outputs *out);
+
+/* Readout states (B, D) to embeddings. */
+assay_tensor *model_project(assay_tape *tape, const model *m, assay_tensor *x);
+
+/* prefix.c: the pieces first .. end - 1 of the layout that a part has, why there is no prefix cache
+ * with these options (NULL: there is), and the two parts of a pass. */
+void prefix_pieces(const model *m, assay_part_of part, int *first, int *end);
+const char *prefix_obstacle(const model *m);
+bool model_prefill(void *opened, assay_tape *tape, const assay_batch *batch, int tower,
+                   assay_tensor *x, const assay_attention_bias *bias, assay_prefix **out);
+bool model_resume(void *opened, assay_tape *tape, const assay_batch *batch, int tower,
+                  assay_tensor *x, const assay_attention_bias *bias,
+                  const assay_prefix *const *prefix, const assay_wanted *wanted,
+                  assay_outputs *out);
 
 /* closing.c: `bias` with the answer words closed to what stands before them, and padding slots
  * hidden from everybody. False after a failure, which is on the tape. */
