@@ -205,6 +205,19 @@ static bool decode_wordpiece(const decode_step *step, const chain *from, chain *
     return true;
 }
 
+/* A token as decoders see it: an added one that is looked for in normalized text, in that form. */
+static const char *shown_token(const assay_tokenizer *of, int32_t id, int64_t *bytes)
+{
+    const char *token = vocabulary_token(&of->tokens, id, bytes);
+    const added_list *list = &of->normalized;
+    for (int64_t i = 0; token != NULL && of->tokens.entries[id].renamed && i < list->count; i++)
+        if (list->items[i].id == id) {
+            *bytes = list->items[i].bytes;
+            return list->items[i].content;
+        }
+    return token;
+}
+
 /* The tokens of the ids, of special ones only those asked for. */
 static bool take_tokens(const assay_tokenizer *of, const int32_t *ids, int64_t count,
                         bool skip_special, chain *out, assay_error *error)
@@ -213,7 +226,7 @@ static bool take_tokens(const assay_tokenizer *of, const int32_t *ids, int64_t c
         return false;
     for (int64_t i = 0; i < count; i++) {
         int64_t bytes = 0;
-        const char *token = vocabulary_token(&of->tokens, ids[i], &bytes);
+        const char *token = shown_token(of, ids[i], &bytes);
         if (token == NULL)
             return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "tokenizer",
                               .what = "an id has no token",

@@ -58,7 +58,7 @@ static bool refuse(translation *t, const char *what)
 static bool add_word(translation *t, const char *open, const char *close)
 {
     return add(t, open) && add(t, "\\p{L}\\p{M}\\p{Nd}\\p{Pc}") &&
-           unicode_add_pattern_word(&t->out, t->error) && add(t, close);
+           unicode_add_pattern_word(t->in_class, &t->out, t->error) && add(t, close);
 }
 
 /* \b and \B: PCRE2's own would use its narrower word. */

@@ -130,6 +130,7 @@ static bool read_added_token(assay_tokenizer *of, const file_part *part, assay_e
     if (normalized) {
         if (!normalize_content(of, content, &token.content, &token.bytes, error))
             return false;
+        of->tokens.entries[id].renamed = strcmp(content, token.content) != 0;
     } else {
         token.content = assay_strdup(content, error);
         token.bytes = (int64_t)strlen(content);

@@ -254,9 +254,11 @@ bool unicode_is_chinese(uint32_t code)
     return code >= 0x3400 && WITHIN(code, chinese);
 }
 
-bool unicode_add_pattern_word(text_buffer *out, assay_error *error)
+bool unicode_add_pattern_word(bool in_class, text_buffer *out, assay_error *error)
 {
     for (size_t i = 0; i < sizeof also_pattern_word / sizeof *also_pattern_word; i++) {
+        if (in_class && also_pattern_word[i].last < 0x100)
+            continue;
         const char *range =
             assay_text("\\x{%x}-\\x{%x}", also_pattern_word[i].first, also_pattern_word[i].last);
         if (!text_buffer_add(out, range, (int64_t)strlen(range), error))

@@ -13,6 +13,7 @@ typedef struct vocabulary_entry {
     int64_t begin;  /* in the texts, where a NUL follows the token */
     int32_t length; /* in bytes; -1: the id is unused */
     bool special;   /* an added token that is left out on request */
+    bool renamed;   /* an added token that is looked for, and shown, in another form */
     bool outside;   /* an added token that is not among the model's own */
 } vocabulary_entry;
 
