@@ -18,6 +18,7 @@ typedef struct settings {
     bool rslora;
     assay_texts targets, within, train;
     int freeze;
+    assay_weights_source weights;
 } settings;
 
 static const assay_option options[] = {
@@ -32,6 +33,8 @@ static const assay_option options[] = {
     ASSAY_CHOICE(settings, freeze, "stacks", "stacks|all|nothing",
                  "the stacks that it acts in, or the whole model, or nothing is frozen"),
     ASSAY_TEXTS(settings, train, "", NULL, "prefixes of parameters that go on learning"),
+    ASSAY_WEIGHTS(settings, weights, 0,
+                  "an adapter to start from: a folder as PEFT saves it, of this rank and alpha"),
 };
 
 /* A matrix with a branch. */
@@ -271,6 +274,15 @@ static bool freeze(const lora *l, const settings *s, const assay_adapter_setup *
     return true;
 }
 
+/* A stage that is only counted has no weights yet. */
+static bool start(const settings *s, const assay_adapter_setup *setup, const assay_lora *note,
+                  assay_error *error)
+{
+    if (!s->weights.path || (setup->counting && s->weights.stage))
+        return true;
+    return assay_lora_load(setup->params, note, s->weights.path, error);
+}
+
 static void *lora_open(const void *chosen, const assay_adapter_setup *setup, assay_error *error)
 {
     const settings *s = chosen;
@@ -287,7 +299,8 @@ static void *lora_open(const void *chosen, const assay_adapter_setup *setup, ass
     l->dropout = (float)s->dropout;
     if (add_branches(l, s, setup, &unused, error) &&
         check_targets(s, setup->params, unused, error) &&
-        assay_lora_note(setup->params, &note, error) && freeze(l, s, setup, error))
+        assay_lora_note(setup->params, &note, error) && freeze(l, s, setup, error) &&
+        start(s, setup, &note, error))
         return l;
     lora_close(l);
     return NULL;

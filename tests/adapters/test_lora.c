@@ -11,6 +11,7 @@
 
 #include <assay/blocks.h>
 #include <assay/gradcheck.h>
+#include <assay/weights.h>
 
 #include <math.h>
 #include <stdio.h>
@@ -385,6 +386,57 @@ static void towers_drop_their_own(void **state)
     bench_close(&b);
 }
 
+/* ---- from PEFT ---- */
+
+static const char *golden(const char *name)
+{
+    static char path[4096];
+    const char *data = getenv("ASSAY_TEST_DATA");
+    assert_non_null(data);
+    snprintf(path, sizeof path, "%s/golden/hf/%s", data, name);
+    return path;
+}
+
+/* A Qwen2 and an adapter that transformers and PEFT saved, and what PEFT computed with them. */
+static void an_adapter_of_peft_is_read(void **state)
+{
+    (void)state;
+    bench b = {0};
+    assay_error error = {0};
+    assay_decoder_config config;
+    must(assay_decoder_config_read(golden("qwen2/config.json"), &config, &error), &error);
+    b.params = assay_params_new(1, &error);
+    b.decoder = assay_decoder_new(b.params, NULL, &config, &error);
+    must(b.decoder &&
+             assay_stack_load(b.params, assay_stack_at(b.params, 0), golden("qwen2"), NULL, &error),
+         &error);
+    b.tape = assay_tape_new(assay_device_cpu(&error), ASSAY_PRECISION_FP32, &error);
+    assay_weights *reference = assay_weights_open(golden("qwen2.safetensors"), &error);
+    must(b.tape && reference, &error);
+    assay_tensor *lengths =
+        assay_stored_tensor(assay_weights_find(reference, "lengths"), ASSAY_I32, &error);
+    b.ids = assay_stored_tensor(assay_weights_find(reference, "ids"), ASSAY_I32, &error);
+    must(b.ids && lengths, &error);
+    char adapter[4096];
+    snprintf(adapter, sizeof adapter, "%s", golden("qwen2_adapter"));
+    use *u = bench_use(&b);
+    use_number(u, "rank", 3);
+    use_number(u, "alpha", 5);
+    use_list(u, "targets", "q_proj,down_proj");
+    use_text(u, "weights", adapter); /* the path is the first member of a source of weights */
+    must(bench_try(&b, &error), &error);
+    assay_tape_begin(b.tape, (assay_step){0});
+    assay_tensor *x = assay_decoder_embed(b.tape, b.decoder, b.ids);
+    x = assay_decoder_forward(b.tape, b.decoder, x, lengths, NULL);
+    tape_must(b.tape, x != NULL);
+    const float *want = assay_weights_find(reference, "adapted")->data;
+    for (int64_t i = 0; i < assay_tensor_count(x); i++)
+        assert_true(fabsf(assay_f32(x)[i] - want[i]) < 2e-6f);
+    assay_tensor_free(lengths);
+    assay_weights_close(reference);
+    bench_close(&b);
+}
+
 /* ---- counts ---- */
 
 static const assay_decoder_config half_billion = {.vocabulary = 151936,
@@ -547,6 +599,7 @@ int main(void)
         cmocka_unit_test(a_branch_is_a_change_of_its_matrix),
         cmocka_unit_test(gradients_agree_with_differences),
         cmocka_unit_test(towers_drop_their_own),
+        cmocka_unit_test(an_adapter_of_peft_is_read),
         cmocka_unit_test(the_papers_counts),
         cmocka_unit_test(the_stacks_it_acts_in_are_frozen),
         cmocka_unit_test(two_adapters_stand_in_one_list),

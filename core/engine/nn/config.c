@@ -176,13 +176,6 @@ static void require_text(reader *r, const char *field, const char *only)
         fail(r, ASSAY_UNSUPPORTED, field, "this stack does not implement it", only, find(r, field));
 }
 
-static void require_absent(reader *r, const char *field)
-{
-    if (find(r, field))
-        fail(r, ASSAY_UNSUPPORTED, field, "this stack does not implement it", "null or absent",
-             find(r, field));
-}
-
 static void require_false(reader *r, const char *field)
 {
     if (read_bool_or(r, field, false))
@@ -193,15 +186,10 @@ static void require_false(reader *r, const char *field)
 /* ---- files ---- */
 
 /* The document, owned (json_decref); NULL with *error set. */
-static json_t *open_json(const char *path, assay_error *error)
+static json_t *parse_json(const char *text, int64_t bytes, const char *path, assay_error *error)
 {
-    int64_t bytes = 0;
     json_error_t why;
-    char *text = assay_read_file(path, 1 << 20, &bytes, error);
-    if (!text)
-        return NULL;
     json_t *root = json_loadb(text, (size_t)bytes, JSON_REJECT_DUPLICATES, &why);
-    assay_free(text);
     if (json_is_object(root))
         return root;
     ASSAY_FAIL(error, ASSAY_BAD_FILE,
@@ -212,15 +200,57 @@ static json_t *open_json(const char *path, assay_error *error)
     return NULL;
 }
 
+/* Rotary positions: rope_theta by itself or, newer, in rope_parameters (which transformers writes since
+ * its version 5); any other way of scaling them is not implemented. */
+static double read_rope_base(reader *r)
+{
+    static const char *const places[] = {"rope_parameters", "rope_scaling"};
+    double base = read_number_or(r, "rope_theta", 10000);
+    for (int i = 0; i < 2; i++) {
+        const json_t *rope = find(r, places[i]);
+        if (!rope)
+            continue;
+        const char *type = json_string_value(json_object_get(rope, "rope_type"));
+        const json_t *theta = json_object_get(rope, "rope_theta");
+        type = type ? type : json_string_value(json_object_get(rope, "type"));
+        if (!json_is_object(rope) || (type && strcmp(type, "default") != 0))
+            fail(r, ASSAY_UNSUPPORTED, places[i], "this stack does not implement it",
+                 "rope_type \"default\", null or absent", rope);
+        else if (json_is_number(theta))
+            base = json_number_value(theta);
+    }
+    return base;
+}
+
+/* A model that was saved without its head: architectures is ["Qwen2Model"]. */
+static bool names_bare_model(const reader *r)
+{
+    const char *name = json_string_value(json_array_get(find(r, "architectures"), 0));
+    size_t length = name ? strlen(name) : 0;
+    return length > 5 && strcmp(name + length - 5, "Model") == 0;
+}
+
+/* "sliding_attention" in a layer's type. */
+static void require_full_layers(reader *r)
+{
+    const json_t *types = find(r, "layer_types");
+    for (size_t i = 0; i < json_array_size(types); i++) {
+        const char *type = json_string_value(json_array_get(types, i));
+        if (!type || strcmp(type, "full_attention") != 0)
+            fail(r, ASSAY_UNSUPPORTED, "layer_types", "this stack does not implement it",
+                 "\"full_attention\" in every layer", json_array_get(types, i));
+    }
+}
+
 static void read_decoder(reader *r, assay_decoder_config *c)
 {
     bool qwen = is_text(r, "model_type", "qwen2");
     if (!qwen && !is_text(r, "model_type", "llama"))
         fail(r, ASSAY_UNSUPPORTED, "model_type", "this stack does not implement it",
              "\"qwen2\" or \"llama\"", find(r, "model_type"));
-    require_text(r, "hidden_act", "silu");
-    require_absent(r, "rope_scaling");
-    require_absent(r, "rope_parameters");
+    if (find(r, "hidden_act"))
+        require_text(r, "hidden_act", "silu");
+    require_full_layers(r);
     require_false(r, "use_sliding_window");
     require_false(r, "attention_bias");
     require_false(r, "mlp_bias");
@@ -228,40 +258,31 @@ static void read_decoder(reader *r, assay_decoder_config *c)
     c->width = read_size(r, "hidden_size");
     c->layers = read_size(r, "num_hidden_layers");
     c->heads = read_size(r, "num_attention_heads");
-    c->kv_heads = read_size_or(r, "num_key_value_heads", c->heads);
+    /* Absent, it is 32 in transformers' Qwen2; null there and in every other way it is `heads`. */
+    c->kv_heads =
+        read_size_or(r, "num_key_value_heads",
+                     qwen && !json_object_get(r->root, "num_key_value_heads") ? 32 : c->heads);
     if (!find(r, "head_dim") && c->width % c->heads != 0)
         fail(r, ASSAY_BAD_FILE, "head_dim", "missing, and hidden_size is no multiple of the heads",
              "a whole number", NULL);
     c->head_width = read_size_or(r, "head_dim", c->width / c->heads);
     c->mlp_width = read_size(r, "intermediate_size");
-    c->positions = read_size(r, "max_position_embeddings");
-    c->rope_base = read_number_or(r, "rope_theta", 10000);
+    c->positions = read_size_or(r, "max_position_embeddings", qwen ? 32768 : 2048);
+    c->rope_base = read_rope_base(r);
     c->norm_eps = (float)read_number_or(r, "rms_norm_eps", 1e-6);
     c->init_sd = (float)read_number_or(r, "initializer_range", 0.02);
     c->tied_head = read_bool_or(r, "tie_word_embeddings", false);
     c->qkv_bias = qwen;
-    c->has_head = true;
-}
-
-bool assay_decoder_config_read(const char *path, assay_decoder_config *out, assay_error *error)
-{
-    assay_decoder_config config = {0};
-    json_t *root = open_json(path, error);
-    if (!root)
-        return false;
-    reader r = {.path = path, .root = root, .error = error};
-    read_decoder(&r, &config);
-    json_decref(root);
-    if (r.failed || !nn_decoder_config_check(&config, path, error))
-        return false;
-    *out = config;
-    return true;
+    c->has_head = c->tied_head || !names_bare_model(r);
 }
 
 static void read_bert(reader *r, assay_bert_config *c)
 {
     require_text(r, "model_type", "bert");
-    require_text(r, "hidden_act", "gelu");
+    if (find(r, "hidden_act"))
+        require_text(r, "hidden_act", "gelu");
+    require_false(r, "is_decoder");
+    require_false(r, "add_cross_attention");
     if (find(r, "position_embedding_type"))
         require_text(r, "position_embedding_type", "absolute");
     c->vocabulary = read_size(r, "vocab_size");
@@ -276,17 +297,60 @@ static void read_bert(reader *r, assay_bert_config *c)
     c->init_sd = (float)read_number_or(r, "initializer_range", 0.02);
 }
 
-bool assay_bert_config_read(const char *path, assay_bert_config *out, assay_error *error)
+/* ---- whole documents ---- */
+
+bool assay_stack_config_parse(assay_stack *stack, const char *text, const char *where,
+                              assay_error *error)
 {
-    assay_bert_config config = {0};
-    json_t *root = open_json(path, error);
+    assay_stack read = *stack;
+    assay_error own = {0};
+    error = error ? error : &own;
+    json_t *root = parse_json(text, (int64_t)strlen(text), where, error);
     if (!root)
         return false;
-    reader r = {.path = path, .root = root, .error = error};
-    read_bert(&r, &config);
+    reader r = {.path = where, .root = root, .error = error};
+    if (stack->kind == ASSAY_STACK_DECODER)
+        read_decoder(&r, &read.config.decoder);
+    else if (stack->kind == ASSAY_STACK_BERT)
+        read_bert(&r, &read.config.bert);
+    else
+        r.failed = !ASSAY_FAIL(error, ASSAY_UNSUPPORTED, .where = where,
+                               .what = "a config.json of this kind of stack is not read");
     json_decref(root);
-    if (r.failed || !nn_bert_config_check(&config, path, error))
+    if (r.failed || (stack->kind == ASSAY_STACK_DECODER
+                         ? !nn_decoder_config_check(&read.config.decoder, where, error)
+                         : !nn_bert_config_check(&read.config.bert, where, error)))
         return false;
-    *out = config;
+    *stack = read;
+    return true;
+}
+
+static bool read_file(assay_stack *stack, const char *path, assay_error *error)
+{
+    int64_t bytes = 0;
+    char *text = assay_read_file(path, 1 << 20, &bytes, error);
+    bool ok = text && ((int64_t)strlen(text) == bytes ||
+                       ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = path,
+                                  .what = "the document holds a NUL byte"));
+    ok = ok && assay_stack_config_parse(stack, text, path, error);
+    assay_free(text);
+    return ok;
+}
+
+bool assay_decoder_config_read(const char *path, assay_decoder_config *out, assay_error *error)
+{
+    assay_stack stack = {.kind = ASSAY_STACK_DECODER};
+    if (!read_file(&stack, path, error))
+        return false;
+    *out = stack.config.decoder;
+    return true;
+}
+
+bool assay_bert_config_read(const char *path, assay_bert_config *out, assay_error *error)
+{
+    assay_stack stack = {.kind = ASSAY_STACK_BERT};
+    if (!read_file(&stack, path, error))
+        return false;
+    *out = stack.config.bert;
     return true;
 }

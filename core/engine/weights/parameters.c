@@ -1,8 +1,26 @@
 /* parameters.c - a parameter set filled from a file, and written to one, by its published names. */
+#include "engine/weights/notes.h"
+#include "engine/weights/safetensors.h"
+
 #include <assay/memory.h>
-#include <assay/weights.h>
 
 #include <string.h>
+
+bool stored_fits(const assay_stored *stored, const assay_tensor *value, assay_error *error)
+{
+    const char *where = assay_text("tensor %s", stored->name);
+    if (stored->rank != value->rank ||
+        memcmp(stored->shape, value->shape, (size_t)value->rank * sizeof *value->shape) != 0)
+        return ASSAY_FAIL(error, ASSAY_BAD_SHAPE, .where = where,
+                          .what = "the stored shape differs from the parameter's",
+                          .expected = assay_shape_text(value->rank, value->shape),
+                          .got = assay_shape_text(stored->rank, stored->shape));
+    if (stored->dtype > ASSAY_STORED_BF16)
+        return ASSAY_FAIL(
+            error, ASSAY_BAD_FILE, .where = where, .what = "a parameter is not a floating type",
+            .expected = "F64, F32, F16 or BF16", .got = assay_stored_dtype_name(stored->dtype));
+    return true;
+}
 
 /* The stored tensor that a parameter takes, NULL with *error set when it does not fit, and NULL
  * without a failure when the file lacks it. */
@@ -10,27 +28,9 @@ static const assay_stored *stored_for(const assay_parameter *parameter,
                                       const assay_weights *weights, const char *prefix,
                                       assay_error *error)
 {
-    const assay_tensor *value = parameter->value;
     const assay_stored *stored =
         assay_weights_find(weights, assay_text("%s%s", prefix, parameter->name));
-    if (!stored)
-        return NULL;
-    const char *where = assay_text("tensor %s", stored->name);
-    if (stored->rank != value->rank ||
-        memcmp(stored->shape, value->shape, (size_t)value->rank * sizeof *value->shape) != 0) {
-        ASSAY_FAIL(error, ASSAY_BAD_SHAPE, .where = where,
-                   .what = "the stored shape differs from the parameter's",
-                   .expected = assay_shape_text(value->rank, value->shape),
-                   .got = assay_shape_text(stored->rank, stored->shape));
-        return NULL;
-    }
-    if (stored->dtype > ASSAY_STORED_BF16) {
-        ASSAY_FAIL(
-            error, ASSAY_BAD_FILE, .where = where, .what = "a parameter is not a floating type",
-            .expected = "F64, F32, F16 or BF16", .got = assay_stored_dtype_name(stored->dtype));
-        return NULL;
-    }
-    return stored;
+    return stored && stored_fits(stored, parameter->value, error) ? stored : NULL;
 }
 
 static bool fail_unused(const assay_params *params, const assay_weights *weights,
@@ -101,17 +101,64 @@ bool assay_params_load(assay_params *params, const assay_weights *weights,
 bool assay_params_save(const assay_params *params, const char *path, assay_error *error)
 {
     int64_t bytes = 0;
+    bool saved = false;
+    char *stacks = NULL, *loras = NULL;
     assay_weights_item *items = NULL;
+    const char *metadata[2][2];
+    int64_t notes = 0;
     if (!assay_size_mul(&bytes, assay_params_count(params), (int64_t)sizeof *items))
         return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = path, .what = "too many parameters");
     items = assay_alloc(bytes, error);
-    if (!items)
-        return false;
+    if (!items || !notes_text(params, &stacks, &loras, error))
+        goto done;
     for (int64_t i = 0; i < assay_params_count(params); i++) {
         const assay_parameter *parameter = assay_params_at(params, i);
         items[i] = (assay_weights_item){parameter->name, parameter->value};
     }
-    bool saved = assay_weights_write(path, assay_params_count(params), items, 0, NULL, error);
+    if (stacks) {
+        metadata[notes][0] = NOTES_STACKS;
+        metadata[notes++][1] = stacks;
+    }
+    if (loras) {
+        metadata[notes][0] = NOTES_LORAS;
+        metadata[notes++][1] = loras;
+    }
+    saved = assay_weights_write(path, assay_params_count(params), items, notes,
+                                (const char *const(*)[2])metadata, error);
+done:
+    assay_free(stacks);
+    assay_free(loras);
     assay_free(items);
     return saved;
+}
+
+/* Adds every tensor of the file, frozen and filled. */
+static bool add_all(assay_params *params, const assay_weights *weights, assay_error *error)
+{
+    static const assay_init zeros = {.kind = ASSAY_INIT_ZEROS};
+    for (int64_t i = 0; i < assay_weights_count(weights); i++) {
+        const assay_stored *stored = assay_weights_at(weights, i);
+        if (stored->rank > ASSAY_MAX_RANK)
+            return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = assay_text("tensor %s", stored->name),
+                              .what = "a parameter has too many axes");
+        assay_tensor *value =
+            assay_params_add(params, stored->name, stored->rank, stored->shape, zeros, error);
+        if (!value || !stored_fits(stored, value, error) ||
+            assay_params_train(params, stored->name, false, error) < 0 ||
+            !assay_stored_read(stored, value, error))
+            return false;
+    }
+    return true;
+}
+
+assay_params *assay_params_open(const char *path, assay_error *error)
+{
+    assay_weights *weights = assay_weights_open(path, error);
+    assay_params *params = weights ? assay_params_new(0, error) : NULL;
+    bool ok = params && add_all(params, weights, error) && notes_read(params, weights, error);
+    assay_weights_close(weights);
+    if (ok)
+        return params;
+    assay_params_free(params);
+    return NULL;
 }

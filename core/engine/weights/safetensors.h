@@ -30,6 +30,12 @@ bool stored_dtype_parse(const char *name, assay_stored_dtype *out);
 bool stored_convert(const assay_tensor *tensor, int64_t first, int64_t n, assay_stored_dtype type,
                     void *out);
 
+/* Whether a stored tensor can fill a parameter: its shape, and a floating type. */
+bool stored_fits(const assay_stored *stored, const assay_tensor *value, assay_error *error);
+
+/* Makes a folder in an existing one unless it is there. */
+bool stored_make_folder(const char *folder, assay_error *error);
+
 /* ---- one file ---- */
 
 typedef struct stored_file {

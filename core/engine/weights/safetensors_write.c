@@ -280,6 +280,7 @@ bool assay_weights_write_folder(const char *folder, int64_t n, const assay_weigh
     static const char *const format[][2] = {{"format", "pt"}};
     static const assay_weights_options standard = {.dtype = ASSAY_STORED_F32};
     options = options != NULL ? options : &standard;
+    char path[4096];
     int64_t total = 0;
     int shards = 0;
     if (options->dtype > ASSAY_STORED_BF16 || options->dtype == ASSAY_STORED_F64)
@@ -289,9 +290,10 @@ bool assay_weights_write_folder(const char *folder, int64_t n, const assay_weigh
                           .got = assay_stored_dtype_name(options->dtype));
     for (int64_t i = 0; i < n; i++)
         total += item_bytes(&items[i], options->dtype);
+    if (snprintf(path, sizeof path, "%s/model.safetensors", folder) >= (int)sizeof path)
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = folder, .what = "the path is too long");
     if (options->shard_bytes <= 0 || total <= options->shard_bytes)
-        return stored_write(assay_text("%s/model.safetensors", folder), n, items, options->dtype, 1,
-                            format, error);
+        return stored_write(path, n, items, options->dtype, 1, format, error);
     for (int64_t first = 0; first < n; first = shard_end(first, n, items, options))
         shards++;
     json_t *map = json_object();

@@ -24,8 +24,9 @@ typedef struct assay_decoder_config {
     float init_sd;  /* of linear and embedding weights; biases 0, norms 1 */
 } assay_decoder_config;
 
-/* Reads a Hugging Face config.json (model_type qwen2 or llama); a field that this stack does not
- * implement (rope scaling, another activation, sliding windows in use) is an error naming it. */
+/* Reads a Hugging Face config.json (model_type qwen2 or llama); what is absent is as transformers
+ * takes it. A field that this stack does not implement (rope scaling, another activation, sliding
+ * windows in use) is an error naming it. */
 bool assay_decoder_config_read(const char *path, assay_decoder_config *out, assay_error *error);
 
 typedef struct assay_decoder assay_decoder;
@@ -181,6 +182,13 @@ const assay_stack *assay_stack_find(const assay_params *params, assay_stack_kind
                                     const char *prefix);
 /* Notes a stack whose parameters are in the set; the stacks' constructors do it. Copied. */
 bool assay_stack_note(assay_params *params, const assay_stack *stack, assay_error *error);
+
+/* The config.json of a decoder (Qwen2 with q/k/v biases, else Llama) or a BERT; `dtype` is "float32",
+ * "float16" or "bfloat16". Owned by the caller (assay_free). */
+char *assay_stack_config_text(const assay_stack *stack, const char *dtype, assay_error *error);
+/* Fills stack->config, stack->kind being set, from a config.json's text; `where` is for messages. */
+bool assay_stack_config_parse(assay_stack *stack, const char *text, const char *where,
+                              assay_error *error);
 
 /* Low-rank branches y = W x + b + scale B A x beside matrices "MODULE.weight" (O, I) of the set, with
  * A in "PREFIXMODULE.lora_A.weight" (rank, I) and B in "PREFIXMODULE.lora_B.weight" (O, rank):

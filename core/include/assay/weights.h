@@ -7,6 +7,7 @@
 #ifndef ASSAY_WEIGHTS_H
 #define ASSAY_WEIGHTS_H
 
+#include <assay/blocks.h>
 #include <assay/error.h>
 #include <assay/nn.h>
 #include <assay/tensor.h>
@@ -125,7 +126,51 @@ typedef struct assay_load_options {
  * changed on failure. `loaded` (or NULL) counts. */
 bool assay_params_load(assay_params *params, const assay_weights *weights,
                        const assay_load_options *options, int64_t *loaded, assay_error *error);
-/* Publishes all parameters as safetensors under their names. */
+/* Publishes all parameters as safetensors under their names, with the set's stacks and low-rank adapters
+ * in the metadata. */
 bool assay_params_save(const assay_params *params, const char *path, assay_error *error);
+/* The set that assay_params_save wrote, without the model that had built it: frozen parameters, and the
+ * stacks and adapters that it remembers. The caller owns it. */
+assay_params *assay_params_open(const char *path, assay_error *error);
+
+/* ---- stacks as published folders (Hugging Face) ---- */
+
+/* What a folder held beside the stack: heads for another purpose, BERT's pooler. */
+typedef struct assay_stack_report {
+    int64_t loaded, ignored;
+    char first_ignored[ASSAY_NAME_LIMIT + 1];
+} assay_stack_report;
+
+/* Fills a stack of the set from published weights (as assay_weights_open takes them): Qwen2 and Llama
+ * with or without "model.", BERT with or without "bert." and with LayerNorm's old names gamma and beta.
+ * Every parameter of the stack has to be there in its shape; tensors of more layers, and a config.json
+ * beside the weights that describes another model, are errors; what no stack has is ignored and
+ * reported (`report` may be NULL). A head is not looked for when it is tied. Nothing is changed on
+ * failure. A counting set is only compared. */
+bool assay_stack_load(assay_params *params, const assay_stack *stack, const char *path,
+                      assay_stack_report *report, assay_error *error);
+
+/* Writes FOLDER/config.json and the stack's weights (assay_weights_write_folder) under their published
+ * names, for transformers' AutoModel.from_pretrained. The folder is made if it is missing. */
+bool assay_stack_save(const assay_params *params, const assay_stack *stack, const char *folder,
+                      const assay_weights_options *options, assay_error *error);
+
+/* ---- low-rank adapters (PEFT) ---- */
+
+/* Adds scale B A to every matrix that has a branch of this adapter, and sets its B to zero: the set
+ * computes what it did. */
+bool assay_lora_merge(assay_params *params, const assay_lora *lora, assay_error *error);
+
+/* Fills the adapter's A and B from a folder that PEFT saved (adapter_config.json and
+ * adapter_model.safetensors), its weights, or a set's own file. Rank, alpha and rank-stability have to be the adapter's;
+ * every branch has to be there, and every tensor of an adapter to have its place. Several stacks of one shape take the
+ * same tensors. A counting set is only compared. */
+bool assay_lora_load(assay_params *params, const assay_lora *lora, const char *path,
+                     assay_error *error);
+
+/* Writes the adapter's branches in one stack as PEFT does, into FOLDER (made if missing); *saved tells
+ * how many there were, and with 0 nothing is written. */
+bool assay_lora_save(const assay_params *params, const assay_lora *lora, const assay_stack *stack,
+                     const char *folder, int64_t *saved, assay_error *error);
 
 #endif
