@@ -5,7 +5,8 @@
  * k = 1 .. steps ahead against all different events of the batch:
  *     loss = mean over k and t of  -log softmax_j (z_j . W_k c_t) [j = event t + k]
  * Every different text counts once as a candidate, so that no negative equals the positive. States
- * are those that see nothing later (user.event_past), whatever mask the run has. W_k is PREFIX + k. */
+ * are those that see nothing later (user.event_past), whatever mask the run has. W_k is PREFIX +
+ * k. */
 #include "events.h"
 
 #define MOST_STEPS 64

@@ -65,8 +65,8 @@ static void *distribution_open(const void *chosen, const assay_loss_setup *setup
     return loss;
 }
 
-/* The moments drawn for one scale: for each event of a window, the row of its moment's state and its
- * category. */
+/* The moments drawn for one scale: for each event of a window, the row of its moment's state and
+ * its category. */
 typedef struct drawn {
     assay_tensor *rows, *targets; /* i32 (n) */
 } drawn;

@@ -1,5 +1,6 @@
-/* future_alignment.c - loss `future_alignment`: a user's vector against the vector of the user's own
- * future among the batch's, in FOUND's manner (user-modelling spec 4 and its source S-7, eq. 1):
+/* future_alignment.c - loss `future_alignment`: a user's vector against the vector of the user's
+ * own future among the batch's, in FOUND's manner (user-modelling spec 4 and its source S-7, eq.
+ * 1):
  *     loss = -(1/B) sum_i log e^(sim(u_i, f_i)/tau) / sum_j e^(sim(u_i, f_j)/tau)
  * with cosines and a temperature that is learned: the parameter PREFIX + "scale" holds log(1/tau).
  * `symmetric` adds the same from futures to users and takes the mean. No negative is masked out.

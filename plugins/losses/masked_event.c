@@ -1,10 +1,10 @@
 /* masked_event.c - loss `masked_event`: masked events are predicted from what stands around them,
  * the stand-in for One4all (user-modelling spec 4's proposal).
  *
- * Asking for user.event_masked makes the model hide a part of the events in training. The state at such
- * a place, mapped by a matrix of the loss (PREFIX + "weight"), is compared either with the words'
- * vectors, the target being the event's category (its first word), or with all different events of
- * the batch, the target being the event itself. The mean is over the masked events. */
+ * Asking for user.event_masked makes the model hide a part of the events in training. The state at
+ * such a place, mapped by a matrix of the loss (PREFIX + "weight"), is compared either with the
+ * words' vectors, the target being the event's category (its first word), or with all different
+ * events of the batch, the target being the event itself. The mean is over the masked events. */
 #include "events.h"
 
 enum { TARGET_CATEGORY, TARGET_EVENT };

@@ -12,11 +12,11 @@
  * clock "micro" as the published code counts, once per micro-batch. Weights that are frozen are the
  * logistic of an importance that no longer changes, so importance is all there is to save.
  *
- * Two options show what guidance amounts to. `guidance = "constant"` is the control of spec 3.6: the
- * same schedule with importance held at 0, which is weight 0.5 while warming up and linear after it.
- * `rounding = "bf16"` rounds the user's bias as the published code does (3.6-4): all weights near
- * one half then are the same number. Without a warm-up the weight is the rise alone, the published
- * code's fall-back for the time before anything was frozen.
+ * Two options show what guidance amounts to. `guidance = "constant"` is the control of spec 3.6:
+ * the same schedule with importance held at 0, which is weight 0.5 while warming up and linear
+ * after it. `rounding = "bf16"` rounds the user's bias as the published code does (3.6-4): all
+ * weights near one half then are the same number. Without a warm-up the weight is the rise alone,
+ * the published code's fall-back for the time before anything was frozen.
  *
  * Series, while training: those of guidance.h. */
 #include "guidance.h"

@@ -2,9 +2,9 @@
  * (the proposal of user-modelling spec 3.6).
  *
  * Gradients are taken where they differ: at the input embeddings, or at the input of a block. For
- * each position j, n_j is the mean norm over the step's samples that have it, z_j = n_j / mean_k n_k
- * over the positions seen, smoothed by a moving average with bias correction (each position by its
- * own count), and
+ * each position j, n_j is the mean norm over the step's samples that have it, z_j = n_j / mean_k
+ * n_k over the positions seen, smoothed by a moving average with bias correction (each position by
+ * its own count), and
  *     w_j = logistic(kappa (z_j - 1) + b0)
  * so that a token of average gradient starts near causal (w = 0.05) and one of twice the average at
  * 0.28. A position that was never seen counts as average. Then the schedule of ggsm: weights freeze

@@ -19,8 +19,8 @@ typedef struct guidance {
 bool guidance_open(guidance *g, int64_t tokens, assay_error *error);
 void guidance_close(guidance *g);
 
-/* Adds the gradients of the state `tap` (B, T, D) that this pass left on the tape; towers other than
- * the user's are passed over. `where` names the mask in errors. */
+/* Adds the gradients of the state `tap` (B, T, D) that this pass left on the tape; towers other
+ * than the user's are passed over. `where` names the mask in errors. */
 bool guidance_observe(guidance *g, const assay_tape *tape, const assay_tower *tower,
                       const char *tap, const char *where, assay_error *error);
 /* importance_j = rho importance_j + (1 - rho) (sum of norms at j, or their mean over samples), for

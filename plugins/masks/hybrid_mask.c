@@ -2,9 +2,9 @@
  * as in ggsm's warm-up, all through training and without a schedule; what follows the history is
  * causal (user-modelling spec 3.4 B; the matrix and the inference rule are the spec's proposals).
  *
- * Importance is ggsm's (user-modelling spec 3.5): the norm of the gradient at a key's last state, by
- * absolute position, from the steps before. Evaluation uses the last log-weights that training left,
- * in the same places. Series, while training: those of guidance.h. */
+ * Importance is ggsm's (user-modelling spec 3.5): the norm of the gradient at a key's last state,
+ * by absolute position, from the steps before. Evaluation uses the last log-weights that training
+ * left, in the same places. Series, while training: those of guidance.h. */
 #include "guidance.h"
 #include "history.h"
 #include "ramp.h"

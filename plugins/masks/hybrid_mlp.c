@@ -1,12 +1,12 @@
-/* hybrid_mlp.c - mask `hybrid_mlp`: a small network decides how much of the history's future a token
- * of the history sees; what follows the history is causal (user-modelling spec 3.4 B; architecture
- * and start are the spec's proposals).
+/* hybrid_mlp.c - mask `hybrid_mlp`: a small network decides how much of the history's future a
+ * token of the history sees; what follows the history is causal (user-modelling spec 3.4 B;
+ * architecture and start are the spec's proposals).
  *
  *     g_i = logistic(w2 . gelu(W1 x_i + b1) + b2)    x_i: the input embedding of query i
  *     M_ij = log g_i for j > i, i and j in the history
- * One scalar per query, shared by heads and layers, learned with the rest; b2 = -4 starts near causal
- * (g = 0.018). Parameters: mask.fc1.weight, mask.fc1.bias, mask.fc2.weight, mask.fc2.bias. Series,
- * while training: mask/weight_mean and mask/weight_sd of g over the history's tokens, and
+ * One scalar per query, shared by heads and layers, learned with the rest; b2 = -4 starts near
+ * causal (g = 0.018). Parameters: mask.fc1.weight, mask.fc1.bias, mask.fc2.weight, mask.fc2.bias.
+ * Series, while training: mask/weight_mean and mask/weight_sd of g over the history's tokens, and
  * mask/gradient_norm, that of the mask's parameters so far in the step. */
 #include "history.h"
 

@@ -3,8 +3,8 @@
  * B; place and matrix are the spec's proposals, with no extra loss).
  *
  * Row 0 sees every key of the history, every row sees column 0. In one layer nothing of the future
- * reaches the other tokens; from the second on, each receives a summary of the whole history through
- * column 0. The vector is the parameter mask.query (1, D). Series, while training:
+ * reaches the other tokens; from the second on, each receives a summary of the whole history
+ * through column 0. The vector is the parameter mask.query (1, D). Series, while training:
  * mask/gradient_norm, that of the vector so far in the step. */
 #include "history.h"
 

@@ -1,7 +1,8 @@
 /* ramp.h - the time of masks that are guided first and then open up: which step a pass belongs to,
  * how long guidance lasts, and how far the weights have risen to 1 since (user-modelling spec 3.5).
  *
- * A settings struct has the fields `clock` (int), `warmup` (double) and `warmup_steps` (int64_t). */
+ * A settings struct has the fields `clock` (int), `warmup` (double) and `warmup_steps`
+ * (int64_t). */
 #ifndef MASKS_RAMP_H
 #define MASKS_RAMP_H
 

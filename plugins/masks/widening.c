@@ -1,12 +1,12 @@
 /* widening.c - mask `widening`: the span-growth scheduler (user-modelling spec 3.4 C, from GG-SM's
  * appendix): row i may attend up to min(i + Delta, L), and Delta grows from 0 to L.
  *
- * Delta is a share r of L, rounded down: r = t / until for linear growth, (1 - cos(pi t / until)) / 2
- * for cosine, 1 from t = until on; t counts optimizer steps, and with `stages` = n only the end of
- * every n-th part of the growth changes anything, as epochs do. L is each sequence's own length, so
- * that a row never depends on its neighbours, or the option `tokens`. The constants are the papers'
- * to know: none was published. Series, while training: mask/weight_mean, the share of future pairs
- * that is open, and mask/span, the mean Delta in tokens. */
+ * Delta is a share r of L, rounded down: r = t / until for linear growth, (1 - cos(pi t / until))
+ * / 2 for cosine, 1 from t = until on; t counts optimizer steps, and with `stages` = n only the
+ * end of every n-th part of the growth changes anything, as epochs do. L is each sequence's own
+ * length, so that a row never depends on its neighbours, or the option `tokens`. The constants are
+ * the papers' to know: none was published. Series, while training: mask/weight_mean, the share of
+ * future pairs that is open, and mask/span, the mean Delta in tokens. */
 #include "towers.h"
 
 #include <math.h>

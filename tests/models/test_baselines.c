@@ -1,6 +1,7 @@
-/* test_baselines.c - model event_sequence with the losses of the baselines: events stand in the order
- * of time, CPC's states see nothing of what they predict under any mask, a masked event is out of
- * sight, and each recipe learns what it is for and beats its untrained self on other persons. */
+/* test_baselines.c - model event_sequence with the losses of the baselines: events stand in the
+ * order of time, CPC's states see nothing of what they predict under any mask, a masked event is
+ * out of sight, and each recipe learns what it is for and beats its untrained self on other
+ * persons. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* test_event_losses.c - the losses of the baselines against plain loops, and their gradients against
- * differences: cpc, masked_event, distribution, future_alignment. */
+/* test_event_losses.c - the losses of the baselines against plain loops, and their gradients
+ * against differences: cpc, masked_event, distribution, future_alignment. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,7 @@
-/* test_finding.c - what published GG-SM amounts to (user-modelling spec 3.6), in tiny training runs:
- * its weights stay at one half while it warms up, runs of it and of the constant control differ less
- * than two seeds of one recipe do, and ggsm_plus's weights do differ from token to token. */
+/* test_finding.c - what published GG-SM amounts to (user-modelling spec 3.6), in tiny training
+ * runs: its weights stay at one half while it warms up, runs of it and of the constant control
+ * differ less than two seeds of one recipe do, and ggsm_plus's weights do differ from token to
+ * token. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
-/* test_learned_masks.c - masks with parameters of their own, through the real model: their gradients
- * are those of differences, with answers behind the user and without; they learn; and no history
- * sees what follows it, however long the question is. */
+/* test_learned_masks.c - masks with parameters of their own, through the real model: their
+ * gradients are those of differences, with answers behind the user and without; they learn; and no
+ * history sees what follows it, however long the question is. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

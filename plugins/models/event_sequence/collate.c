@@ -1,5 +1,5 @@
-/* collate.c - the events of all sources in one row by time, their different texts once each, and the
- * answer's words. */
+/* collate.c - the events of all sources in one row by time, their different texts once each, and
+ * the answer's words. */
 #include "event_sequence.h"
 
 #include <assay/ops.h>

@@ -1,14 +1,16 @@
-/* event_sequence.c - model `event_sequence`: a small transformer over the events of all sources, the
- * encoder of the baselines that the papers compare with (user-modelling spec 4): CPC and MSDP with
- * causal attention, One4all's masked events and FOUND's alignment with bidirectional attention. Which
- * of them it is, the losses say: cpc, distribution, masked_event, future_alignment.
+/* event_sequence.c - model `event_sequence`: a small transformer over the events of all sources,
+ * the encoder of the baselines that the papers compare with (user-modelling spec 4): CPC and MSDP
+ * with causal attention, One4all's masked events and FOUND's alignment with bidirectional
+ * attention. Which of them it is, the losses say: cpc, distribution, masked_event,
+ * future_alignment.
  *
  * Fields that it reads from any dataset: every u8 field with two ragged axes is a source of event
- * texts; "SOURCE.time" orders them; "features" f32 (F), one token in front; "answer", the text of the
- * future that future_alignment aligns with. Questions are not read: the representation is static.
+ * texts; "SOURCE.time" orders them; "features" f32 (F), one token in front; "answer", the text of
+ * the future that future_alignment aligns with. Questions are not read: the representation is
+ * static.
  *
- * Outputs: user.embedding (B, E), the mean of the states, or a linear layer on it; user.states (B, T,
- * D); answer.embedding (B, E), a bag of the answer's words through two layers; for the losses
+ * Outputs: user.embedding (B, E), the mean of the states, or a linear layer on it; user.states (B,
+ * T, D); answer.embedding (B, E), a bag of the answer's words through two layers; for the losses
  *     user.event_past (B, T, D)      states that see nothing later, whatever the mask
  *     user.event_texts (U, D)        vectors of the batch's different event texts
  *     user.event_ids (B, T) i32      each event's row of them, ASSAY_IGNORE where no event is

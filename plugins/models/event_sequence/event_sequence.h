@@ -1,9 +1,10 @@
 /* event_sequence.h - what the files of the model share: its parts, and what a batch holds.
  *
  * One token per event of all sources, oldest first, behind one for the features where the dataset
- * has them (B samples, T tokens, D width, U different texts of the batch). A text is the mean of its
- * words' vectors, mapped by a linear layer, plus its source's vector; the vectors of events are rows
- * of a table of the batch's different texts, so that losses may compare with each text once. */
+ * has them (B samples, T tokens, D width, U different texts of the batch). A text is the mean of
+ * its words' vectors, mapped by a linear layer, plus its source's vector; the vectors of events
+ * are rows of a table of the batch's different texts, so that losses may compare with each text
+ * once. */
 #ifndef EVENT_SEQUENCE_H
 #define EVENT_SEQUENCE_H
 

@@ -124,8 +124,9 @@ bool model_forward(void *opened, assay_tape *tape, const assay_batch *batch, int
         return false;
     if (c->of_answer)
         return put_answer(tape, m, c, x, wanted, out);
-    /* user.event_past has seen nothing later than itself, whatever the run's mask: a second walk through
-     * the stack where the mask opens the future. It comes first, so that taps find the run's own. */
+    /* user.event_past has seen nothing later than itself, whatever the run's mask: where the mask
+     * opens the future, a second walk through the stack. It comes first, so that taps find the
+     * run's own. */
     const assay_attention_bias causal = assay_bias_causal();
     assay_tensor *past = NULL;
     if (assay_wants(wanted, "user.event_past") && !hides_the_future(used))
