@@ -28,6 +28,7 @@ static bool finish(assay_tape *tape, assay_tensor *weights, assay_attention_bias
     *out = assay_bias_causal();
     out->future = ASSAY_FUTURE_OPEN;
     out->log_weight = weights;
+    out->history_only = true;
     return weights && assay_tape_ok(tape, NULL);
 }
 

@@ -239,8 +239,7 @@ assay_tensor *assay_decoder_traced(assay_tape *tape, const assay_decoder *decode
 
 static bool check_prefix_bias(assay_tape *tape, const assay_attention_bias *bias)
 {
-    if (!bias || (bias->future == ASSAY_FUTURE_HIDDEN &&
-                  !(bias->log_weight && bias->scope == ASSAY_BIAS_EVERYWHERE)))
+    if (!bias || assay_bias_keeps_prefix(bias))
         return true;
     assay_tape_fail(tape, ASSAY_UNSUPPORTED,
                     (assay_failure){.where = "prefix cache",

@@ -38,7 +38,17 @@ typedef struct assay_attention_bias {
      * one per key (B,1,1,Tk), one per query (B,1,Tq,1), a matrix shared by layers and heads
      * (1,1,Tq,Tk). If it needs a gradient, dM is summed over whatever is shared. NULL: no cost. */
     assay_tensor *log_weight;
+    /* The mask's word that, whatever log_weight is, nothing before the end of the history sees what
+     * comes after it, and that what comes after it is causal: so a prefix of it can be kept. */
+    bool history_only;
 } assay_attention_bias;
+
+/* Whether the first tokens are the same whatever follows them, so that a prefix can be kept. */
+static inline bool assay_bias_keeps_prefix(const assay_attention_bias *bias)
+{
+    return bias->history_only || (bias->future == ASSAY_FUTURE_HIDDEN &&
+                                  !(bias->log_weight && bias->scope == ASSAY_BIAS_EVERYWHERE));
+}
 
 /* causal, and full (every key is open at no cost). */
 assay_attention_bias assay_bias_causal(void);

@@ -198,15 +198,14 @@ static bool check_part(const assembly *a, assay_tape *tape, const assay_batch *b
 /* A mask under which the history sees the question leaves nothing that could be kept. */
 static bool check_mask(const assembly *a, assay_tape *tape, const assay_attention_bias *bias)
 {
-    if (!a->mask.plugin || (bias->future == ASSAY_FUTURE_HIDDEN &&
-                            !(bias->log_weight && bias->scope == ASSAY_BIAS_EVERYWHERE)))
+    if (!a->mask.plugin || assay_bias_keeps_prefix(bias))
         return true;
     assay_tape_fail(tape, ASSAY_UNSUPPORTED,
                     (assay_failure){.where = assay_text("mask.%s", a->mask.plugin->name),
                                     .what = "under this mask the history sees the question: there "
                                             "is no prefix to keep",
                                     .expected = "a mask that hides what follows the history",
-                                    .hint = "mask.causal and mask.hybrid do"});
+                                    .hint = "mask.causal and the hybrid masks do"});
     return false;
 }
 
