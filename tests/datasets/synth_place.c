@@ -32,7 +32,10 @@ int synth_place_make(void **state)
                                      .activity = 3,
                                      .noise = 0.1,
                                      .future_question = "What next?",
-                                     .task = ""};
+                                     .task = "",
+                                     .uqa_pairs = 1,
+                                     .draft_errors = 0.1,
+                                     .reflection = true};
     place->arena = assay_arena_new(0, &error);
     *state = place;
     return place->arena != NULL ? 0 : -1;

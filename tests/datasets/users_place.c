@@ -36,8 +36,12 @@ int users_place_make(void **state)
         return -1;
     snprintf(place->cache, sizeof place->cache, "%s/cache", place->folder);
     place->host = (assay_host){.size = sizeof place->host, .user = place, .cache_path = cache_path};
-    place->options = (users_options){
-        .path = place->folder, .pairs = {3, makers}, .future_question = "What next?", .task = ""};
+    place->options = (users_options){.path = place->folder,
+                                     .pairs = {3, makers},
+                                     .future_question = "What next?",
+                                     .task = "",
+                                     .uqa_pairs = 1,
+                                     .reflection = true};
     place->arena = assay_arena_new(0, &error);
     *state = place;
     return place->arena != NULL ? 0 : -1;

@@ -15,13 +15,15 @@ static int task_of(const synth_data *data, int benchmark)
 }
 
 /* Labels become pairs where models are trained, and nowhere else. */
-static int64_t made(assay_data_split split, pair_maker maker)
+static int64_t made(const synth_data *data, assay_data_split split, pair_maker maker)
 {
     switch (maker) {
     case PAIRS_LABELS:
         return split == ASSAY_PRETRAIN ? TASKS : 0;
     case PAIRS_FUTURE:
         return 1;
+    case PAIRS_UQA:
+        return data->options->uqa_pairs;
     }
     return 0;
 }
@@ -32,7 +34,7 @@ int64_t synth_per_user(const synth_data *data, assay_data_split split, int bench
     if (task_of(data, benchmark) >= 0)
         return split != ASSAY_PRETRAIN; /* nobody asks the users of pretrain */
     for (int m = 0; m < data->maker_count; m++)
-        count += made(split, data->makers[m]);
+        count += made(data, split, data->makers[m]);
     return count;
 }
 
@@ -136,15 +138,50 @@ static bool ask_future(const synth_data *data, const subject *user, assay_arena 
     return true;
 }
 
+static bool read_uqa(const subject *user, assay_arena *arena, uqa_history *out, assay_error *error)
+{
+    deeds done;
+    return deeds_of(&user->all, 0, user->history, arena, &done, error) &&
+           uqa_read(&done, 0, HISTORY, "day", arena, out, error);
+}
+
+bool synth_read_calibration(void *dataset, int64_t which, assay_arena *arena, uqa_history *out,
+                            uint64_t *number, assay_error *error)
+{
+    subject user;
+    *number = CALIBRATION_BASE + (uint64_t)which;
+    return meet(dataset, *number, arena, &user, error) && read_uqa(&user, arena, out, error);
+}
+
+static bool ask_uqa(const synth_data *data, const subject *user, int64_t slot, int64_t epoch,
+                    assay_arena *arena, inquiry *out, assay_error *error)
+{
+    uqa_history history;
+    uqa_pair pair;
+    if (!read_uqa(user, arena, &history, error) ||
+        !uqa_maker_ask(&data->uqa, &history, user->who.number, slot, epoch, arena, &pair, error))
+        return false;
+    *out = (inquiry){.query = pair.query,
+                     .query_bytes = pair.query_bytes,
+                     .answer = pair.answer,
+                     .answer_bytes = pair.answer_bytes,
+                     .answered = true,
+                     .label = -1};
+    return true;
+}
+
 /* Training sample `item` of a user. */
 static bool ask_pair(const synth_data *data, assay_data_split split, const subject *user,
-                     int64_t item, assay_arena *arena, inquiry *out, assay_error *error)
+                     int64_t item, int64_t epoch, assay_arena *arena, inquiry *out,
+                     assay_error *error)
 {
     int m = 0;
-    while (item >= made(split, data->makers[m]))
-        item -= made(split, data->makers[m++]);
+    while (item >= made(data, split, data->makers[m]))
+        item -= made(data, split, data->makers[m++]);
     if (data->makers[m] == PAIRS_FUTURE)
         return ask_future(data, user, arena, out, error);
+    if (data->makers[m] == PAIRS_UQA)
+        return ask_uqa(data, user, item, epoch, arena, out, error);
     *out = ask_task(data, user, (int)item);
     out->label = -1;
     return true;
@@ -214,7 +251,6 @@ static bool put_fields(const synth_data *data, const subject *user, const inquir
 bool synth_sample(const synth_data *data, assay_data_split split, int benchmark, int64_t number,
                   const assay_draw *draw, assay_arena *arena, assay_sample *out, assay_error *error)
 {
-    (void)draw;
     subject user;
     inquiry asked;
     int64_t count = synth_count(data, split, benchmark);
@@ -232,7 +268,8 @@ bool synth_sample(const synth_data *data, assay_data_split split, int benchmark,
     if (task >= 0) {
         asked = ask_task(data, &user, task);
         asked.answered = benchmark == ASSAY_NO_BENCHMARK;
-    } else if (!ask_pair(data, split, &user, number % per_user, arena, &asked, error)) {
+    } else if (!ask_pair(data, split, &user, number % per_user, draw != NULL ? draw->epoch : 0,
+                         arena, &asked, error)) {
         return false;
     }
     if (!put_fields(data, &user, &asked, arena, values, error))

@@ -3,6 +3,7 @@
 #ifndef USER_SYNTH_SYNTH_H
 #define USER_SYNTH_SYNTH_H
 
+#include "maker.h"
 #include "tasks.h"
 
 #include <assay/dataset.h>
@@ -16,10 +17,14 @@ typedef struct synth_options {
     double activity, noise;
     int future_choice; /* a future_choice */
     const char *future_question, *task;
+    int64_t uqa_pairs;
+    double draft_errors, hard;
+    bool reflection;
+    const char *hard_scores;
 } synth_options;
 
-typedef enum pair_maker { PAIRS_LABELS, PAIRS_FUTURE } pair_maker;
-#define PAIR_MAKERS 2
+typedef enum pair_maker { PAIRS_LABELS, PAIRS_FUTURE, PAIRS_UQA } pair_maker;
+#define PAIR_MAKERS 3
 
 typedef struct synth_data {
     const synth_options *options; /* borrowed: lives as long as the dataset */
@@ -35,6 +40,7 @@ typedef struct synth_data {
     int maker_count;
     pair_maker makers[PAIR_MAKERS]; /* in the order of a user's samples */
     int task;                       /* training samples are those of this task; -1: the makers' */
+    uqa_maker uqa;                  /* where `pairs` has uqa */
     int field_count;
     assay_field fields[2 * SOURCES + 3];
     assay_benchmark benchmarks[TASKS];
@@ -51,6 +57,10 @@ static inline uint64_t synth_number(assay_data_split split, int64_t user)
 /* Samples of a set, and of each of its users. */
 int64_t synth_count(const synth_data *data, assay_data_split split, int benchmark);
 int64_t synth_per_user(const synth_data *data, assay_data_split split, int benchmark);
+
+/* As uqa_reader; `dataset` is the synth_data. */
+bool synth_read_calibration(void *dataset, int64_t which, assay_arena *arena, uqa_history *out,
+                            uint64_t *number, assay_error *error);
 
 /* As the functions of assay_dataset_functions. */
 bool synth_sample(const synth_data *data, assay_data_split split, int benchmark, int64_t number,

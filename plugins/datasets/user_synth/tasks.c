@@ -170,8 +170,6 @@ static float chance(float risk, float limit)
 /* ---- thresholds ---- */
 
 enum { CALIBRATION = 1024 };
-/* The calibration users' numbers; no split has them. */
-#define CALIBRATION_BASE (UINT64_C(7) << 60)
 
 static int by_size(const void *a, const void *b)
 {

@@ -9,6 +9,9 @@
 
 enum { ALIPAY_TASKS = 10, COGNITION_TASKS = 9, TASKS = ALIPAY_TASKS + COGNITION_TASKS };
 
+/* The numbers of users that are in nobody's split, from here on. */
+#define CALIBRATION_BASE (UINT64_C(7) << 60)
+
 typedef struct synth_task {
     const char *suite, *name, *domain;
     const char *title; /* the papers' full name */

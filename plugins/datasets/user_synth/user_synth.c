@@ -17,10 +17,12 @@
  *     query        u8  (bytes)          the question
  *     answer       u8  (bytes)          present in training samples only
  *
- * Training samples are pairs; sample number n is pair n % k of user n / k, with k pairs a user: of
- * "future" one (what the user does in the next 30 days; "nothing" of a user who is gone), of "labels"
- * one for every task, of pretrain users only. Benchmarks have the users of train, valid and test,
- * never those of pretrain. With `task`, training samples are the task's instead. */
+ * Training samples are pairs; sample number n is pair n % k of user n / k, with k pairs a user. Of
+ * "future" there is one: what the user does in the next 30 days, "nothing" of a user who is gone. Of
+ * "uqa" there are `uqa_pairs`: questions about the user's life, answered from the history
+ * (pairs/uqa.h); with one, batches are half futures and half questions, up to chance. Of "labels"
+ * there is one for every task, of pretrain users only. Benchmarks have the users of train, valid and
+ * test, never those of pretrain. With `task`, training samples are the task's instead. */
 #include "synth.h"
 
 #include "tabular.h"
@@ -54,7 +56,7 @@ static const assay_option options[] = {
     ASSAY_POSITIVE(synth_options, activity, "events/day", 3.0, 200.0, "of the median user"),
     ASSAY_NUMBER(synth_options, noise, "fraction", 0.1, 0.0, 0.9,
                  "of events whose topic is everybody's taste, not the user's"),
-    ASSAY_TEXTS(synth_options, pairs, "future", "labels|future",
+    ASSAY_TEXTS(synth_options, pairs, "future,uqa", "labels|future|uqa",
                 "who makes the pairs that models are trained on"),
     ASSAY_CHOICE(synth_options, future_choice, "diverse", "diverse|random",
                  "which actions a future pair names: frequent and diverse ones, or any"),
@@ -62,6 +64,7 @@ static const assay_option options[] = {
                "question of the future pairs"),
     ASSAY_TEXT(synth_options, task, "",
                "train on this task's labels (NAME or SUITE/NAME) instead of on pairs"),
+    UQA_OPTIONS(synth_options),
 };
 
 /* Slots of bill, app, minipro, sousuo, spm; tabular's tokens are the model's business. */
@@ -101,7 +104,7 @@ static bool choose_sources(synth_data *data, assay_error *error)
 
 static bool choose_makers(synth_data *data, assay_error *error)
 {
-    static const char *const names[PAIR_MAKERS] = {"labels", "future"};
+    static const char *const names[PAIR_MAKERS] = {"labels", "future", "uqa"};
     const assay_texts *named = &data->options->pairs;
     for (int64_t i = 0; i < named->count; i++) {
         int maker = 0;
@@ -210,16 +213,34 @@ done:
     return done;
 }
 
+static bool make_uqa(synth_data *data, assay_error *error)
+{
+    const synth_options *o = data->options;
+    bool wanted = false;
+    for (int m = 0; m < data->maker_count; m++)
+        wanted = wanted || data->makers[m] == PAIRS_UQA;
+    return !wanted || uqa_maker_make(&data->uqa,
+                                     &(uqa_settings){.pairs = o->uqa_pairs,
+                                                     .draft_errors = o->draft_errors,
+                                                     .hard = o->hard,
+                                                     .reflection = o->reflection,
+                                                     .scores = o->hard_scores},
+                                     (uint64_t)o->seed, WHERE, UQA_CALIBRATION_USERS,
+                                     synth_read_calibration, data, error);
+}
+
 /* What changes a sample beside the options, which are part of a run's identity themselves. */
 static void make_fingerprint(synth_data *data)
 {
     const synth_options *o = data->options;
-    char text[320];
+    char text[448], scores[65] = "none";
+    if (data->uqa.scored)
+        assay_sha256_of(data->uqa.scores, sizeof data->uqa.scores, scores);
     snprintf(text, sizeof text,
              "user_synth %d seed %" PRId64 " users %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64
-             " slots %d features %" PRId64 " activity %a noise %a",
+             " slots %d features %" PRId64 " activity %a noise %a scores %s",
              VERSION, o->seed, o->users, o->probe_users, o->valid_users, o->test_users, o->slots,
-             data->feature_count, o->activity, o->noise);
+             data->feature_count, o->activity, o->noise, scores);
     assay_sha256_of(text, strlen(text), data->fingerprint);
 }
 
@@ -256,7 +277,7 @@ static void *synth_open(const void *given, const assay_host *host, assay_error *
     data->world = world_new(&(world_knobs){chosen->activity, chosen->noise}, error);
     if (data->world == NULL ||
         !thresholds_make(&data->limits, data->world, &data->streams, error) ||
-        !make_spread(data, error))
+        !make_spread(data, error) || !make_uqa(data, error))
         goto failed;
     make_fields(data);
     make_benchmarks(data);

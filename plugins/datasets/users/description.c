@@ -26,6 +26,7 @@ static bool read_time_unit(set_description *out, const char *path, assay_error *
     const char *name = value == NULL ? "day" : json_string_value(value);
     for (int i = 0; name != NULL && i < 7; i++)
         if (strcmp(name, names[i]) == 0) {
+            out->time_unit = names[i];
             out->thirty_days = thirty_days[i];
             return true;
         }

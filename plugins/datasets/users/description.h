@@ -40,6 +40,7 @@ typedef struct set_description {
     int *first_task;             /* (label_count) the first task of each label */
     assay_benchmark *benchmarks; /* (task_count), suites together */
     task_words *words;           /* (task_count) */
+    const char *time_unit;       /* "day" */
     double thirty_days;          /* in time units */
     char sha256[65];             /* of the file's bytes */
 } set_description;

@@ -122,9 +122,44 @@ static bool ask_future(const users_data *data, const user_history *user, int64_t
     return true;
 }
 
+bool users_read_uqa(const users_data *data, const user_history *user, assay_arena *arena,
+                    uqa_history *out, assay_error *error)
+{
+    const set_description *description = &data->description;
+    double horizon = user_horizon(user), from = INFINITY;
+    double until = cutoff_of(user, description->source_count, horizon);
+    deeds done;
+    if (!history_deeds(user, description, -INFINITY, nextafter(horizon, -INFINITY), arena, &done,
+                       error))
+        return false;
+    for (int64_t i = 0; i < done.count; i++)
+        from = fmin(from, done.items[i].time);
+    return uqa_read(&done, from, until, description->time_unit, arena, out, error);
+}
+
+static bool ask_uqa(const users_data *data, const user_history *user, const sample_source *source,
+                    int64_t epoch, assay_arena *arena, sample_inquiry *out, assay_error *error)
+{
+    uqa_history history;
+    uqa_pair pair;
+    if (!users_read_uqa(data, user, arena, &history, error) ||
+        !uqa_maker_ask(&data->uqa, &history, (uint64_t)source->user, source->item, epoch, arena,
+                       &pair, error))
+        return false;
+    *out = (sample_inquiry){.until = user_horizon(user),
+                            .cutoff = history.until,
+                            .query = pair.query,
+                            .query_bytes = pair.query_bytes,
+                            .answer = pair.answer,
+                            .answer_bytes = pair.answer_bytes,
+                            .answered = true,
+                            .label = -1};
+    return true;
+}
+
 static bool make_inquiry(const users_data *data, const user_history *user,
-                         const sample_source *source, bool training, assay_arena *arena,
-                         sample_inquiry *out, assay_error *error)
+                         const sample_source *source, bool training, int64_t epoch,
+                         assay_arena *arena, sample_inquiry *out, assay_error *error)
 {
     const set_description *description = &data->description;
     if (source->task >= 0) {
@@ -139,6 +174,8 @@ static bool make_inquiry(const users_data *data, const user_history *user,
     }
     if (source->maker == PAIRS_FUTURE)
         return ask_future(data, user, source->user, arena, out, error);
+    if (source->maker == PAIRS_UQA)
+        return ask_uqa(data, user, source, epoch, arena, out, error);
     if (source->item >= (source->maker == PAIRS_GIVEN ? user->pair_count : user->label_count))
         return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = data->index.path,
                           .what = "a user's record and its row differ",
@@ -217,7 +254,7 @@ static bool put_fields(const users_data *data, const user_history *user,
 }
 
 bool users_sample(users_data *data, assay_data_split split, int benchmark, int64_t number,
-                  assay_arena *arena, assay_sample *out, assay_error *error)
+                  int64_t epoch, assay_arena *arena, assay_sample *out, assay_error *error)
 {
     user_history user;
     sample_inquiry inquiry;
@@ -232,7 +269,7 @@ bool users_sample(users_data *data, assay_data_split split, int benchmark, int64
     assay_field_value *values =
         assay_arena_alloc(arena, data->field_count * (int64_t)sizeof *values, error);
     if (values == NULL || !index_read(&data->index, source.user, arena, &user, error) ||
-        !make_inquiry(data, &user, &source, training, arena, &inquiry, error) ||
+        !make_inquiry(data, &user, &source, training, epoch, arena, &inquiry, error) ||
         !put_fields(data, &user, &inquiry, arena, values, error))
         return false;
     *out = (assay_sample){.values = values, .index = number, .label = inquiry.label};

@@ -11,7 +11,7 @@ double sets_future_from(const sample_sets *sets, int64_t user)
 }
 
 /* Samples of one maker. A next-period pair needs an event on both sides of its cut-off; the side
- * after it has the last one. Without events the comparison is with NaN, and false. Labels become
+ * after it has the last one. Without events a comparison is with NaN, and false. Labels become
  * pairs where models are trained and nowhere else: no label of another split reaches one. */
 static int64_t made(const sample_sets *sets, int64_t user, pair_maker maker)
 {
@@ -23,6 +23,8 @@ static int64_t made(const sample_sets *sets, int64_t user, pair_maker maker)
         return row->split == sets->index->home ? row->labels : 0;
     case PAIRS_FUTURE:
         return sets_future_from(sets, user) >= row->first;
+    case PAIRS_UQA:
+        return row->first <= row->last ? sets->rules.uqa_pairs : 0;
     }
     return 0;
 }

@@ -10,8 +10,8 @@
 
 #define SETS_BLOCKS 2048
 
-typedef enum pair_maker { PAIRS_GIVEN, PAIRS_LABELS, PAIRS_FUTURE } pair_maker;
-#define PAIR_MAKERS 3
+typedef enum pair_maker { PAIRS_GIVEN, PAIRS_LABELS, PAIRS_FUTURE, PAIRS_UQA } pair_maker;
+#define PAIR_MAKERS 4
 
 typedef struct set_rules {
     int maker_count;
@@ -19,6 +19,7 @@ typedef struct set_rules {
     int task;                       /* training samples are those of this task; -1: the makers' */
     double window;                  /* of the future pairs, in time units */
     int64_t limit;                  /* users of each split; 0: all */
+    int64_t uqa_pairs;              /* of a user with events */
 } set_rules;
 
 typedef struct sample_set {
@@ -48,7 +49,7 @@ const sample_set *sets_get(const sample_sets *sets, assay_data_split split, int 
 typedef struct sample_source {
     int64_t user;     /* its number in the index */
     pair_maker maker; /* of a training sample */
-    int64_t item;     /* pair or label of the user, from 0 */
+    int64_t item;     /* pair or label of the user, or uqa pair of an epoch, from 0 */
     int task;         /* the sample is this task's; -1: the maker's */
 } sample_source;
 

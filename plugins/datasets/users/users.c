@@ -34,6 +34,8 @@
  * the index is made. */
 #include "users.h"
 
+#include <assay/hash.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,7 +48,7 @@ static const assay_option options[] = {
     ASSAY_TEXTS(users_options, sources, "", NULL,
                 "sources given to the model, in this order; none named: all of dataset.json"),
     ASSAY_TEXTS(
-        users_options, pairs, "auto", "auto|given|labels|future",
+        users_options, pairs, "auto", "auto|given|labels|future|uqa",
         "who makes the pairs that models are trained on; auto: given and labels, or future in "
         "data without either"),
     ASSAY_CHOICE(users_options, on_error, "stop", "stop|skip",
@@ -57,6 +59,7 @@ static const assay_option options[] = {
                "question of the future pairs"),
     ASSAY_CHOICE(users_options, future_choice, "diverse", "diverse|random",
                  "which actions a future pair names: frequent and diverse ones, or any"),
+    UQA_OPTIONS(users_options),
     ASSAY_TEXT(users_options, task, "",
                "train on this task's labels (NAME or SUITE/NAME) instead of on pairs"),
     ASSAY_INTEGER(users_options, limit, "users", 0, 0, INT64_C(1) << 53,
@@ -157,7 +160,7 @@ static bool choose_sources(users_data *data, assay_error *error)
 
 static bool choose_makers(const users_data *data, set_rules *out, assay_error *error)
 {
-    static const char *const names[PAIR_MAKERS] = {"given", "labels", "future"};
+    static const char *const names[PAIR_MAKERS] = {"given", "labels", "future", "uqa"};
     const assay_texts *named = &data->options->pairs;
     if (named->count == 1 && strcmp(named->items[0], "auto") == 0) {
         choose_makers_from_data(&data->index, out);
@@ -175,7 +178,7 @@ static bool choose_makers(const users_data *data, set_rules *out, assay_error *e
                 error, ASSAY_BAD_INPUT, .where = "dataset.users: pairs",
                 .what = assay_text(again ? "'%.80s' is named twice" : "'%.80s' makes no pairs",
                                    named->items[i]),
-                .expected = "auto alone, or given, labels, future, each at most once");
+                .expected = "auto alone, or given, labels, future, uqa, each at most once");
         out->makers[out->maker_count++] = (pair_maker)maker;
     }
     return true;
@@ -201,6 +204,66 @@ static bool choose_task(const users_data *data, set_rules *out, assay_error *err
                       .what = assay_text("unknown task '%.80s'", wanted),
                       .expected = "NAME or SUITE/NAME of dataset.json",
                       .hint = nearest ? assay_text("did you mean '%s'?", nearest) : NULL);
+}
+
+/* ---- question-and-answer pairs ---- */
+
+/* The users of calibration are the first with events that models are trained on. */
+typedef struct calibration {
+    const users_data *data;
+    int64_t next; /* to look at in the index */
+} calibration;
+
+static bool is_calibration(const users_data *data, int64_t user)
+{
+    const index_row *row = &data->index.rows[user];
+    return row->split == data->index.home && row->first <= row->last;
+}
+
+static bool read_calibration(void *user, int64_t which, assay_arena *arena, uqa_history *out,
+                             uint64_t *number, assay_error *error)
+{
+    (void)which; /* they are asked for in order */
+    calibration *at = user;
+    user_history history;
+    while (!is_calibration(at->data, at->next))
+        at->next++;
+    *number = (uint64_t)at->next++;
+    return index_read(&at->data->index, (int64_t)*number, arena, &history, error) &&
+           users_read_uqa(at->data, &history, arena, out, error);
+}
+
+static bool make_uqa(users_data *data, assay_error *error)
+{
+    const users_options *o = data->options;
+    calibration at = {.data = data};
+    int64_t users = 0;
+    bool wanted = false;
+    for (int m = 0; m < data->sets.rules.maker_count; m++)
+        wanted = wanted || data->sets.rules.makers[m] == PAIRS_UQA;
+    if (!wanted)
+        return true;
+    for (int64_t u = 0; u < data->index.counts.users && users < UQA_CALIBRATION_USERS; u++)
+        users += is_calibration(data, u);
+    return uqa_maker_make(&data->uqa,
+                          &(uqa_settings){.pairs = o->uqa_pairs,
+                                          .draft_errors = o->draft_errors,
+                                          .hard = o->hard,
+                                          .reflection = o->reflection,
+                                          .scores = o->hard_scores},
+                          0, "dataset.users", users, read_calibration, &at, error);
+}
+
+/* The data's own, unless scores of a file decide on pairs too. */
+static void make_fingerprint(users_data *data)
+{
+    memcpy(data->fingerprint, data->index.fingerprint, sizeof data->fingerprint);
+    if (!data->uqa.scored)
+        return;
+    char scores[65], text[160];
+    assay_sha256_of(data->uqa.scores, sizeof data->uqa.scores, scores);
+    snprintf(text, sizeof text, "%.64s scores %.64s", data->index.fingerprint, scores);
+    assay_sha256_of(text, strlen(text), data->fingerprint);
 }
 
 /* ---- the plugin's functions ---- */
@@ -235,9 +298,11 @@ static void *users_open(const void *given, const assay_host *host, assay_error *
                     error) ||
         !choose_makers(data, &rules, error))
         goto failed;
+    rules.uqa_pairs = chosen->uqa_pairs;
     rules.window = chosen->future > 0 ? chosen->future : data->description.thirty_days;
-    if (!sets_make(&data->sets, &data->index, &rules, error))
+    if (!sets_make(&data->sets, &data->index, &rules, error) || !make_uqa(data, error))
         goto failed;
+    make_fingerprint(data);
     return data;
 failed:
     users_close(data);
@@ -246,7 +311,7 @@ failed:
 
 static const char *users_fingerprint(void *dataset)
 {
-    return ((users_data *)dataset)->index.fingerprint;
+    return ((users_data *)dataset)->fingerprint;
 }
 
 static const assay_field *users_fields(void *dataset, int *count)
@@ -272,8 +337,8 @@ static bool users_draw(void *dataset, assay_data_split split, int benchmark, int
                        const assay_draw *draw, assay_arena *arena, assay_sample *out,
                        assay_error *error)
 {
-    (void)draw; /* nothing of a sample is drawn */
-    return users_sample(dataset, split, benchmark, index, arena, out, error);
+    return users_sample(dataset, split, benchmark, index, draw != NULL ? draw->epoch : 0, arena,
+                        out, error);
 }
 
 static bool users_labels(void *dataset, assay_data_split split, int benchmark, int32_t *out,

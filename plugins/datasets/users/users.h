@@ -2,6 +2,7 @@
 #ifndef USERS_USERS_H
 #define USERS_USERS_H
 
+#include "maker.h"
 #include "sets.h"
 
 /* What a script may say (the table is in users.c). */
@@ -13,12 +14,18 @@ typedef struct users_options {
     const char *future_question, *task;
     int64_t limit;
     int future_choice; /* a future_choice */
+    int64_t uqa_pairs;
+    double draft_errors, hard;
+    bool reflection;
+    const char *hard_scores;
 } users_options;
 
 typedef struct users_data {
     set_description description;
     users_index index;
     sample_sets sets;
+    uqa_maker uqa;                        /* where `pairs` has uqa */
+    char fingerprint[65];                 /* the index's, with what else a sample depends on */
     const users_options *options;         /* borrowed: lives as long as the dataset */
     int source_count;                     /* chosen ones */
     int sources[DESCRIPTION_MAX_SOURCES]; /* their places in the description, in order */
@@ -31,8 +38,12 @@ typedef struct users_data {
  * description has any; query; answer. */
 bool users_make_fields(users_data *data, assay_error *error);
 
+/* What the uqa pairs of a user are made of: the events before the earliest `until` of a label. */
+bool users_read_uqa(const users_data *data, const user_history *user, assay_arena *arena,
+                    uqa_history *out, assay_error *error);
+
 /* As assay_dataset_functions.sample. */
 bool users_sample(users_data *data, assay_data_split split, int benchmark, int64_t number,
-                  assay_arena *arena, assay_sample *out, assay_error *error);
+                  int64_t epoch, assay_arena *arena, assay_sample *out, assay_error *error);
 
 #endif
