@@ -99,6 +99,9 @@ typedef struct assay_dataset_functions {
     /* Optional: rows that a field with two ragged axes has at most in any sample (a source's event
      * slots); 0: no limit is known. */
     int64_t (*slots)(void *dataset, int field);
+    /* Writes the data into a folder (made if it is not there) as files that another dataset plugin
+     * reads; NULL: it does not. */
+    bool (*write)(void *dataset, const char *folder, assay_error *error);
 } assay_dataset_functions;
 
 /* An open dataset as the host hands it to models and evaluators. Borrowed. */

@@ -15,14 +15,14 @@ static int task_of(const synth_data *data, int benchmark)
 }
 
 /* Labels become pairs where models are trained, and nowhere else. */
-static int64_t made(const synth_data *data, assay_data_split split, pair_maker maker)
+static int64_t made(const synth_data *data, assay_data_split split, synth_maker maker)
 {
     switch (maker) {
-    case PAIRS_LABELS:
+    case MAKES_LABELS:
         return split == ASSAY_PRETRAIN ? TASKS : 0;
-    case PAIRS_FUTURE:
+    case MAKES_FUTURE:
         return 1;
-    case PAIRS_UQA:
+    case MAKES_UQA:
         return data->options->uqa_pairs;
     }
     return 0;
@@ -178,9 +178,9 @@ static bool ask_pair(const synth_data *data, assay_data_split split, const subje
     int m = 0;
     while (item >= made(data, split, data->makers[m]))
         item -= made(data, split, data->makers[m++]);
-    if (data->makers[m] == PAIRS_FUTURE)
+    if (data->makers[m] == MAKES_FUTURE)
         return ask_future(data, user, arena, out, error);
-    if (data->makers[m] == PAIRS_UQA)
+    if (data->makers[m] == MAKES_UQA)
         return ask_uqa(data, user, item, epoch, arena, out, error);
     *out = ask_task(data, user, (int)item);
     out->label = -1;

@@ -23,8 +23,8 @@ typedef struct synth_options {
     const char *hard_scores;
 } synth_options;
 
-typedef enum pair_maker { PAIRS_LABELS, PAIRS_FUTURE, PAIRS_UQA } pair_maker;
-#define PAIR_MAKERS 3
+typedef enum synth_maker { MAKES_LABELS, MAKES_FUTURE, MAKES_UQA } synth_maker;
+#define SYNTH_MAKERS 3
 
 typedef struct synth_data {
     const synth_options *options; /* borrowed: lives as long as the dataset */
@@ -38,9 +38,9 @@ typedef struct synth_data {
     int64_t feature_count;
     double *mean, *scale; /* (features) a feature x is given as (x - mean) * scale */
     int maker_count;
-    pair_maker makers[PAIR_MAKERS]; /* in the order of a user's samples */
-    int task;                       /* training samples are those of this task; -1: the makers' */
-    uqa_maker uqa;                  /* where `pairs` has uqa */
+    synth_maker makers[SYNTH_MAKERS]; /* in the order of a user's samples */
+    int task;                         /* training samples are those of this task; -1: the makers' */
+    uqa_maker uqa;                    /* where `pairs` has uqa */
     int field_count;
     assay_field fields[2 * SOURCES + 3];
     assay_benchmark benchmarks[TASKS];
@@ -68,5 +68,8 @@ bool synth_sample(const synth_data *data, assay_data_split split, int benchmark,
                   assay_error *error);
 bool synth_labels(const synth_data *data, assay_data_split split, int benchmark, int32_t *out,
                   assay_error *error);
+
+/* Writes users.jsonl and dataset.json into the folder, which is made if it is not there. */
+bool synth_write(const synth_data *data, const char *folder, assay_error *error);
 
 #endif

@@ -104,19 +104,19 @@ static bool choose_sources(synth_data *data, assay_error *error)
 
 static bool choose_makers(synth_data *data, assay_error *error)
 {
-    static const char *const names[PAIR_MAKERS] = {"labels", "future", "uqa"};
+    static const char *const names[SYNTH_MAKERS] = {"labels", "future", "uqa"};
     const assay_texts *named = &data->options->pairs;
     for (int64_t i = 0; i < named->count; i++) {
         int maker = 0;
         bool again = false;
-        while (maker < PAIR_MAKERS - 1 && strcmp(names[maker], named->items[i]) != 0)
+        while (maker < SYNTH_MAKERS - 1 && strcmp(names[maker], named->items[i]) != 0)
             maker++;
         for (int k = 0; k < data->maker_count; k++)
-            again = again || data->makers[k] == (pair_maker)maker;
+            again = again || data->makers[k] == (synth_maker)maker;
         if (again)
             return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = WHERE ": pairs",
                               .what = assay_text("'%.20s' is named twice", named->items[i]));
-        data->makers[data->maker_count++] = (pair_maker)maker;
+        data->makers[data->maker_count++] = (synth_maker)maker;
     }
     return true;
 }
@@ -218,7 +218,7 @@ static bool make_uqa(synth_data *data, assay_error *error)
     const synth_options *o = data->options;
     bool wanted = false;
     for (int m = 0; m < data->maker_count; m++)
-        wanted = wanted || data->makers[m] == PAIRS_UQA;
+        wanted = wanted || data->makers[m] == MAKES_UQA;
     return !wanted || uqa_maker_make(&data->uqa,
                                      &(uqa_settings){.pairs = o->uqa_pairs,
                                                      .draft_errors = o->draft_errors,
@@ -324,6 +324,11 @@ static bool synth_answers(void *dataset, assay_data_split split, int benchmark, 
     return synth_labels(dataset, split, benchmark, out, error);
 }
 
+static bool synth_publish(void *dataset, const char *folder, assay_error *error)
+{
+    return synth_write(dataset, folder, error);
+}
+
 static const assay_dataset_functions functions = {
     .size = sizeof functions,
     .open = synth_open,
@@ -334,6 +339,7 @@ static const assay_dataset_functions functions = {
     .count = synth_size,
     .sample = synth_draw,
     .labels = synth_answers,
+    .write = synth_publish,
 };
 
 ASSAY_PLUGIN(ASSAY_KIND_DATASET, "user_synth", VERSION,
