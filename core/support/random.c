@@ -128,6 +128,33 @@ void assay_random_permutation(assay_stream stream, int64_t n, int64_t *out)
     }
 }
 
+/* A Feistel network of eight rounds over the numbers of `low` + `high` bits, whose round function is a
+ * word of the stream at (round, half): a permutation whatever that function is. */
+static uint64_t scramble(assay_stream stream, int low, int high, uint64_t x)
+{
+    uint64_t low_mask = (UINT64_C(1) << low) - 1, high_mask = (UINT64_C(1) << high) - 1;
+    uint64_t a = x & low_mask, b = x >> low;
+    for (uint64_t round = 0; round < 8; round += 2) {
+        b ^= assay_random_bits(stream, round << 32 | a) & high_mask;
+        a ^= assay_random_bits(stream, (round + 1) << 32 | b) & low_mask;
+    }
+    return b << low | a;
+}
+
+/* The network permutes a power of two that is less than twice n; numbers from n on are walked
+ * through, which takes fewer than two walks on average and always ends, since the walk is a cycle. */
+int64_t assay_random_permuted(assay_stream stream, int64_t n, int64_t index)
+{
+    int bits = 0;
+    uint64_t x = (uint64_t)index;
+    while (bits < 62 && INT64_C(1) << bits < n)
+        bits++;
+    do
+        x = scramble(stream, bits / 2, bits - bits / 2, x);
+    while (x >= (uint64_t)n);
+    return (int64_t)x;
+}
+
 /* The four numbers that one block of words gives. */
 typedef void (*block_reader)(const uint32_t words[4], float out[4]);
 

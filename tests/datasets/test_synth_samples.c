@@ -246,6 +246,9 @@ static void presets_hold_their_slots(void **state)
         for (int s = 0; s < SOURCES; s++)
             sum += data->slots[s];
         assert_int_equal(sum, all[preset]);
+        for (int f = 0; f < data->field_count; f++)
+            assert_int_equal(synth_functions()->slots(data, f),
+                             f < 2 * SOURCES && f % 2 == 0 ? data->slots[f / 2] : 0);
         assert_int_equal(data->feature_count, preset == 2 ? 1711 : 80);
         synth_functions()->close(data);
     }

@@ -208,6 +208,56 @@ static void every_permutation_is_equally_likely(void **state)
     assert_int_equal(kinds, 6);
 }
 
+/* Every number of 0 .. n-1 once, for sizes around powers of two; not in order, and another order of
+ * another stream. */
+static void a_permutation_without_a_table_holds_every_number_once(void **state)
+{
+    (void)state;
+    static const int64_t sizes[] = {1, 2, 3, 5, 64, 65, 1000, 4095, 4096, 4097};
+    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+        int64_t n = sizes[k], in_place = 0, same = 0;
+        bool seen[4097] = {false};
+        assay_stream a = assay_stream_of(1, "order", 0), b = assay_stream_of(1, "order", 1);
+        for (int64_t i = 0; i < n; i++) {
+            int64_t x = assay_random_permuted(a, n, i);
+            assert_true(x >= 0 && x < n);
+            assert_false(seen[x]);
+            seen[x] = true;
+            in_place += x == i;
+            same += x == assay_random_permuted(b, n, i);
+        }
+        if (n >= 64)
+            assert_true(in_place < 10 && same < 10);
+    }
+}
+
+/* Where element 0 lands is uniform over streams: chi-squared with 15 degrees of freedom. */
+static void places_in_it_are_even(void **state)
+{
+    (void)state;
+    int64_t hits[16] = {0};
+    double chi = 0;
+    for (uint64_t s = 0; s < 3200; s++)
+        hits[assay_random_permuted(assay_stream_of(7, "even", s), 16, 0)]++;
+    for (int i = 0; i < 16; i++)
+        chi += ((double)hits[i] - 200) * ((double)hits[i] - 200) / 200;
+    assert_true(chi < 37.7); /* one in a thousand */
+}
+
+/* Far beyond any table. */
+static void huge_sets_have_one_too(void **state)
+{
+    (void)state;
+    assay_stream stream = assay_stream_of(3, "huge", 0);
+    int64_t n = INT64_C(1) << 61, low = 0;
+    for (int64_t i = 0; i < 1000; i++) {
+        int64_t x = assay_random_permuted(stream, n - 3, i);
+        assert_true(x >= 0 && x < n - 3);
+        low += x < n / 2;
+    }
+    assert_true(low > 400 && low < 600);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +270,9 @@ int main(void)
         cmocka_unit_test(integers_stay_below_n_and_are_even),
         cmocka_unit_test(a_permutation_holds_every_number_once),
         cmocka_unit_test(every_permutation_is_equally_likely),
+        cmocka_unit_test(a_permutation_without_a_table_holds_every_number_once),
+        cmocka_unit_test(places_in_it_are_even),
+        cmocka_unit_test(huge_sets_have_one_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

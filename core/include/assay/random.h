@@ -35,6 +35,10 @@ int64_t assay_random_below(assay_stream stream, uint64_t index, int64_t n);
 /* A permutation of 0 .. n-1 into out[n] (Fisher-Yates over the stream). */
 void assay_random_permutation(assay_stream stream, int64_t n, int64_t *out);
 
+/* Element `index` of another permutation of 0 .. n-1, worked out by itself: for orders of sets that
+ * are too large for a table. n at most 2^62. */
+int64_t assay_random_permuted(assay_stream stream, int64_t n, int64_t index);
+
 /* out[i] for i = 0 .. n-1 equals the single call at index first + i, computed in blocks. */
 void assay_random_fill_uniform(assay_stream stream, uint64_t first, int64_t n, float *out);
 void assay_random_fill_normal(assay_stream stream, uint64_t first, int64_t n, float *out);

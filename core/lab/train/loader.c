@@ -14,6 +14,9 @@
 #include <time.h>
 
 #define SLOTS 3
+/* The order of more samples than these is worked out one by one and takes no memory; of fewer it is a
+ * table, as it has always been, so that recorded runs can be made again. */
+#define LISTED (INT64_C(1) << 20)
 
 typedef struct slot {
     assay_arena *arena;
@@ -24,8 +27,9 @@ typedef struct slot {
 struct loader {
     loader_plan plan;
     int64_t samples, items; /* in the set; to be made */
-    int64_t epoch;          /* whose permutation `order` holds; -1: none yet */
-    int64_t *order;
+    int64_t epoch;          /* that `of_epoch` and `order` are of; -1: none yet */
+    assay_stream of_epoch;
+    int64_t *order; /* NULL: not shuffled, or too many */
     slot slots[SLOTS];
     pthread_t thread;
     pthread_mutex_t lock;
@@ -49,11 +53,13 @@ static int64_t sample_at(loader *l, int64_t position, int64_t *epoch)
     if (!l->plan.shuffle)
         return position % l->samples;
     if (*epoch != l->epoch) {
-        assay_stream stream = assay_stream_of(l->plan.seed, "data/order", (uint64_t)*epoch);
-        assay_random_permutation(stream, l->samples, l->order);
+        l->of_epoch = assay_stream_of(l->plan.seed, "data/order", (uint64_t)*epoch);
+        if (l->order)
+            assay_random_permutation(l->of_epoch, l->samples, l->order);
         l->epoch = *epoch;
     }
-    return l->order[position % l->samples];
+    int64_t place = position % l->samples;
+    return l->order ? l->order[place] : assay_random_permuted(l->of_epoch, l->samples, place);
 }
 
 static bool draw_samples(loader *l, slot *s, int64_t first, int64_t count, assay_error *error)
@@ -199,7 +205,7 @@ static bool start(loader *l, assay_error *error)
         if (!l->slots[i].arena)
             return false;
     }
-    if (l->plan.shuffle) {
+    if (l->plan.shuffle && l->samples <= LISTED) {
         if (!assay_size_mul(&bytes, l->samples, (int64_t)sizeof *l->order))
             return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "loader", .what = "set too large");
         l->order = assay_alloc(bytes, error);

@@ -39,33 +39,51 @@ static void add_category(uqa_sum *to, const uqa_category *categories, int which)
         to->favourite = which;
 }
 
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
 /* Whether `word` stands between blanks in `words`, ASCII letters of either case. */
 static bool has_word(const char *words, const char *word, int64_t bytes)
 {
-    for (const char *at = words; bytes > 0 && at[1] != '\0';) {
-        const char *end = strchr(at + 1, ' ');
-        bool same = end - at - 1 == bytes;
-        for (int64_t i = 0; same && i < bytes; i++) {
-            char c = word[i] >= 'A' && word[i] <= 'Z' ? (char)(word[i] - 'A' + 'a') : word[i];
-            same = c == at[1 + i];
+    for (const char *at = words + 1; bytes > 0 && *at != '\0'; at++) {
+        int64_t same = 0;
+        while (same < bytes && *at == lower(word[same])) {
+            at++;
+            same++;
         }
-        if (same)
+        if (same == bytes && *at == ' ')
             return true;
-        at = end;
+        while (*at != ' ')
+            at++;
     }
     return false;
 }
 
+/* Bit a: area a has the word. */
+static uint32_t areas_of(const char *word, int64_t bytes)
+{
+    uint32_t areas = 1U << GENERAL_AREA;
+    for (int a = 0; a < GENERAL_AREA; a++)
+        if (has_word(uqa_areas[a].words, word, bytes))
+            areas |= 1U << a;
+    return areas;
+}
+
 static void sum_areas(uqa_history *out)
 {
+    uint32_t of_source = 0;
     for (int a = 0; a < AREAS; a++)
         out->areas[a] = (uqa_sum){.favourite = -1};
     for (int c = 0; c < out->category_count; c++) {
         const deed *what = &out->categories[c].what;
         const char *source = out->sources[what->source];
+        if (c == 0 || what->source != out->categories[c - 1].what.source)
+            of_source = areas_of(source, (int64_t)strlen(source));
+        uint32_t areas = of_source | areas_of(what->word, what->word_bytes);
         for (int a = 0; a < AREAS; a++)
-            if (a == GENERAL_AREA || has_word(uqa_areas[a].words, what->word, what->word_bytes) ||
-                has_word(uqa_areas[a].words, source, (int64_t)strlen(source)))
+            if ((areas >> a & 1) != 0)
                 add_category(&out->areas[a], out->categories, c);
     }
 }

@@ -324,6 +324,14 @@ static bool synth_answers(void *dataset, assay_data_split split, int benchmark, 
     return synth_labels(dataset, split, benchmark, out, error);
 }
 
+/* The slots of the source that the field's texts are of; 0 of other fields. */
+static int64_t synth_slots(void *dataset, int field)
+{
+    const synth_data *data = dataset;
+    bool texts = field >= 0 && field < 2 * data->source_count && field % 2 == 0;
+    return texts ? data->slots[data->sources[field / 2]] : 0;
+}
+
 static bool synth_publish(void *dataset, const char *folder, assay_error *error)
 {
     return synth_write(dataset, folder, error);
@@ -339,6 +347,7 @@ static const assay_dataset_functions functions = {
     .count = synth_size,
     .sample = synth_draw,
     .labels = synth_answers,
+    .slots = synth_slots,
     .write = synth_publish,
 };
 
