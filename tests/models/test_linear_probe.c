@@ -288,6 +288,24 @@ static void length_is_taken_away_when_asked(void **state)
 
 /* ---- baselines ---- */
 
+/* Counts find what places hide: the sick buy medicine more often, anywhere in their history. */
+static void pooled_counts_are_a_baseline_of_their_own(void **state)
+{
+    (void)state;
+    stage s;
+    stage_open(&s, 200, true);
+    s.people.functions.benchmarks = one_benchmark;
+    use_number(&s.used, "pooled", 1);
+    evaluate(&s);
+    assert_int_equal(s.count, 12); /* the model's, counts, columns and counts; auc and ks, twice */
+    assert_true(find(&s, "auc:counts", ASSAY_TEST)->value > 0.9);
+    assert_true(find(&s, "auc:columns+counts", ASSAY_VALID)->value > 0.9);
+    use_number(&s.used, "baselines", 1);
+    evaluate(&s);
+    assert_int_equal(s.count, 24);
+    stage_close(&s);
+}
+
 static void baselines_are_measured_once_and_kept(void **state)
 {
     char folder[] = "/tmp/assay_probe_XXXXXX", command[64];
@@ -408,6 +426,7 @@ int main(void)
         cmocka_unit_test(intervals_hold_the_value_and_follow_the_seed),
         cmocka_unit_test(test_is_not_looked_at_before_the_end),
         cmocka_unit_test(length_is_taken_away_when_asked),
+        cmocka_unit_test(pooled_counts_are_a_baseline_of_their_own),
         cmocka_unit_test(baselines_are_measured_once_and_kept),
         cmocka_unit_test(wrong_input_is_named),
         cmocka_unit_test(what_fits_is_accepted),

@@ -1,5 +1,5 @@
 /* baselines.c - the probe on the data itself: its standardised columns, its events' words one-hot,
- * and both. Every run of an experiment asks for the same numbers, so they are kept in the host's
+ * and both; with `pooled` also its events' counts, alone and with the columns. Every run of an experiment asks for the same numbers, so they are kept in the host's
  * cache: a title, one line per measurement, and the SHA-256 of all before it. */
 #include "raw.h"
 
@@ -19,7 +19,16 @@ static const struct {
     const char *suffix;
 } kinds[] = {{RAW_COLUMNS, ":columns"},
              {RAW_ONEHOT, ":onehot"},
-             {RAW_COLUMNS | RAW_ONEHOT, ":columns+onehot"}};
+             {RAW_COLUMNS | RAW_ONEHOT, ":columns+onehot"},
+             {RAW_COUNTS, ":counts"},
+             {RAW_COLUMNS | RAW_COUNTS, ":columns+counts"}};
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
+
+/* Everything that the script asks for. */
+static int asked_of(const settings *s)
+{
+    return RAW_COLUMNS | (s->baselines ? RAW_ONEHOT : 0) | (s->pooled ? RAW_COUNTS : 0);
+}
 
 /* ---- the cache ---- */
 
@@ -64,7 +73,8 @@ static bool name_cache(const probing *p, char *name, size_t size, assay_error *e
         add_text(&hash, s->metrics.items[i]);
     assay_sha256_add(&hash, s->l2.items, (size_t)s->l2.count * sizeof *s->l2.items);
     add_text(&hash, assay_text("%" PRId64 " %a", s->resamples, s->level));
-    add_text(&hash, assay_text("%d %d %d", RAW_LEAST, RAW_MOST, RAW_PLACES));
+    add_text(&hash, assay_text("%d %d %d %d %d", asked_of(s), RAW_LEAST, RAW_MOST, RAW_MOST_COUNTS,
+                               RAW_PLACES));
     for (assay_data_split split = ASSAY_TRAIN; split <= ASSAY_TEST; split++)
         if (!add_labels(&hash, p, split, error))
             return false;
@@ -139,18 +149,19 @@ static bool measure_kind(const raw *columns, const probing *p, int kind, measure
     return ok;
 }
 
-/* A dataset that lacks columns or events lacks that baseline and the joint one. */
+/* A kind is measured when everything in it is asked for and the dataset has it; columns by
+ * themselves belong to `baselines`. */
 static bool measure_all(const probing *p, measurements *out, assay_error *error)
 {
-    raw *columns = raw_new(p, error);
+    int asked = asked_of(p->settings);
+    raw *columns = raw_new(p, asked, error);
     bool ok = columns != NULL;
-    for (int k = 0; ok && k < 3; k++) {
-        bool has_columns = raw_width(columns, RAW_COLUMNS) > 0;
-        bool has_onehot = raw_width(columns, RAW_ONEHOT) > 0;
-        if ((kinds[k].choice & RAW_COLUMNS && !has_columns) ||
-            (kinds[k].choice & RAW_ONEHOT && !has_onehot))
-            continue;
-        ok = measure_kind(columns, p, k, out, error);
+    for (int k = 0; ok && k < KINDS; k++) {
+        bool there = kinds[k].choice != RAW_COLUMNS || p->settings->baselines;
+        for (int part = RAW_COLUMNS; part <= RAW_COUNTS; part *= 2)
+            if (kinds[k].choice & part)
+                there = there && asked & part && raw_width(columns, part) > 0;
+        ok = !there || measure_kind(columns, p, k, out, error);
     }
     raw_free(columns);
     return ok;

@@ -3,7 +3,8 @@
  * the test split reports, in the final evaluation only. Scores: (suite, benchmark, auc and ks) on
  * valid and, at the end, test, there with bootstrap intervals. With `baselines` the same probe on
  * the data itself stands beside them, under metrics auc:columns, auc:onehot and
- * auc:columns+onehot. */
+ * auc:columns+onehot; with `pooled` that on its events' counts, auc:counts and
+ * auc:columns+counts. */
 #include "probing.h"
 
 #include <inttypes.h>
@@ -18,6 +19,7 @@ static const assay_option options[] = {
                   "penalties of the squared weights; the valid split chooses"),
     ASSAY_BOOL(settings, normalize, 0, "vectors are divided by their length first"),
     ASSAY_BOOL(settings, baselines, 0, "the data itself is probed too, without any model"),
+    ASSAY_BOOL(settings, pooled, 0, "and its events' counts, pooled over the whole history"),
     ASSAY_INTEGER(settings, resamples, "", 500, 0, 1000000,
                   "of the bootstrap for intervals of final scores; 0: no intervals"),
     {ASSAY_OPTION_AT(settings, level, ASSAY_OPTION_NUMBER),
@@ -237,7 +239,7 @@ static bool evaluate_benchmark(const probing *p, assay_error *error)
     labelled_free(&sets.train);
     labelled_free(&sets.valid);
     labelled_free(&sets.test);
-    if (ok && e->final && p->settings->baselines) {
+    if (ok && e->final && (p->settings->baselines || p->settings->pooled)) {
         found = (measurements){0};
         ok = baselines_measure(p, &found, error) && hand_in(p, &found, error);
     }

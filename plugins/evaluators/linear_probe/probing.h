@@ -14,7 +14,7 @@ typedef struct settings {
     const char *suite, *output;
     assay_texts metrics;
     assay_numbers l2;
-    bool normalize, baselines;
+    bool normalize, baselines, pooled;
     int64_t resamples;
     double level;
 } settings;
@@ -51,7 +51,7 @@ typedef struct measured {
     int64_t n;
 } measured;
 
-enum { MEASURED_MOST = 16 };
+enum { MEASURED_MOST = 40 };
 typedef struct measurements {
     int count;
     measured items[MEASURED_MOST];

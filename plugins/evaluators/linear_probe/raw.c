@@ -1,18 +1,24 @@
-/* raw.c - standardised features and one-hot words of events. A one-hot column is named by the
+/* raw.c - standardised features, one-hot words and pooled counts of events. A column is named by the
  * 64-bit hash of its source, place and word: two that collide would be one column. */
 #include "raw.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { SOURCES = 32 };
 
+/* Columns that are named by keys. */
+typedef struct named {
+    int64_t count;
+    uint64_t key[RAW_MOST_COUNTS]; /* in increasing order */
+} named;
+
 struct raw {
     int features; /* field, -1: none */
     int64_t feature_count;
     int source_count, sources[SOURCES];
-    int64_t count;          /* one-hot columns */
-    uint64_t key[RAW_MOST]; /* in increasing order */
+    named onehot, counts;
 };
 
 static const assay_field *fields_of(const probing *p, int *count)
@@ -43,8 +49,10 @@ static void find_fields(raw *r, const probing *p)
 typedef struct key_walk {
     const raw *raw;
     const assay_sample *sample;
+    bool pooled; /* keys without a place, of all events, and one of the source alone per event */
     int source;
     int64_t event, at;
+    bool told; /* the key of the source alone */
 } key_walk;
 
 static uint64_t mix(uint64_t hash, uint8_t byte)
@@ -71,9 +79,12 @@ static bool next_key(key_walk *w, uint64_t *key)
 {
     for (; w->source < w->raw->source_count; w->source++, w->event = 0, w->at = 0) {
         const assay_field_value *value = &w->sample->values[w->raw->sources[w->source]];
-        for (; value->present && w->event < value->shape[0]; w->event++, w->at = 0) {
-            int64_t place = value->shape[0] - 1 - w->event; /* 0: the newest */
+        for (; value->present && w->event < value->shape[0];
+             w->event++, w->at = 0, w->told = false) {
+            int64_t place = w->pooled ? 0 : value->shape[0] - 1 - w->event; /* 0: the newest */
             *key = mix(mix(0xcbf29ce484222325u, (uint8_t)w->source), (uint8_t)place);
+            if (w->pooled && !w->told)
+                return w->told = true;
             if (place < RAW_PLACES && word_of(value, w, key))
                 return true;
         }
@@ -140,7 +151,7 @@ static int64_t rows_of(const probing *p, assay_data_split split)
     return data->functions->count(data->dataset, split, p->index);
 }
 
-static bool collect_keys(const raw *r, const probing *p, assay_arena *arena, keys *out,
+static bool collect_keys(const raw *r, const probing *p, bool pooled, assay_arena *arena, keys *out,
                          assay_error *error)
 {
     for (int64_t i = 0; i < rows_of(p, ASSAY_TRAIN); i++) {
@@ -148,7 +159,7 @@ static bool collect_keys(const raw *r, const probing *p, assay_arena *arena, key
         uint64_t key = 0;
         if (!read_sample(p, ASSAY_TRAIN, i, arena, &sample, error))
             return false;
-        key_walk walk = {.raw = r, .sample = &sample};
+        key_walk walk = {.raw = r, .sample = &sample, .pooled = pooled};
         while (next_key(&walk, &key))
             if (!keys_add(out, key, error))
                 return false;
@@ -157,7 +168,7 @@ static bool collect_keys(const raw *r, const probing *p, assay_arena *arena, key
 }
 
 /* Sorted keys to the most frequent ones. */
-static bool keep_best(raw *r, keys *all, assay_error *error)
+static bool keep_best(named *to, int64_t most, keys *all, assay_error *error)
 {
     int64_t n = 0;
     counted *different = assay_alloc(all->count * (int64_t)sizeof *different, error);
@@ -172,29 +183,35 @@ static bool keep_best(raw *r, keys *all, assay_error *error)
             different[n++] = (counted){all->items[i], 1};
     if (n > 0)
         qsort(different, (size_t)n, sizeof *different, by_count);
-    for (int64_t i = 0; i < n && r->count < RAW_MOST && different[i].count >= RAW_LEAST; i++)
-        r->key[r->count++] = different[i].key;
-    qsort(r->key, (size_t)r->count, sizeof *r->key, by_key);
+    for (int64_t i = 0; i < n && to->count < most && different[i].count >= RAW_LEAST; i++)
+        to->key[to->count++] = different[i].key;
+    qsort(to->key, (size_t)to->count, sizeof *to->key, by_key);
     assay_free(different);
     return true;
 }
 
-raw *raw_new(const probing *p, assay_error *error)
+static bool find_columns(raw *r, const probing *p, bool pooled, assay_error *error)
 {
     keys all = {0};
-    raw *r = assay_zalloc(sizeof *r, error);
     assay_arena *arena = assay_arena_new(0, error);
-    bool ok = false;
-    if (!r || !arena)
-        goto out;
-    find_fields(r, p);
-    ok = collect_keys(r, p, arena, &all, error) && keep_best(r, &all, error);
-out:
+    bool ok = arena && collect_keys(r, p, pooled, arena, &all, error) &&
+              keep_best(pooled ? &r->counts : &r->onehot, pooled ? RAW_MOST_COUNTS : RAW_MOST, &all,
+                        error);
     assay_arena_free(arena);
     assay_free(all.items);
-    if (!ok) {
+    return ok;
+}
+
+raw *raw_new(const probing *p, int choice, assay_error *error)
+{
+    raw *r = assay_zalloc(sizeof *r, error);
+    if (!r)
+        return NULL;
+    find_fields(r, p);
+    if ((choice & RAW_ONEHOT && !find_columns(r, p, false, error)) ||
+        (choice & RAW_COUNTS && !find_columns(r, p, true, error))) {
         raw_free(r);
-        r = NULL;
+        return NULL;
     }
     return r;
 }
@@ -209,7 +226,22 @@ void raw_free(raw *columns)
 int64_t raw_width(const raw *columns, int choice)
 {
     int64_t width = choice & RAW_COLUMNS && columns->features >= 0 ? columns->feature_count : 0;
-    return width + (choice & RAW_ONEHOT ? columns->count : 0);
+    width += choice & RAW_ONEHOT ? columns->onehot.count : 0;
+    return width + (choice & RAW_COUNTS ? columns->counts.count : 0);
+}
+
+/* How often each named column's key stands in the sample. */
+static void count_keys(const raw *r, const named *columns, bool pooled, const assay_sample *sample,
+                       double *row)
+{
+    key_walk walk = {.raw = r, .sample = sample, .pooled = pooled};
+    uint64_t key = 0;
+    while (columns->count > 0 && next_key(&walk, &key)) {
+        const uint64_t *found =
+            bsearch(&key, columns->key, (size_t)columns->count, sizeof key, by_key);
+        if (found)
+            row[found - columns->key]++;
+    }
 }
 
 static void fill_row(const raw *r, int choice, const assay_sample *sample, double *row)
@@ -220,14 +252,16 @@ static void fill_row(const raw *r, int choice, const assay_sample *sample, doubl
             row[k] = (double)((const float *)value->data)[k];
         row += r->feature_count;
     }
-    if (!(choice & RAW_ONEHOT) || r->count == 0)
-        return;
-    key_walk walk = {.raw = r, .sample = sample};
-    uint64_t key = 0;
-    while (next_key(&walk, &key)) {
-        const uint64_t *found = bsearch(&key, r->key, (size_t)r->count, sizeof key, by_key);
-        if (found)
-            row[found - r->key] = 1;
+    if (choice & RAW_ONEHOT) {
+        count_keys(r, &r->onehot, false, sample, row);
+        for (int64_t k = 0; k < r->onehot.count; k++)
+            row[k] = row[k] > 0;
+        row += r->onehot.count;
+    }
+    if (choice & RAW_COUNTS) {
+        count_keys(r, &r->counts, true, sample, row);
+        for (int64_t k = 0; k < r->counts.count; k++)
+            row[k] = log1p(row[k]);
     }
 }
 
