@@ -118,7 +118,15 @@ static bool hybrid_observe(void *opened, assay_tape *tape, const assay_clock *cl
                            const assay_tower *tower, assay_error *error)
 {
     hybrid_mask *mask = opened;
+    bool any = false;
     (void)clock;
+    /* Questions on a kept prefix leave no gradient at the history: there is nothing to learn. */
+    for (int64_t b = 0; tower->span && b < tower->rows; b++) {
+        history h = history_at(tower, b);
+        any = any || h.end > h.first;
+    }
+    if (!any)
+        return true;
     return guidance_observe(&mask->seen, tape, tower, GUIDE, WHERE, error);
 }
 
