@@ -363,6 +363,32 @@ static void scores_of_a_file_decide_instead(void **state)
     unlink(path);
 }
 
+/* Each random future names items of the window, and not those that the diverse choice names. */
+static void a_random_future_is_another_choice(void **state)
+{
+    synth_place *place = *state;
+    int differ = 0;
+    place->options.pairs = (assay_texts){1, both};
+    synth_data *diverse = must_open(place);
+    synth_options random_options = place->options;
+    random_options.future_choice = 1;
+    assay_error error = {0};
+    synth_data *random = synth_functions()->open(&random_options, NULL, &error);
+    assert_non_null(random);
+    for (int64_t u = 0; u < 20; u++) {
+        assay_sample a =
+            must_sample(diverse, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK, u, 0, place->arena);
+        assay_sample b =
+            must_sample(random, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK, u, 0, place->arena);
+        const assay_field_value *x = &a.values[diverse->field_count - 1];
+        const assay_field_value *y = &b.values[diverse->field_count - 1];
+        differ += x->shape[0] != y->shape[0] || memcmp(x->data, y->data, (size_t)x->shape[0]) != 0;
+    }
+    assert_true(differ > 10);
+    synth_functions()->close(random);
+    synth_functions()->close(diverse);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, synth_place_make, synth_place_remove)
 
 int main(void)
@@ -375,6 +401,7 @@ int main(void)
         TEST(half_of_the_samples_are_futures_and_half_questions),
         TEST(hard_pairs_are_those_above_the_threshold),
         TEST(scores_of_a_file_decide_instead),
+        TEST(a_random_future_is_another_choice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

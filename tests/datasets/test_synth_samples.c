@@ -172,6 +172,49 @@ static void the_newest_events_before_the_cut_off_are_given(void **state)
     synth_functions()->close(data);
 }
 
+/* What is left out is counted: events of the training users beyond the slots. */
+static void what_the_slots_leave_out_is_counted(void **state)
+{
+    synth_place *place = *state;
+    int64_t events = 0, over = 0;
+    synth_data *data = must_open(place);
+    for (uint64_t u = 0; u < 40; u++) {
+        life l = must_live(data, u, HISTORY, place->arena);
+        int64_t of[SOURCES] = {0};
+        for (int64_t i = 0; i < l.count; i++)
+            of[l.events[i].source]++;
+        for (int s = 0; s < SOURCES; s++)
+            over += of[s] > data->slots[s] ? of[s] - data->slots[s] : 0;
+        events += l.count;
+    }
+    assert_int_equal(data->seen.users, 40);
+    assert_int_equal(data->seen.events, events);
+    assert_int_equal(data->seen.over_slots, over);
+    assert_true(over > 0);
+    synth_functions()->close(data);
+}
+
+/* A thousand thousand million users take what 5,000 take, and the last is as quickly there. */
+static void memory_does_not_grow_with_users(void **state)
+{
+    synth_place *place = *state;
+    int64_t live[2];
+    for (int k = 0; k < 2; k++) {
+        place->options.users = k == 0 ? 5000 : INT64_C(1000000000000);
+        synth_data *data = must_open(place);
+        int64_t count = synth_functions()->count(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK);
+        assert_int_equal(count, place->options.users);
+        for (int i = 1; i <= 100; i++) {
+            assay_arena_reset(place->arena);
+            must_sample(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK, count - i, 0, place->arena);
+        }
+        live[k] =
+            assay_memory_stats_get().live_bytes - assay_arena_stats_get(place->arena).chunk_bytes;
+        synth_functions()->close(data);
+    }
+    assert_int_equal(live[0], live[1]);
+}
+
 /* What pair makers take from an event without telling it is what they would find in its text. */
 static void deeds_are_those_of_the_texts(void **state)
 {
@@ -300,6 +343,8 @@ int main(void)
         TEST(no_user_stands_in_two_splits),
         TEST(a_longer_life_begins_with_the_shorter),
         TEST(the_newest_events_before_the_cut_off_are_given),
+        TEST(what_the_slots_leave_out_is_counted),
+        TEST(memory_does_not_grow_with_users),
         TEST(deeds_are_those_of_the_texts),
         TEST(a_user_without_events_is_an_empty_history),
         TEST(features_are_standardised_on_pretrain),

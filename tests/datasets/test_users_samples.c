@@ -294,6 +294,38 @@ static void a_future_is_frequent_and_diverse(void **state)
     users_functions()->close(data);
 }
 
+/* Ten questions about what the user did before the earliest `until`, the most relevant area first: all
+ * three bills are of "credit and repayment", two of them of "eating out". */
+static void questions_are_answered_from_the_history(void **state)
+{
+    static const char *const makers[] = {"uqa"};
+    users_place *place = *state;
+    char text[512];
+    write_description(place);
+    must_write(place, "users.jsonl",
+               "{\"id\":\"a\",\"split\":\"pretrain\",\"events\":["
+               "{\"time\":1,\"source\":\"bill\",\"text\":\"food 10\"},"
+               "{\"time\":50,\"source\":\"bill\",\"text\":\"food 20\"},"
+               "{\"time\":60,\"source\":\"bill\",\"text\":\"rent 300\"},"
+               "{\"time\":88,\"source\":\"app\",\"text\":\"chess\"},"
+               "{\"time\":91,\"source\":\"app\",\"text\":\"food\"}],"
+               "\"labels\":{\"fraud\":{\"value\":0,\"until\":90}}}\n"
+               "{\"id\":\"b\",\"split\":\"pretrain\"}\n");
+    place->options.pairs = (assay_texts){1, makers};
+    place->options.uqa_pairs = 2;
+    void *data = must_open(place);
+    assert_int_equal(users_functions()->count(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK), 2);
+    assert_string_equal(tell(place, data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK, 0, text, sizeof text),
+                        "bill[-89 food 10|-40 food 20|-30 rent 300] app[-2 chess] f[0.00 0.00] "
+                        "q[How does the user repay, given food in bill?] "
+                        "a[credit and repayment: 3 in all, mostly food in bill, falling] -1");
+    assert_string_equal(tell(place, data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK, 1, text, sizeof text),
+                        "bill[-89 food 10|-40 food 20|-30 rent 300] app[-2 chess] f[0.00 0.00] "
+                        "q[How does the user eat out, given the visits for food in bill?] "
+                        "a[eating out: 2 in all, mostly food in bill, steady] -1");
+    users_functions()->close(data);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, users_place_make, users_place_remove)
@@ -307,6 +339,7 @@ int main(void)
         TEST(without_pretrain_the_train_split_is_trained_on),
         TEST(without_pairs_and_labels_the_future_is_asked_for),
         TEST(a_future_is_frequent_and_diverse),
+        TEST(questions_are_answered_from_the_history),
     };
     return cmocka_run_group_tests_name("users samples", tests, NULL, NULL);
 }

@@ -26,6 +26,11 @@ typedef struct synth_options {
 typedef enum synth_maker { MAKES_LABELS, MAKES_FUTURE, MAKES_UQA } synth_maker;
 #define SYNTH_MAKERS 3
 
+/* What the first users that models are trained on hold, and what of it a sample does not give. */
+typedef struct synth_counts {
+    int64_t users, without_events, events, over_slots;
+} synth_counts;
+
 typedef struct synth_data {
     const synth_options *options; /* borrowed: lives as long as the dataset */
     world *world;
@@ -37,6 +42,7 @@ typedef struct synth_data {
     int64_t slots[SOURCES];
     int64_t feature_count;
     double *mean, *scale; /* (features) a feature x is given as (x - mean) * scale */
+    synth_counts seen;    /* of the users that mean and scale are of */
     int maker_count;
     synth_maker makers[SYNTH_MAKERS]; /* in the order of a user's samples */
     int task;                         /* training samples are those of this task; -1: the makers' */

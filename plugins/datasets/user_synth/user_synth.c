@@ -28,6 +28,7 @@
 #include "tabular.h"
 
 #include <assay/hash.h>
+#include <assay/log.h>
 
 #include <inttypes.h>
 #include <math.h>
@@ -171,6 +172,33 @@ static void make_benchmarks(synth_data *data)
     }
 }
 
+static void count_life(synth_data *data, const life *l)
+{
+    int64_t of_source[SOURCES] = {0};
+    for (int64_t i = 0; i < l->count; i++)
+        of_source[l->events[i].source]++;
+    for (int i = 0; i < data->source_count; i++) {
+        int s = data->sources[i];
+        if (of_source[s] > data->slots[s])
+            data->seen.over_slots += of_source[s] - data->slots[s];
+    }
+    data->seen.users++;
+    data->seen.events += l->count;
+    data->seen.without_events += l->count == 0;
+}
+
+static void tell_counts(const synth_data *data)
+{
+    const synth_counts *seen = &data->seen;
+    assay_log(ASSAY_LOG_INFO,
+              WHERE ": pretrain %lld, train %lld, valid %lld, test %lld users; the first %lld have "
+                    "%lld events, %lld of them beyond the slots; %lld users are without events",
+              (long long)data->users[ASSAY_PRETRAIN], (long long)data->users[ASSAY_TRAIN],
+              (long long)data->users[ASSAY_VALID], (long long)data->users[ASSAY_TEST],
+              (long long)seen->users, (long long)seen->events, (long long)seen->over_slots,
+              (long long)seen->without_events);
+}
+
 /* Mean and spread of every feature over the first users that models are trained on, by Welford's
  * recurrence; a constant feature becomes 0. */
 static bool make_spread(synth_data *data, assay_error *error)
@@ -188,7 +216,7 @@ static bool make_spread(synth_data *data, assay_error *error)
         goto done;
     arena = assay_arena_new(0, error);
     done = arena != NULL;
-    for (int64_t i = 0; done && i < seen && data->feature_count > 0; i++) {
+    for (int64_t i = 0; done && i < seen; i++) {
         person p;
         life l;
         assay_arena_reset(arena);
@@ -196,6 +224,7 @@ static bool make_spread(synth_data *data, assay_error *error)
         done = person_live(&p, data->world, &data->streams, HISTORY, arena, &l, error);
         if (!done)
             break;
+        count_life(data, &l);
         tabular_of(&l, data->noise, p.number, data->feature_count, raw);
         for (int64_t f = 0; f < data->feature_count; f++) {
             double off = raw[f] - data->mean[f];
@@ -279,6 +308,7 @@ static void *synth_open(const void *given, const assay_host *host, assay_error *
         !thresholds_make(&data->limits, data->world, &data->streams, error) ||
         !make_spread(data, error) || !make_uqa(data, error))
         goto failed;
+    tell_counts(data);
     make_fields(data);
     make_benchmarks(data);
     make_fingerprint(data);
