@@ -223,6 +223,41 @@ static void counting_ends_when_the_host_wants(void **state)
     people_close(&p);
 }
 
+/* A set as large as one likes: the people again and again. */
+static int64_t count_of_many(void *user, assay_data_split split, int benchmark)
+{
+    (void)user;
+    return split == ASSAY_PRETRAIN && benchmark == ASSAY_NO_BENCHMARK ? INT64_C(1) << 40 : 0;
+}
+
+static bool sample_of_many(void *user, assay_data_split split, int benchmark, int64_t index,
+                           const assay_draw *draw, assay_arena *arena, assay_sample *out,
+                           assay_error *error)
+{
+    (void)split;
+    samples_made++;
+    return plain_sample(user, ASSAY_PRETRAIN, benchmark, index % ((const people *)user)->count,
+                        draw, arena, out, error);
+}
+
+static void of_very_many_samples_some_are_read(void **state)
+{
+    (void)state;
+    people p;
+    people_open(&p, 8, 1);
+    vocabulary *all = open_words(&p, NULL, 1, 100);
+    plain_sample = p.functions.sample;
+    p.functions.count = count_of_many;
+    p.functions.sample = sample_of_many;
+    samples_made = 0;
+    vocabulary *some = open_words(&p, NULL, 1, 100);
+    assert_in_range(samples_made, 100000, 100100);
+    assert_int_equal(vocabulary_size(some), vocabulary_size(all));
+    vocabulary_free(some);
+    vocabulary_free(all);
+    people_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +266,7 @@ int main(void)
         cmocka_unit_test(order_is_by_count_and_then_by_bytes),
         cmocka_unit_test(the_cache_gives_the_same_words_or_is_made_again),
         cmocka_unit_test(counting_ends_when_the_host_wants),
+        cmocka_unit_test(of_very_many_samples_some_are_read),
     };
     return cmocka_run_group_tests_name("vocabulary", tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include <assay/file.h>
 #include <assay/hash.h>
+#include <assay/random.h>
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,8 +20,9 @@
 #define TITLE      "assay words 1\n"
 #define FILE_LIMIT ((int64_t)1 << 30)
 #define HEX        64
-#define PROBES     8   /* samples whose bytes are part of the cache's name */
-#define STOP_EVERY 256 /* samples between two looks at the host's wish to end */
+#define PROBES     8      /* samples whose bytes are part of the cache's name */
+#define MOST_READ  100000 /* of more samples, so many are read */
+#define STOP_EVERY 256    /* samples between two looks at the host's wish to end */
 
 struct vocabulary {
     word_table table; /* of the words that are kept; id = place + WORDS_SPECIAL */
@@ -165,15 +167,18 @@ static bool count_sample(vocabulary *words, const walk *w, const assay_sample *s
 
 static bool count_all(vocabulary *words, const walk *w, const assay_host *host, assay_error *error)
 {
-    for (int64_t i = 0; i < w->samples; i++) {
+    bool all = w->samples <= MOST_READ;
+    assay_stream some = assay_stream_of(0, "user_decoder/words", 0);
+    for (int64_t i = 0; i < (all ? w->samples : MOST_READ); i++) {
+        int64_t index = all ? i : assay_random_permuted(some, w->samples, i);
         assay_sample sample = {0};
         if (i % STOP_EVERY == 0 && host && host->stopping && host->stopping(host->user))
             return ASSAY_FAIL(error, ASSAY_STOPPED, .where = "model user_decoder",
                               .what = "asked to end while counting words");
-        if (!walk_sample(w, i, &sample, error) || !count_sample(words, w, &sample, error))
+        if (!walk_sample(w, index, &sample, error) || !count_sample(words, w, &sample, error))
             return false;
     }
-    words->samples = w->samples;
+    words->samples = all ? w->samples : MOST_READ;
     return true;
 }
 

@@ -33,7 +33,7 @@ typedef struct vocabulary_means {
 } vocabulary_means;
 
 /* Counts the words of every text of the samples that models are trained on (pretrain, or train
- * without it), most frequent first, equal counts by their bytes. Taken from the host's cache when
+ * without it; of more than 100,000 samples, so many that chance picks), most frequent first, equal counts by their bytes. Taken from the host's cache when
  * the same data was counted before. The caller owns the result. */
 vocabulary *vocabulary_new(const vocabulary_recipe *recipe, assay_error *error);
 void vocabulary_free(vocabulary *words); /* accepts NULL */
