@@ -35,17 +35,18 @@ abi: nn weights tensor device support
 lab/plugin: abi nn weights tensor device support
 lab/script: lab/plugin abi support
 lab/train: lab/plugin lab/store abi nn weights metrics tensor device support
+lab/embed: lab/train lab/plugin lab/store abi tensor device support
 lab/run: lab/script lab/train lab/store lab/plugin abi weights device support
 lab/report: lab/store support
 lab/store: support
-cli: lab/run lab/script lab/train lab/plugin lab/report lab/store abi all nn weights metrics text image tensor device support
+cli: lab/embed lab/run lab/script lab/train lab/plugin lab/report lab/store abi all nn weights metrics text image tensor device support
 plugins: abi all nn weights metrics text image tensor device support
 bench: all lab/store nn weights metrics text image tensor device support
 '
 
 # Private headers that rooms with an arrow may use: the table of kernels, and the lab's doors.
 doors='engine/device/device.h lab/plugin/registry.h lab/plugin/settings.h lab/plugin/host_tables.h
-lab/plugin/recipe.h lab/script/plan.h lab/train/train.h lab/run/run.h lab/store/store.h
+lab/plugin/recipe.h lab/script/plan.h lab/train/train.h lab/embed/embed.h lab/run/run.h lab/store/store.h
 lab/report/table.h lab/report/report.h'
 
 list_sources() {

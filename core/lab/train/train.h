@@ -95,6 +95,28 @@ typedef enum train_result {
 
 train_result train_run(const train_job *job, assay_error *error);
 
+/* ---- a run's network, opened again ---- */
+typedef struct train_reopening {
+    const recipe *recipe; /* its dataset, model, adapters, mask and precision count */
+    dataset_pool *pool;
+    const assay_device *device;
+    const char *weights; /* of the run's newest checkpoint, or published ones */
+    /* Published weights: of the model alone, with its own attention; a mask and adapters of the
+     * recipe are left out, and parameters that the file lacks keep their start. */
+    bool published;
+    const train_sources *sources; /* for options that name stages; may be NULL */
+} train_reopening;
+
+typedef struct train_opened train_opened;
+/* With the mask's state of that checkpoint. What the request points at must outlive the result, which
+ * the caller owns. */
+train_opened *train_reopen(const train_reopening *request, assay_error *error);
+void train_opened_free(train_opened *opened); /* accepts NULL */
+const assay_network *train_opened_network(const train_opened *opened);
+const assay_data *train_opened_data(const train_opened *opened);
+/* A tape of the recipe's precision with the adapters on it. Borrowed. */
+assay_tape *train_opened_tape(const train_opened *opened);
+
 /* The file of a finished run's parameters, from its newest good checkpoint. */
 bool train_weights_path(const char *folder, char *path, int64_t size, assay_error *error);
 
