@@ -221,25 +221,25 @@ static void show_progress(void *user, int64_t done, int64_t all)
         fprintf(stderr, "\r%lld of %lld users\033[K", (long long)done, (long long)all);
 }
 
-static void tell(const session *s, const embed_report *report, const char *path)
+static void tell(const session *s, const embed_report *made, const char *path)
 {
     if (args_has(s->args, "quiet"))
         return;
     if (isatty(STDERR_FILENO) == 1)
         fputs("\r\033[K", stderr);
-    double time = report->seconds > 0 ? report->seconds : 1e-9;
+    double time = made->seconds > 0 ? made->seconds : 1e-9;
     fprintf(stderr,
             "%s: %lld users, %lld vectors of %lld numbers in %.1f s%s; %.1f users/s, %.1f "
             "vectors/s\n",
-            path, (long long)report->users, (long long)report->vectors, (long long)report->width,
-            report->seconds, report->cached ? "" : ", without prefix cache",
-            (double)report->users / time, (double)report->vectors / time);
+            path, (long long)made->users, (long long)made->vectors, (long long)made->width,
+            made->seconds, made->cached ? "" : ", without prefix cache",
+            (double)made->users / time, (double)made->vectors / time);
 }
 
 static bool perform(session *s, const char *path, vectors_format format, int64_t batch,
                     int64_t limit, assay_error *error)
 {
-    embed_report report = {0};
+    embed_report made = {0};
     assay_data_split split;
     int benchmark;
     const assay_device *device = assay_device_cpu(error);
@@ -268,9 +268,9 @@ static bool perform(session *s, const char *path, vectors_format format, int64_t
         .stop = &stop,
         .progress = args_has(s->args, "quiet") ? NULL : show_progress,
     };
-    if (!embed_run(&request, path, format, &report, error))
+    if (!embed_run(&request, path, format, &made, error))
         return false;
-    tell(s, &report, path);
+    tell(s, &made, path);
     return true;
 }
 

@@ -12,7 +12,7 @@
 bool users_make_fields(users_data *data, assay_error *error)
 {
     int64_t name_bytes = 80; /* a source's name has at most 64, and ".time" follows */
-    int count = 2 * data->source_count + 3;
+    int count = 2 * data->source_count + 4;
     data->fields = assay_zalloc(count * (int64_t)sizeof *data->fields, error);
     data->field_names = assay_alloc(data->source_count * name_bytes, error);
     if (data->fields == NULL || data->field_names == NULL)
@@ -29,6 +29,7 @@ bool users_make_fields(users_data *data, assay_error *error)
         *next++ = (assay_field){"features", ASSAY_F32, 1, {data->description.feature_count}};
     *next++ = (assay_field){"query", ASSAY_U8, 1, {ASSAY_RAGGED}};
     *next++ = (assay_field){"answer", ASSAY_U8, 1, {ASSAY_RAGGED}};
+    *next++ = (assay_field){"id", ASSAY_U8, 1, {ASSAY_RAGGED}};
     data->field_count = (int)(next - data->fields);
     return true;
 }
@@ -246,10 +247,11 @@ static bool put_fields(const users_data *data, const user_history *user,
     *next++ = (assay_field_value){
         .data = inquiry->query, .shape = {inquiry->query_bytes}, .present = true};
     if (inquiry->answered)
-        *next = (assay_field_value){
+        *next++ = (assay_field_value){
             .data = inquiry->answer, .shape = {inquiry->answer_bytes}, .present = true};
     else
-        *next = (assay_field_value){.data = "", .present = false};
+        *next++ = (assay_field_value){.data = "", .present = false};
+    *next = (assay_field_value){.data = user->id, .shape = {user->id_bytes}, .present = true};
     return true;
 }
 

@@ -35,7 +35,7 @@ typedef struct users_data {
 } users_data;
 
 /* The fields of a sample, in order: for each chosen source its texts and times; features, where the
- * description has any; query; answer. */
+ * description has any; query; answer; id, for people and files alone. */
 bool users_make_fields(users_data *data, assay_error *error);
 
 /* What the uqa pairs of a user are made of: the events before the earliest `until` of a label. */
