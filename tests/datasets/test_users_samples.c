@@ -105,14 +105,19 @@ static void makers_sources_and_task_are_the_scripts_choice(void **state)
 
     place->options.task = "risk/default";
     data = must_open(place);
-    assert_int_equal(users_functions()->count(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK), 2);
+    /* Pretrain stays what it was: the words of a model that is tuned come from there. */
+    assert_int_equal(users_functions()->count(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK), 3);
+    assert_int_equal(users_functions()->training(data), ASSAY_TRAIN);
     assert_int_equal(users_functions()->count(data, ASSAY_TEST, ASSAY_NO_BENCHMARK), 1);
-    assert_string_equal(tell(place, data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK, 0, text, sizeof text),
-                        "app[-14.5 chess] f[-1.00 0.00] q[Default?] a[defaults] 1");
+    assert_string_equal(tell(place, data, ASSAY_TEST, ASSAY_NO_BENCHMARK, 0, text, sizeof text),
+                        "app[0 a b] f[0.00 0.00] q[Default?] a[defaults] 1");
     int32_t labels[2];
-    assert_true(users_functions()->labels(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK, labels, NULL));
+    assert_true(users_functions()->labels(data, ASSAY_TEST, ASSAY_NO_BENCHMARK, labels, NULL));
     assert_int_equal(labels[0], 1);
-    assert_int_equal(labels[1], 0);
+    assay_error error = {0};
+    assert_false(
+        users_functions()->labels(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK, labels, &error));
+    assert_non_null(strstr(error.what, "training pairs have no labels"));
     users_functions()->close(data);
 }
 

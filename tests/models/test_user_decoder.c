@@ -330,7 +330,7 @@ static void extra_tokens_stand_in_front_and_before_what_is_read(void **state)
         assay_tensor *readout = assay_params_add(r.params, "test.readout", 2, (int64_t[]){3, 64},
                                                  (assay_init){ASSAY_INIT_NORMAL, .a = 1}, NULL);
         assert_true(front && readout);
-        r.insert = (assay_insert){front, readout};
+        r.insert = (assay_insert){.front = front, .readout = readout};
         const assay_clock clock = rig_training(&r, 0);
         assay_params_clear_grads(r.params);
         rig_pass(&r, &clock, 0, 0, 2, &embedding, &batch, &outputs);

@@ -102,6 +102,9 @@ typedef struct assay_dataset_functions {
     /* Writes the data into a folder (made if it is not there) as files that another dataset plugin
      * reads; NULL: it does not. */
     bool (*write)(void *dataset, const char *folder, assay_error *error);
+    /* Optional: the split that is trained on unless the script says which; NULL: pretrain, or train
+     * in data without pretrain samples. A dataset that was told a task to tune for says train. */
+    assay_data_split (*training)(void *dataset);
 } assay_dataset_functions;
 
 /* An open dataset as the host hands it to models and evaluators. Borrowed. */

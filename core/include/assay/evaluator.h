@@ -17,11 +17,6 @@ typedef struct assay_score {
     int64_t n;        /* samples behind it; -1: unknown */
 } assay_score;
 
-/* Receives one batch's outputs (in the order of `wanted`), rows first .. first + samples - 1 of the
- * set. False ends the walk with *error. */
-typedef bool (*assay_visitor)(void *user, int64_t first, const assay_batch *batch,
-                              const assay_outputs *outputs, assay_error *error);
-
 typedef struct assay_evaluation {
     uint32_t size;
     void *user; /* first argument of the functions */

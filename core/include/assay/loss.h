@@ -2,7 +2,8 @@
  *
  * A script lists losses; the host adds them, each times its option `weight` if it has one (the host
  * reads it: a loss does not multiply by it itself), records "loss" and "loss/NAME", and walks back
- * once.
+ * once. An option `lr_scale` is the host's, too: a factor on the learning rate of the loss's own
+ * parameters.
  *
  * Batches larger than memory (train.pieces). A loss that `couples` samples (contrastive) needs the
  * whole batch's embeddings but nothing else: the host runs the pieces without a tape and keeps the
@@ -25,7 +26,18 @@ typedef struct assay_loss_setup {
     const assay_host *host; /* network() gives a teacher */
     int64_t total;
     bool counting;
+    assay_data_split split; /* that is trained on */
 } assay_loss_setup;
+
+/* What a loss may look at before the first step: the training set, through the network as it starts. */
+typedef struct assay_loss_start {
+    uint32_t size;
+    void *user;      /* first argument of `each` */
+    int64_t samples; /* of the training set */
+    /* Its first `most` samples (0: all), in order, as in evaluation. */
+    bool (*each)(void *user, int64_t most, const assay_wanted *wanted, assay_visitor visit,
+                 void *visitor, assay_error *error);
+} assay_loss_start;
 
 typedef struct assay_loss_functions {
     uint32_t size;
@@ -43,6 +55,9 @@ typedef struct assay_loss_functions {
     /* Optional, both or none: queues and the like. */
     bool (*save)(void *loss, const assay_state_writer *out, assay_error *error);
     bool (*load)(void *loss, const assay_state_reader *in, assay_error *error);
+    /* Optional: once, before a run's first step (never when a run goes on): a start for the loss's
+     * own parameters that depends on the data. The same data gives the same bits. */
+    bool (*prepare)(void *loss, const assay_loss_start *start, assay_error *error);
 } assay_loss_functions;
 
 #endif

@@ -21,6 +21,7 @@ typedef struct assay_needs {
     int tap_count;
     const char
         *taps[ASSAY_MAX_TAPS]; /* states whose values and gradients `observe` reads; static */
+    bool freezes;              /* of an adapter: the mask's own parameters do not learn either */
 } assay_needs;
 
 typedef struct assay_mask_setup {

@@ -31,6 +31,7 @@
 typedef struct assay_extra_tokens {
     int64_t front;   /* before everything: a mask's global query */
     int64_t readout; /* just before the token that is read: a soft prompt */
+    int64_t history; /* just behind the history, before the question: the same, beside the events */
 } assay_extra_tokens;
 
 /* One sequence per sample through the model. Tensors live as long as the batch. */
@@ -130,6 +131,11 @@ static inline void assay_outputs_put(assay_outputs *outputs, const assay_wanted 
         }
 }
 
+/* Receives one batch's outputs (in the order of `wanted`), rows first .. first + samples - 1 of the
+ * set. False ends the walk with *error. */
+typedef bool (*assay_visitor)(void *user, int64_t first, const assay_batch *batch,
+                              const assay_outputs *outputs, assay_error *error);
+
 /* ---- the model ---- */
 
 typedef struct assay_model_setup {
@@ -161,6 +167,7 @@ typedef struct assay_model_facts {
     /* The tower that `prefill` and `resume` run; NULL: the model has no prefix cache. */
     const char *prefix;
     const char *no_prefix; /* why not, with these options; NULL: it never has */
+    int64_t embedding;     /* E of the towers' embeddings; 0: not said */
 } assay_model_facts;
 
 typedef struct assay_collation {
@@ -174,9 +181,9 @@ typedef struct assay_collation {
     assay_part_of part;
 } assay_collation;
 
-/* Vectors of the extra tokens, (front, D) and (readout, D); NULL where there are none. */
+/* Vectors of the extra tokens, (front, D), (readout, D), (history, D); NULL where there are none. */
 typedef struct assay_insert {
-    assay_tensor *front, *readout;
+    assay_tensor *front, *readout, *history;
 } assay_insert;
 
 typedef struct assay_model_functions {
@@ -208,6 +215,10 @@ typedef struct assay_model_functions {
                    assay_tensor *x, const assay_attention_bias *bias,
                    const assay_prefix *const *prefix, const assay_wanted *wanted,
                    assay_outputs *out);
+    /* Optional: the input vectors of a text's first words, at most `most` of them, as they are now:
+     * out (most, D). How many there were; -1 with the error set. */
+    int64_t (*text_vectors)(void *model, const char *text, int64_t bytes, int64_t most, float *out,
+                            assay_error *error);
 } assay_model_functions;
 
 /* ---- a network: a model with its mask, adapters and parameters, ready to run ----

@@ -41,8 +41,11 @@ const assay_option train_table[] = {
     ASSAY_CHOICE(train_options, precision, "fp32", "fp32|bf16|tf32",
                  "of products and activations; parameters and losses stay fp32. tf32 on cuda only"),
     ASSAY_BOOL(train_options, shuffle, true, "another order of the samples every epoch"),
-    ASSAY_CHOICE(train_options, split, "auto", "auto|pretrain|train",
-                 "what is trained on; auto: pretrain, or train when the dataset has none"),
+    ASSAY_BOOL(train_options, balance, false,
+               "classes of a labelled training set take turns, whatever their numbers"),
+    ASSAY_CHOICE(
+        train_options, split, "auto", "auto|pretrain|train",
+        "what is trained on; auto: pretrain, or train when the dataset has none or a task"),
     ASSAY_INTEGER(train_options, checkpoint_every, "steps", 200, 0, MOST_STEPS,
                   "between checkpoints; 0: at the end only. Not part of a run's identity"),
     ASSAY_INTEGER(train_options, keep, "checkpoints", 2, 1, 1000,

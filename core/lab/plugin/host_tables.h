@@ -30,6 +30,7 @@ typedef struct train_options {
     double clip;   /* of the global gradient norm; 0: none */
     int precision; /* train_precision */
     bool shuffle;
+    bool balance;             /* classes take turns in the order of samples */
     int split;                /* 0 auto (pretrain, or train without it), 1 pretrain, 2 train */
     int64_t checkpoint_every; /* steps; 0: at the end only. Not part of a run's identity */
     int64_t keep;             /* checkpoints kept. Not part of a run's identity */

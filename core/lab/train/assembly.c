@@ -1,6 +1,7 @@
 /* assembly.c - a recipe's plugins, opened in order and closed in reverse. */
 #include "lab/train/assembly.h"
 
+#include "lab/train/datasets.h"
 #include "lab/train/weights.h"
 
 #include <assay/memory.h>
@@ -85,8 +86,8 @@ static bool ask_mask(assembly *a, assay_error *error)
     const assay_mask_functions *mask = &a->mask.plugin->mask;
     if (mask->needs && !mask->needs(a->mask.options, &a->mask_needs, error))
         return false;
-    if (a->mask_needs.extra.readout > 0)
-        return refuse_need(&a->mask, "a mask has no vectors for readout tokens",
+    if (a->mask_needs.extra.readout > 0 || a->mask_needs.extra.history > 0)
+        return refuse_need(&a->mask, "a mask has no vectors for readout or history tokens",
                            "its tokens stand in front", error);
     if (a->mask_needs.extra.front > 0 && !mask->front)
         return refuse_need(&a->mask, "it asks for front tokens and gives no vectors for them", NULL,
@@ -103,15 +104,28 @@ static bool ask_adapter(assembly *a, assembly_adapter *adapter, assay_error *err
         return false;
     if (needs.extra.front > 0 || needs.tap_count > 0)
         return refuse_need(&adapter->part, "front tokens and taps are a mask's", NULL, error);
-    if (needs.extra.readout > 0 && !functions->readout)
-        return refuse_need(&adapter->part,
-                           "it asks for readout tokens and gives no vectors for them", NULL, error);
-    adapter->tokens = needs.extra.readout;
+    if (needs.extra.readout > 0 && needs.extra.history > 0)
+        return refuse_need(&adapter->part, "its tokens stand in one place",
+                           "two adapters may stand in one list", error);
+    if (needs.extra.readout + needs.extra.history > 0 && !functions->readout)
+        return refuse_need(&adapter->part, "it asks for extra tokens and gives no vectors for them",
+                           NULL, error);
+    adapter->at_history = needs.extra.history > 0;
+    adapter->tokens = needs.extra.readout + needs.extra.history;
+    adapter->freezes_mask = needs.freezes;
     a->extra.readout += needs.extra.readout;
+    a->extra.history += needs.extra.history;
     return true;
 }
 
 /* ---- opening ---- */
+
+/* What a plugin's option says that the host reads; 1 for a plugin without it. */
+static double option_number(const settings *use, const char *name)
+{
+    const setting *value = settings_get(use, name);
+    return value ? value->number : 1.0;
+}
 
 static bool open_model(assembly *a, assay_error *error)
 {
@@ -134,16 +148,19 @@ static bool open_model(assembly *a, assay_error *error)
 static bool open_adapter(assembly *a, assembly_adapter *adapter, assay_error *error)
 {
     assembly_part *part = &adapter->part;
-    char prefix[96];
-    snprintf(prefix, sizeof prefix, "adapter.%s.", part->use->label);
+    snprintf(adapter->prefix, sizeof adapter->prefix, "adapter.%s.", part->use->label);
+    adapter->lr_scale = option_number(part->use, "lr_scale");
     assay_adapter_setup setup = {
         .size = sizeof setup,
         .facts = &a->facts,
         .params = a->params,
-        .prefix = prefix,
+        .prefix = adapter->prefix,
         .host = a->host,
         .seed = (uint64_t)a->recipe->seed,
         .counting = a->counting,
+        .data = a->data,
+        .model = &a->model.plugin->model,
+        .opened_model = a->model.state,
     };
     return opened(part, part->plugin->adapter.open(part->options, &setup, error), error);
 }
@@ -163,9 +180,21 @@ static bool open_mask(assembly *a, assay_error *error)
     return opened(&a->mask, a->mask.plugin->mask.open(a->mask.options, &setup, error), error);
 }
 
+/* An adapter that freezes everything else was opened before the mask's parameters were there. */
+static bool freeze_mask(assembly *a, assay_error *error)
+{
+    bool freezes = false;
+    for (int i = 0; i < a->adapter_count; i++)
+        freezes = freezes || a->adapters[i].freezes_mask;
+    return !freezes || assay_params_train(a->params, "mask.", false, error) >= 0;
+}
+
 static bool open_loss(assembly *a, assembly_loss *loss, assay_error *error)
 {
     assembly_part *part = &loss->part;
+    train_options *options = assembly_train_options(a->recipe, error);
+    if (!options)
+        return false;
     assay_loss_setup setup = {
         .size = sizeof setup,
         .facts = &a->facts,
@@ -176,7 +205,9 @@ static bool open_loss(assembly *a, assembly_loss *loss, assay_error *error)
         .host = a->host,
         .total = a->total,
         .counting = a->counting,
+        .split = data_training_split(a->data, options),
     };
+    assay_free(options);
     return opened(part, part->plugin->loss.open(part->options, &setup, error), error);
 }
 
@@ -206,9 +237,9 @@ static bool want(assembly_wanted *wanted, const char *name, assay_error *error)
 static bool ask_loss(assembly *a, assembly_loss *loss, assay_error *error)
 {
     const assay_loss_functions *functions = &loss->part.plugin->loss;
-    const setting *weight = settings_get(loss->part.use, "weight");
     const char *label = loss->part.use->label;
-    loss->weight = weight ? weight->number : 1.0;
+    loss->weight = option_number(loss->part.use, "weight");
+    loss->lr_scale = option_number(loss->part.use, "lr_scale");
     snprintf(loss->prefix, sizeof loss->prefix, "loss.%s.", label);
     snprintf(loss->series, sizeof loss->series, "loss/%s", label);
     snprintf(loss->valid, sizeof loss->valid, "valid/loss/%s", label);
@@ -264,7 +295,7 @@ static bool open_parts(assembly *a, const assembly_setup *setup, assay_error *er
     for (int i = 0; i < a->adapter_count; i++)
         if (!open_adapter(a, &a->adapters[i], error))
             return false;
-    if (a->mask.plugin && !open_mask(a, error))
+    if (a->mask.plugin && (!open_mask(a, error) || !freeze_mask(a, error)))
         return false;
     if (initial && (!weights_start(a, true, error) || !weights_mask_state(a, error)))
         return false;

@@ -22,7 +22,11 @@ typedef struct assembly_part {
 typedef struct assembly_adapter {
     assembly_part part;
     assembly *owner;
-    int64_t tokens; /* of the readout that are its own */
+    char prefix[96];   /* "adapter.lora." */
+    double lr_scale;   /* on the learning rate of its parameters */
+    int64_t tokens;    /* extra ones that are its own */
+    bool at_history;   /* they stand behind the history, not at the readout */
+    bool freezes_mask; /* the mask's parameters do not learn beside it */
 } assembly_adapter;
 
 typedef struct assembly_loss {
@@ -30,7 +34,7 @@ typedef struct assembly_loss {
     char prefix[96]; /* "loss.toy_next." */
     char series[96]; /* "loss/toy_next" */
     char valid[96];  /* "valid/loss/toy_next" */
-    double weight;
+    double weight, lr_scale;
     int count; /* of the outputs that it reads */
     const char *names[ASSAY_MAX_OUTPUTS];
 } assembly_loss;

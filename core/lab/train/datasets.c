@@ -158,5 +158,7 @@ assay_data_split data_training_split(const assay_data *data, const train_options
 {
     if (options->split != 0)
         return options->split == 1 ? ASSAY_PRETRAIN : ASSAY_TRAIN;
+    if (data->functions->training)
+        return data->functions->training(data->dataset);
     return data_count(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK) > 0 ? ASSAY_PRETRAIN : ASSAY_TRAIN;
 }

@@ -1,7 +1,7 @@
 /* evaluate.c - what evaluators ask for: sets through the network, scores, artifacts. */
 #include "lab/train/evaluate.h"
 
-#include "lab/train/datasets.h"
+#include "lab/train/walk.h"
 
 #include <assay/file.h>
 #include <assay/hash.h>
@@ -30,75 +30,22 @@ static bool check_split(const evaluation *e, assay_data_split split, assay_error
 
 /* ---- sets ---- */
 
-static bool check_wanted(const evaluation *e, const assay_wanted *wanted, assay_error *error)
-{
-    const assay_model_facts *facts = &e->setup->assembly->facts;
-    for (int i = 0; i < wanted->count; i++) {
-        bool found = false;
-        for (int k = 0; k < facts->output_count && !found; k++)
-            found = strcmp(facts->outputs[k], wanted->names[i]) == 0;
-        if (!found)
-            return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = assay_text("evaluator %s", e->name),
-                              .what =
-                                  assay_text("the model has no output '%.60s'", wanted->names[i]));
-    }
-    return true;
-}
-
-static bool show_item(const evaluation *e, const loader_item *item, int64_t first,
-                      const assay_wanted *wanted, assay_visitor visit, void *visitor,
-                      assay_error *error)
-{
-    assembly *a = e->setup->assembly;
-    assay_outputs outputs = {0};
-    assay_outputs ordered = {0};
-    assay_tape_begin(e->tape, (assay_step){.seed = (uint64_t)a->recipe->seed, .no_gradient = true});
-    if (!assembly_forward(a, e->tape, &item->whole, &a->evaluation, wanted, &outputs))
-        return assay_tape_failed(e->tape, error);
-    for (int i = 0; i < wanted->count; i++)
-        assay_outputs_put(&ordered, wanted, wanted->names[i],
-                          assay_outputs_get(&outputs, wanted->names[i]));
-    return visit(visitor, first, &item->whole, &ordered, error);
-}
-
 static bool evaluation_each(void *user, assay_data_split split, int benchmark,
                             const assay_wanted *wanted, assay_visitor visit, void *visitor,
                             assay_error *error)
 {
     const evaluation *e = user;
-    const train_options *o = e->setup->options;
-    assembly *a = e->setup->assembly;
-    int64_t size = o->batch / (o->accumulate * o->pieces), first = 0;
-    assay_error own = {0};
-    const loader_item *item = NULL;
-    loader_plan plan = {
-        .assembly = a,
+    const set_walk walk = {
+        .assembly = e->setup->assembly,
+        .tape = e->tape,
+        .options = e->setup->options,
+        .stop = e->setup->job->stop,
+        .who = assay_text("evaluator %s", e->name),
         .split = split,
         .benchmark = benchmark,
         .wanted = wanted,
-        .phase = ASSAY_EVALUATION,
-        .end = data_count(a->data, split, benchmark),
-        .size = size > 0 ? size : 1,
-        .pieces = 1,
-        .seed = (uint64_t)a->recipe->seed,
     };
-    if (!check_split(e, split, error) || !check_wanted(e, wanted, error))
-        return false;
-    if (plan.end == 0)
-        return true;
-    loader *l = loader_new(&plan, &own);
-    bool ok = l != NULL;
-    while (ok && (item = loader_next(l, NULL, &own)) != NULL) {
-        ok = show_item(e, item, first, wanted, visit, visitor, &own);
-        first += item->whole.samples;
-        if (ok && train_stopping(e->setup->job->stop))
-            ok = ASSAY_FAIL(&own, ASSAY_STOPPED, .where = assay_text("evaluator %s", e->name),
-                            .what = "asked to end");
-    }
-    loader_free(l);
-    if (own.code != ASSAY_OK && error && error->code == ASSAY_OK)
-        *error = own;
-    return ok && own.code == ASSAY_OK;
+    return check_split(e, split, error) && walk_set(&walk, visit, visitor, error);
 }
 
 /* ---- results ---- */

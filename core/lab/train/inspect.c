@@ -1,4 +1,5 @@
 /* inspect.c - what a recipe comes to, and whether it fits, without a number being computed. */
+#include "lab/train/balance.h"
 #include "lab/train/datasets.h"
 #include "lab/train/network.h"
 
@@ -38,6 +39,15 @@ static void settle_all(recipe *r)
 
 /* ---- checks ---- */
 
+/* Whether there are classes that can take turns. */
+static bool check_balance(const assembly *a, assay_data_split split, const train_options *o,
+                          assay_error *error)
+{
+    balance *turns = balance_new(a->data, split, 0, o->shuffle, error);
+    balance_free(turns);
+    return turns != NULL;
+}
+
 static bool check_data(const assembly *a, const train_options *o, recipe_facts *out,
                        assay_error *error)
 {
@@ -51,7 +61,7 @@ static bool check_data(const assembly *a, const train_options *o, recipe_facts *
         data_count(a->data, ASSAY_VALID, ASSAY_NO_BENCHMARK) < 1)
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "train.early_stop",
                           .what = "the dataset has no valid split to watch");
-    return true;
+    return o->steps == 0 || !o->balance || check_balance(a, split, o, error);
 }
 
 /* A coupling loss over pieces keeps its outputs for the whole batch: rows of embeddings, not

@@ -5,6 +5,7 @@
  * item nothing more is allocated. */
 #include "lab/train/loader.h"
 
+#include "lab/train/balance.h"
 #include "lab/train/datasets.h"
 
 #include <assay/memory.h>
@@ -30,6 +31,7 @@ struct loader {
     int64_t epoch;          /* that `of_epoch` and `order` are of; -1: none yet */
     assay_stream of_epoch;
     int64_t *order; /* NULL: not shuffled, or too many */
+    balance *turns; /* NULL: samples as they come */
     slot slots[SLOTS];
     pthread_t thread;
     pthread_mutex_t lock;
@@ -49,6 +51,8 @@ double train_seconds(void)
 
 static int64_t sample_at(loader *l, int64_t position, int64_t *epoch)
 {
+    if (l->turns)
+        return balance_at(l->turns, position, epoch);
     *epoch = position / l->samples;
     if (!l->plan.shuffle)
         return position % l->samples;
@@ -205,7 +209,12 @@ static bool start(loader *l, assay_error *error)
         if (!l->slots[i].arena)
             return false;
     }
-    if (l->plan.shuffle && l->samples <= LISTED) {
+    if (l->plan.balance) {
+        l->turns = balance_new(l->plan.assembly->data, l->plan.split, l->plan.seed, l->plan.shuffle,
+                               error);
+        if (!l->turns)
+            return false;
+    } else if (l->plan.shuffle && l->samples <= LISTED) {
         if (!assay_size_mul(&bytes, l->samples, (int64_t)sizeof *l->order))
             return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "loader", .what = "set too large");
         l->order = assay_alloc(bytes, error);
@@ -265,6 +274,7 @@ void loader_free(loader *l)
     }
     for (int i = 0; i < SLOTS; i++)
         assay_arena_free(l->slots[i].arena);
+    balance_free(l->turns);
     assay_free(l->order);
     assay_free(l);
 }

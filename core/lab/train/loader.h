@@ -18,6 +18,7 @@ typedef struct loader_plan {
     int64_t size, pieces; /* samples of an item, and batches that it is cut into */
     uint64_t seed;
     bool shuffle, augment;
+    bool balance; /* classes take turns (balance.h); the set has no benchmark then */
 } loader_plan;
 
 typedef struct loader_item {

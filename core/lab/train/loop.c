@@ -3,6 +3,7 @@
 #include "lab/train/datasets.h"
 #include "lab/train/evaluate.h"
 #include "lab/train/network.h"
+#include "lab/train/walk.h"
 
 #include <assay/log.h>
 #include <assay/memory.h>
@@ -211,6 +212,7 @@ static bool start_loader(training *t, assay_error *error)
         .pieces = o->pieces,
         .seed = (uint64_t)t->assembly->recipe->seed,
         .shuffle = o->shuffle,
+        .balance = o->balance,
         .augment = true,
     };
     t->loader = loader_new(&plan, error);
@@ -306,6 +308,15 @@ static bool open_assembly(training *t, assay_error *error)
     return t->assembly != NULL;
 }
 
+/* A run that begins: losses may want to see what they begin with. */
+static bool prepare_losses(training *t, assay_error *error)
+{
+    if (t->saved >= 0 || t->options->steps == 0)
+        return true;
+    report(t, "preparing");
+    return walk_prepare(t->assembly, t->options, t->job->stop, error);
+}
+
 /* From the newest good checkpoint, or from the seed: what lies beyond it goes out of the store. */
 static bool resume(training *t, assay_error *error)
 {
@@ -335,7 +346,7 @@ static bool open_training(training *t, const train_job *job, assay_error *error)
         return false;
     t->checkpoint = (checkpoint_setup){
         .job = job, .assembly = t->assembly, .adamw = t->stepper->adamw, .options = t->options};
-    if (!resume(t, error))
+    if (!resume(t, error) || !prepare_losses(t, error))
         return false;
     t->checkpoint.writer = t->recorder.writer = t->writer;
     t->recorder.muted = false;

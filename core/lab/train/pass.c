@@ -56,19 +56,19 @@ assay_tape *assembly_tape(assembly *a, assay_precision precision, assay_error *e
 
 /* ---- a tower ---- */
 
-/* The vectors of the adapters' readout tokens, one after another. */
-static assay_tensor *readout_vectors(assembly *a, assay_tape *tape)
+/* The vectors of the adapters' tokens at the readout, or behind the history, one after another. */
+static assay_tensor *adapter_vectors(assembly *a, assay_tape *tape, bool at_history)
 {
     assay_tensor *all[16] = {NULL};
     int n = 0;
     for (int i = 0; i < a->adapter_count; i++) {
         const assembly_adapter *adapter = &a->adapters[i];
-        if (adapter->tokens == 0)
+        if (adapter->tokens == 0 || adapter->at_history != at_history)
             continue;
         if (n == 16)
             return assay_tape_fail(tape, ASSAY_UNSUPPORTED,
                                    (assay_failure){.where = "adapters",
-                                                   .what = "too many of them have readout tokens",
+                                                   .what = "too many of them have tokens",
                                                    .expected = "at most 16"});
         assay_tensor *vectors = adapter->part.plugin->adapter.readout(adapter->part.state, tape);
         if (!vectors)
@@ -101,6 +101,7 @@ static assay_tensor *enter_tower(assembly *a, assay_tape *tape, const assay_batc
     const assay_model_functions *model = &a->model.plugin->model;
     const bool front = a->extra.front > 0 && batch->part != ASSAY_QUESTION;
     const bool readout = a->extra.readout > 0 && batch->part != ASSAY_HISTORY;
+    const bool history = a->extra.history > 0 && batch->part != ASSAY_HISTORY;
     assay_insert insert = {0};
     *bias = assay_bias_causal();
     if (front) {
@@ -109,8 +110,13 @@ static assay_tensor *enter_tower(assembly *a, assay_tape *tape, const assay_batc
             return NULL;
     }
     if (readout) {
-        insert.readout = readout_vectors(a, tape);
+        insert.readout = adapter_vectors(a, tape, false);
         if (!check_vectors(a, tape, insert.readout, a->extra.readout, "adapters"))
+            return NULL;
+    }
+    if (history) {
+        insert.history = adapter_vectors(a, tape, true);
+        if (!check_vectors(a, tape, insert.history, a->extra.history, "adapters"))
             return NULL;
     }
     if (!assay_tape_scope(tape, batch->towers[tower].name))

@@ -29,6 +29,16 @@ static assay_schedule schedule_of(const train_options *o)
     };
 }
 
+/* Parameters of adapters and losses may learn at a rate of their own. */
+static void scale_rates(stepper *s)
+{
+    const assembly *a = s->assembly;
+    for (int i = 0; i < a->adapter_count; i++)
+        assay_adamw_set_factor(s->adamw, a->adapters[i].prefix, (float)a->adapters[i].lr_scale);
+    for (int i = 0; i < a->loss_count; i++)
+        assay_adamw_set_factor(s->adamw, a->losses[i].prefix, (float)a->losses[i].lr_scale);
+}
+
 static bool make_optimizer(stepper *s, assay_error *error)
 {
     const train_options *o = s->options;
@@ -42,7 +52,10 @@ static bool make_optimizer(stepper *s, assay_error *error)
     if (!assay_schedule_check(&s->schedule, error))
         return false;
     s->adamw = assay_adamw_new(s->assembly->params, s->assembly->device, adamw, error);
-    return s->adamw != NULL;
+    if (!s->adamw)
+        return false;
+    scale_rates(s);
+    return true;
 }
 
 stepper *stepper_new(assembly *a, const train_options *options, bool training, assay_error *error)

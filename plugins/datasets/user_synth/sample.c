@@ -9,9 +9,12 @@
 
 /* ---- which samples there are ---- */
 
-static int task_of(const synth_data *data, int benchmark)
+/* The task whose samples the set has, or -1. What models are pre-trained on stays pairs. */
+static int task_of(const synth_data *data, assay_data_split split, int benchmark)
 {
-    return benchmark == ASSAY_NO_BENCHMARK ? data->task : benchmark;
+    if (benchmark != ASSAY_NO_BENCHMARK)
+        return benchmark;
+    return split == ASSAY_PRETRAIN ? -1 : data->task;
 }
 
 /* Labels become pairs where models are trained, and nowhere else. */
@@ -31,7 +34,7 @@ static int64_t made(const synth_data *data, assay_data_split split, synth_maker 
 int64_t synth_per_user(const synth_data *data, assay_data_split split, int benchmark)
 {
     int64_t count = 0;
-    if (task_of(data, benchmark) >= 0)
+    if (task_of(data, split, benchmark) >= 0)
         return split != ASSAY_PRETRAIN; /* nobody asks the users of pretrain */
     for (int m = 0; m < data->maker_count; m++)
         count += made(data, split, data->makers[m]);
@@ -260,7 +263,7 @@ bool synth_sample(const synth_data *data, assay_data_split split, int benchmark,
                           .expected = assay_text("0 to %lld", (long long)count - 1),
                           .got = assay_text("%lld", (long long)number));
     int64_t per_user = synth_per_user(data, split, benchmark);
-    int task = task_of(data, benchmark);
+    int task = task_of(data, split, benchmark);
     assay_field_value *values =
         assay_arena_alloc(arena, data->field_count * (int64_t)sizeof *values, error);
     if (values == NULL || !meet(data, synth_number(split, number / per_user), arena, &user, error))
@@ -281,7 +284,7 @@ bool synth_sample(const synth_data *data, assay_data_split split, int benchmark,
 bool synth_labels(const synth_data *data, assay_data_split split, int benchmark, int32_t *out,
                   assay_error *error)
 {
-    int task = task_of(data, benchmark);
+    int task = task_of(data, split, benchmark);
     int64_t count = synth_count(data, split, benchmark);
     if (task < 0)
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "dataset.user_synth",

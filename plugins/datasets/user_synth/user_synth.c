@@ -22,7 +22,8 @@
  * "uqa" there are `uqa_pairs`: questions about the user's life, answered from the history
  * (pairs/uqa.h); with one, batches are half futures and half questions, up to chance. Of "labels"
  * there is one for every task, of pretrain users only. Benchmarks have the users of train, valid and
- * test, never those of pretrain. With `task`, training samples are the task's instead. */
+ * test, never those of pretrain. With `task`, the training samples of train, valid and test are the
+ * task's instead, and train is what is trained on. */
 #include "synth.h"
 
 #include "tabular.h"
@@ -64,7 +65,7 @@ static const assay_option options[] = {
     ASSAY_TEXT(synth_options, future_question, "What will the user do in the next month?",
                "question of the future pairs"),
     ASSAY_TEXT(synth_options, task, "",
-               "train on this task's labels (NAME or SUITE/NAME) instead of on pairs"),
+               "train on this task's labels (NAME or SUITE/NAME), from split train"),
     UQA_OPTIONS(synth_options),
 };
 
@@ -367,6 +368,13 @@ static bool synth_publish(void *dataset, const char *folder, assay_error *error)
     return synth_write(dataset, folder, error);
 }
 
+static assay_data_split synth_training(void *dataset)
+{
+    const synth_data *data = dataset;
+    bool tuned = data->task >= 0 || synth_count(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK) == 0;
+    return tuned ? ASSAY_TRAIN : ASSAY_PRETRAIN;
+}
+
 static const assay_dataset_functions functions = {
     .size = sizeof functions,
     .open = synth_open,
@@ -379,6 +387,7 @@ static const assay_dataset_functions functions = {
     .labels = synth_answers,
     .slots = synth_slots,
     .write = synth_publish,
+    .training = synth_training,
 };
 
 ASSAY_PLUGIN(ASSAY_KIND_DATASET, "user_synth", VERSION,

@@ -35,15 +35,17 @@ static int8_t label_of(const sample_sets *sets, int64_t user, int task)
     return sets->index->labels[user * description->label_count + description->words[task].label];
 }
 
-/* The task whose samples the set has, or -1. */
-static int task_of(const sample_sets *sets, int benchmark)
+/* The task whose samples the set has, or -1. What models are pre-trained on stays pairs. */
+static int task_of(const sample_sets *sets, assay_data_split split, int benchmark)
 {
-    return benchmark == ASSAY_NO_BENCHMARK ? sets->rules.task : benchmark;
+    if (benchmark != ASSAY_NO_BENCHMARK)
+        return benchmark;
+    return split == ASSAY_PRETRAIN ? -1 : sets->rules.task;
 }
 
 static int64_t samples_of(const sample_sets *sets, int64_t user, int benchmark)
 {
-    int task = task_of(sets, benchmark);
+    int task = task_of(sets, (assay_data_split)sets->index->rows[user].split, benchmark);
     int64_t count = 0;
     if (task >= 0)
         return label_of(sets, user, task) >= 0;
@@ -135,7 +137,7 @@ sample_source sets_find(const sample_sets *sets, assay_data_split split, int ben
 {
     const sample_set *set = set_at(sets, split, benchmark);
     int64_t block = block_of(sets, set, number);
-    sample_source found = {.user = block * sets->block, .task = task_of(sets, benchmark)};
+    sample_source found = {.user = block * sets->block, .task = task_of(sets, split, benchmark)};
     number -= set->before[block];
     for (;; found.user++) {
         if (sets->index->rows[found.user].split != split)
@@ -160,7 +162,7 @@ void sets_labels(const sample_sets *sets, assay_data_split split, int benchmark,
 {
     const sample_set *set = set_at(sets, split, benchmark);
     for (int64_t user = 0; user < set->end; user++) {
-        int8_t label = label_of(sets, user, task_of(sets, benchmark));
+        int8_t label = label_of(sets, user, task_of(sets, split, benchmark));
         if (sets->index->rows[user].split == split && label >= 0)
             *out++ = label;
     }

@@ -16,7 +16,8 @@ typedef enum pair_maker { PAIRS_GIVEN, PAIRS_LABELS, PAIRS_FUTURE, PAIRS_UQA } p
 typedef struct set_rules {
     int maker_count;
     pair_maker makers[PAIR_MAKERS]; /* in the order of a user's samples */
-    int task;                       /* training samples are those of this task; -1: the makers' */
+    int task;                       /* samples of all splits but pretrain are this task's; -1: the
+                                       makers' everywhere */
     double window;                  /* of the future pairs, in time units */
     int64_t limit;                  /* users of each split; 0: all */
     int64_t uqa_pairs;              /* of a user with events */

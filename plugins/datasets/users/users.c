@@ -9,8 +9,9 @@
  *   pretrain), "future" (what the user did in the last window of time, asked of the history before
  *   it; only events before the earliest `until` of the user's labels count, so that nothing a label
  *   asks for is trained on). "auto" is given and labels, or, when no user that models are trained on
- *   has a pair or a label, future. With `task`, training samples are the task's instead, with its
- *   label and the answer's word: for tuning on a benchmark's train split.
+ *   has a pair or a label, future. With `task`, the training samples of train, valid and test are
+ *   the task's instead, with its label and the answer's word, and train is what is trained on: for
+ *   tuning a model whose pretrain samples, and so whose words, stay what they were.
  * - Benchmark samples, one for every user of the split with that label.
  *
  * The input of a sample is the events before its `until`, of which each source gives the newest
@@ -61,7 +62,7 @@ static const assay_option options[] = {
                  "which actions a future pair names: frequent and diverse ones, or any"),
     UQA_OPTIONS(users_options),
     ASSAY_TEXT(users_options, task, "",
-               "train on this task's labels (NAME or SUITE/NAME) instead of on pairs"),
+               "train on this task's labels (NAME or SUITE/NAME), from split train"),
     ASSAY_INTEGER(users_options, limit, "users", 0, 0, INT64_C(1) << 53,
                   "only the first so many users of each split; 0: all"),
 };
@@ -345,7 +346,7 @@ static bool users_labels(void *dataset, assay_data_split split, int benchmark, i
                          assay_error *error)
 {
     const users_data *data = dataset;
-    if (benchmark == ASSAY_NO_BENCHMARK && data->sets.rules.task < 0)
+    if (benchmark == ASSAY_NO_BENCHMARK && (data->sets.rules.task < 0 || split == ASSAY_PRETRAIN))
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "dataset.users",
                           .what = "training pairs have no labels",
                           .hint = "the option `task` trains on a task's labels");
@@ -361,6 +362,15 @@ static int64_t users_slots(void *dataset, int field)
     return of_texts ? data->description.sources[data->sources[field / 2]].slots : 0;
 }
 
+static assay_data_split users_training(void *dataset)
+{
+    const users_data *data = dataset;
+    if (data->sets.rules.task >= 0)
+        return ASSAY_TRAIN;
+    return users_count(dataset, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK) > 0 ? ASSAY_PRETRAIN
+                                                                        : ASSAY_TRAIN;
+}
+
 static const assay_dataset_functions functions = {
     .size = sizeof functions,
     .open = users_open,
@@ -372,6 +382,7 @@ static const assay_dataset_functions functions = {
     .sample = users_draw,
     .labels = users_labels,
     .slots = users_slots,
+    .training = users_training,
 };
 
 ASSAY_PLUGIN(ASSAY_KIND_DATASET, "users", 1,

@@ -13,6 +13,8 @@
 
 static const assay_option options[] = {
     ASSAY_TEXT(settings, suite, "", "of benchmarks; empty: all suites of the dataset"),
+    ASSAY_TEXTS(settings, benchmarks, "", NULL,
+                "that are probed, NAME or SUITE/NAME; empty: all of the suite"),
     ASSAY_TEXTS(settings, metrics, "auc,ks", "auc|ks", "what is measured"),
     ASSAY_TEXT(settings, output, "user.embedding", "output (B, E) of the model that is probed"),
     ASSAY_NUMBERS(settings, l2, "", "0.0001,0.001,0.01,0.1", 1e-12, 1e6,
@@ -27,10 +29,26 @@ static const assay_option options[] = {
      .meaning = "of the intervals", .number = 0.95, .low = 0, .high = 1},
 };
 
+/* NAME or SUITE/NAME. */
+static bool is_named(const assay_benchmark *benchmark, const char *name)
+{
+    return assay_same_text(name, benchmark->name) ||
+           assay_same_text(name, assay_text("%s/%s", benchmark->suite, benchmark->name));
+}
+
+static bool in_suite(const settings *s, const assay_benchmark *benchmark)
+{
+    return s->suite[0] == '\0' || assay_same_text(s->suite, benchmark->suite);
+}
+
 static bool selected(const settings *s, const assay_benchmark *benchmark)
 {
-    return s->suite[0] == '\0' ? benchmark->classes == 2
-                               : assay_same_text(s->suite, benchmark->suite);
+    bool named = false;
+    for (int64_t i = 0; i < s->benchmarks.count; i++)
+        named = named || is_named(benchmark, s->benchmarks.items[i]);
+    if (s->benchmarks.count > 0)
+        return named && in_suite(s, benchmark);
+    return s->suite[0] == '\0' ? benchmark->classes == 2 : in_suite(s, benchmark);
 }
 
 static const assay_benchmark *benchmarks_of(const assay_data *data, int *count)
@@ -96,10 +114,38 @@ static const char *hint_of_suite(const char *suite, int count, const assay_bench
                 : assay_text("the dataset has '%s'", names[0]);
 }
 
+/* Every name that is given is a benchmark of the suite. */
+static bool check_names(const settings *s, int count, const assay_benchmark *benchmarks,
+                        assay_error *error)
+{
+    enum { MOST = 64 };
+    const char *names[MOST];
+    int known = 0;
+    for (int i = 0; i < count && known < MOST; i++)
+        if (in_suite(s, &benchmarks[i]))
+            names[known++] = benchmarks[i].name;
+    for (int64_t k = 0; known > 0 && k < s->benchmarks.count; k++) {
+        const char *name = s->benchmarks.items[k], *near = NULL;
+        bool found = false;
+        for (int i = 0; i < count && !found; i++)
+            found = in_suite(s, &benchmarks[i]) && is_named(&benchmarks[i], name);
+        if (found)
+            continue;
+        near = known > 0 ? assay_nearest(name, known, names) : NULL;
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = PROBE_WHERE,
+                          .what = assay_text("unknown benchmark '%.80s'", name),
+                          .expected = "NAME or SUITE/NAME of the dataset",
+                          .hint = near ? assay_text("did you mean '%s'?", near) : NULL);
+    }
+    return true;
+}
+
 static bool check_benchmarks(const settings *s, const assay_data *data, assay_error *error)
 {
     int count = 0, found = 0;
     const assay_benchmark *benchmarks = benchmarks_of(data, &count);
+    if (!check_names(s, count, benchmarks, error))
+        return false;
     for (int i = 0; i < count; i++) {
         if (!selected(s, &benchmarks[i]))
             continue;

@@ -12,7 +12,7 @@ extern const char *const metric_names[METRIC_COUNT];
 
 typedef struct settings {
     const char *suite, *output;
-    assay_texts metrics;
+    assay_texts metrics, benchmarks;
     assay_numbers l2;
     bool normalize, baselines, pooled;
     int64_t resamples;

@@ -28,7 +28,8 @@ typedef struct plan {
     bool with_answers;
     int first_piece, end_piece; /* of the layout, that the batch's part has */
     /* Where the parts of the joined table begin. */
-    int64_t base_texts[MODEL_SOURCES], base_features, base_summary, base_front, base_readout;
+    int64_t base_texts[MODEL_SOURCES], base_features, base_summary, base_front, base_readout,
+        base_history;
 } plan;
 
 static void *take(const assay_collation *in, int64_t count, int64_t size, assay_error *error)
@@ -143,6 +144,8 @@ static int64_t measure_piece(const plan *p, const piece *of, int64_t b)
     case PIECE_QUESTION:
         return p->question.counts[b] < 0 ? 0
                                          : p->question.counts[b] + (m->layout.question_mark >= 0);
+    case PIECE_BESIDE:
+        return m->extra.history;
     case PIECE_EXTRA:
         return m->extra.readout;
     case PIECE_ID:
@@ -300,6 +303,7 @@ static void place_parts(plan *p)
     }
     if (p->in->part == ASSAY_QUESTION) {
         p->base_readout = at;
+        p->base_history = at + m->extra.readout;
         return;
     }
     p->base_features = at;
@@ -308,6 +312,7 @@ static void place_parts(plan *p)
     at += summaries_of(m) * p->in->count;
     p->base_front = at;
     p->base_readout = at + m->extra.front;
+    p->base_history = p->base_readout + m->extra.readout;
 }
 
 /* ---- laying out ---- */
@@ -430,6 +435,10 @@ static void put_piece(const plan *p, pen *to, const piece *of, int64_t b, int32_
         break;
     case PIECE_END:
         span[1] = (int32_t)to->at;
+        break;
+    case PIECE_BESIDE:
+        for (int64_t k = 0; k < p->model->extra.history; k++)
+            put(to, p->base_history + k);
         break;
     case PIECE_QUESTION:
         put_question(p, to, b);

@@ -58,7 +58,8 @@ static double usual_tokens(const model *m)
     double answer = least(m->usual.answer, (double)m->settings.answer_words);
     double tokens = usual_events(m) + 2 * answer + 1 + (double)m->layout.lead_ids +
                     least(m->usual.question, (double)m->settings.question_words);
-    tokens += (double)(m->extra.front + m->extra.readout + m->layout.tail.count);
+    tokens += (double)(m->extra.front + m->extra.readout + m->extra.history);
+    tokens += (double)m->layout.tail.count;
     for (int i = 0; i < m->layout.count; i++)
         tokens += m->layout.pieces[i].kind == PIECE_ID || m->layout.pieces[i].kind == PIECE_READ;
     if (m->features >= 0)
@@ -115,5 +116,8 @@ void facts_fill(const model *m, assay_model_facts *out)
         .parts = m->parts,
         .prefix = prefix_obstacle(m) ? NULL : "user",
         .no_prefix = prefix_obstacle(m),
+        .embedding = m->w2   ? m->w2->shape[0]
+                     : m->w0 ? m->w0->shape[0]
+                             : s->width,
     };
 }

@@ -124,6 +124,7 @@ static void put_history(pencil *p, const layout_recipe *r, const char *chat_or_t
     put(p, PIECE_SUMMARIES, 0);
     put_blocks(p, r, chat_or_tag);
     put(p, PIECE_END, 0);
+    put(p, PIECE_BESIDE, 0);
 }
 
 static void put_question(pencil *p, const layout_recipe *r, const char *read)

@@ -1,17 +1,17 @@
 /* layout.h - what stands where in the user's tower: a list of pieces, made once when the model is
  * opened.
  *
- * plain:   [front] [summaries] [events of source 1, oldest first] ... [features]
+ * plain:   [front] [summaries] [events of source 1, oldest first] ... [features] [beside]
  *          (question mark) question [extra] <USER>
  * chat:    <|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nSENTENCE
  *          [summaries] <|bill_start|> events <|bill_end|> ... <|tabular_start|> features
- *          <|tabular_end|>\nQuery: question [extra] <|user_emb|>
+ *          <|tabular_end|> [beside]\nQuery: question [extra] <|user_emb|>
  *          and, before an answer, <|im_end|>\n<|im_start|>assistant\n; the answer ends with <|im_end|>
  *          (user-modelling spec 2.2-2.4)
- * tagged:  [summaries] <bill> events </bill> ... <tabular> features </tabular>
+ * tagged:  [summaries] <bill> events </bill> ... <tabular> features </tabular> [beside]
  *          Instruction: question [extra] <USER>
  *          (spec 3.3)
- * [front] and [extra] are other people's tokens. From the first summary or event to the last is the
+ * [front], [beside] and [extra] are other people's tokens. From the first summary or event to the last is the
  * history, the tower's span. Without the readout user_token the last marker is left out. */
 #ifndef USER_DECODER_LAYOUT_H
 #define USER_DECODER_LAYOUT_H
@@ -29,7 +29,8 @@ typedef enum piece_kind {
     PIECE_SUMMARIES, /* all of them */
     PIECE_EVENTS,    /* of source `value` */
     PIECE_FEATURES,
-    PIECE_END, /* of the history */
+    PIECE_END,    /* of the history */
+    PIECE_BESIDE, /* other people's tokens right behind it */
     PIECE_QUESTION,
     PIECE_EXTRA,
     PIECE_READ /* the token `value`, which is read */

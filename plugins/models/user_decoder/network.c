@@ -10,7 +10,7 @@
 
 #define NORM_EPS 1e-6f
 
-enum { TABLE_PARTS = MODEL_SOURCES + 6 + MODEL_SOURCES };
+enum { TABLE_PARTS = MODEL_SOURCES + 7 + MODEL_SOURCES };
 
 static assay_tensor *adapt(assay_tape *tape, const adapter *a, assay_tensor *x)
 {
@@ -114,6 +114,8 @@ static assay_tensor *join(assay_tape *tape, const model *m, const content *c, in
         table[n++] = assay_cast(tape, insert ? insert->front : NULL, ASSAY_F32);
     if (m->extra.readout > 0 && c->part != ASSAY_HISTORY)
         table[n++] = assay_cast(tape, insert ? insert->readout : NULL, ASSAY_F32);
+    if (m->extra.history > 0 && c->part != ASSAY_HISTORY)
+        table[n++] = assay_cast(tape, insert ? insert->history : NULL, ASSAY_F32);
     return n == 1 ? table[0] : assay_concat(tape, n, table, 0);
 }
 
@@ -122,7 +124,9 @@ static bool extras_come(assay_tape *tape, const model *m, const content *c,
 {
     bool front = m->extra.front > 0 && c->part != ASSAY_QUESTION;
     bool readout = m->extra.readout > 0 && c->part != ASSAY_HISTORY;
-    if ((!front || (insert && insert->front)) && (!readout || (insert && insert->readout)))
+    bool beside = m->extra.history > 0 && c->part != ASSAY_HISTORY;
+    if ((!front || (insert && insert->front)) && (!readout || (insert && insert->readout)) &&
+        (!beside || (insert && insert->history)))
         return true;
     if (assay_tape_ok(tape, NULL))
         assay_tape_fail(tape, ASSAY_BAD_INPUT,

@@ -15,10 +15,16 @@ const char *prefix_obstacle(const model *m)
     return NULL;
 }
 
+/* Learned vectors beside the history are no part of it: they change. */
+static bool begins_question(const model *m, const piece *of)
+{
+    return of->kind == PIECE_QUESTION || (of->kind == PIECE_BESIDE && m->extra.history > 0);
+}
+
 void prefix_pieces(const model *m, assay_part_of part, int *first, int *end)
 {
     int question = 0;
-    while (question < m->layout.count && m->layout.pieces[question].kind != PIECE_QUESTION)
+    while (question < m->layout.count && !begins_question(m, &m->layout.pieces[question]))
         question++;
     *first = part == ASSAY_QUESTION ? question : 0;
     *end = part == ASSAY_HISTORY ? question : m->layout.count;

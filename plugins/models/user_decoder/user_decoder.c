@@ -186,11 +186,33 @@ static void *model_open(const void *chosen, const assay_model_setup *setup, assa
     m->settings = *(const settings *)chosen;
     m->extra = setup->extra;
     m->host = setup->host;
+    m->params = setup->params;
     if (!build(m, setup, error)) {
         model_close(m);
         return NULL;
     }
     return m;
+}
+
+/* Rows of the decoder's table of embeddings, which need not be its head. */
+static int64_t model_text_vectors(void *opened, const char *text, int64_t bytes, int64_t most,
+                                  float *out, assay_error *error)
+{
+    const model *m = opened;
+    const assay_parameter *table = assay_params_find(m->params, "model.embed_tokens.weight");
+    int64_t size = 0, found = -1;
+    if (!assay_size_mul(&size, most, (int64_t)sizeof(int32_t))) {
+        ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = MODEL_WHERE, .what = "too many words");
+        return -1;
+    }
+    int32_t *ids = assay_alloc(size, error);
+    if (ids)
+        found = lexicon_read(m->words, (const uint8_t *)text, bytes, most, ids, NULL, error);
+    for (int64_t k = 0; k < found; k++)
+        memcpy(out + k * m->width, assay_f32(table->value) + ids[k] * m->width,
+               (size_t)m->width * sizeof *out);
+    assay_free(ids);
+    return found;
 }
 
 static void model_facts(void *opened, assay_model_facts *out)
@@ -213,6 +235,7 @@ static const assay_model_functions functions = {
     .forward = model_forward,
     .prefill = model_prefill,
     .resume = model_resume,
+    .text_vectors = model_text_vectors,
 };
 
 ASSAY_PLUGIN(ASSAY_KIND_MODEL, "user_decoder", 2,

@@ -104,7 +104,8 @@ typedef struct model {
     struct usual {
         double events, event_words, question, answer; /* per sample, words per event */
     } usual;
-    const assay_host *host; /* for series; NULL: none */
+    const assay_host *host;     /* for series; NULL: none */
+    const assay_params *params; /* the run's */
 } model;
 
 /* The texts of one source in a batch, each different one once. */
