@@ -11,18 +11,28 @@
 
 #include <cmocka.h>
 
-void rig_begin(rig *r, const people *dataset, const char *mask)
+static void begin(rig *r, const assay_data *data, const char *mask, const char *model)
 {
-    rig_begin_model(r, dataset, mask, "user_decoder");
-}
-
-void rig_begin_model(rig *r, const people *dataset, const char *mask, const char *model)
-{
-    *r = (rig){.data = &dataset->data, .total = 10, .accumulate = 1};
+    *r = (rig){.data = data, .total = 10, .accumulate = 1};
     recorder_begin(&r->host);
     r->model = use_open(assay_text("model_%s", model));
     use_number(&r->model, "min_count", 1);
     r->mask = use_open(assay_text("mask_%s", mask));
+}
+
+void rig_begin(rig *r, const people *dataset, const char *mask)
+{
+    begin(r, &dataset->data, mask, "user_decoder");
+}
+
+void rig_begin_model(rig *r, const people *dataset, const char *mask, const char *model)
+{
+    begin(r, &dataset->data, mask, model);
+}
+
+void rig_begin_on(rig *r, const assay_data *data, const char *mask)
+{
+    begin(r, data, mask, "user_decoder");
 }
 
 void rig_open_mask(rig *r)

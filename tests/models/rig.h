@@ -28,6 +28,8 @@ typedef struct rig {
 /* user_decoder and a mask ("causal"), options at their defaults. */
 void rig_begin(rig *r, const people *dataset, const char *mask);
 void rig_begin_model(rig *r, const people *dataset, const char *mask, const char *model);
+/* user_decoder on any dataset. */
+void rig_begin_on(rig *r, const assay_data *data, const char *mask);
 /* Opens the model from `seed`, and the mask. */
 void rig_open(rig *r, uint64_t seed);
 /* Another mask for the same model. */

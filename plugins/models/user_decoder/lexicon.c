@@ -20,8 +20,9 @@ typedef struct marker {
 struct lexicon {
     vocabulary *words;
     bool owns_words;
-    word_table sentences;  /* words that only the layout's own sentences have */
-    int32_t *sentence_ids; /* theirs */
+    assay_tokenizer *tokenizer; /* NULL: by words */
+    word_table sentences;       /* words that only the layout's own sentences have */
+    int32_t *sentence_ids;      /* theirs */
     int64_t sentence_room;
     marker markers[MARKERS];
     int marker_count;
@@ -48,10 +49,18 @@ lexicon *lexicon_of_words(vocabulary *words, bool owns, assay_error *error)
     return l;
 }
 
-void assay_ids_free(assay_ids *ids)
+lexicon *lexicon_of_tokenizer(const char *path, assay_error *error)
 {
-    assay_free(ids->items);
-    *ids = (assay_ids){0};
+    lexicon *l = assay_zalloc((int64_t)sizeof *l, error);
+    if (!l)
+        return NULL;
+    l->tokenizer = assay_tokenizer_open(path, error);
+    if (!l->tokenizer) {
+        assay_free(l);
+        return NULL;
+    }
+    l->size = assay_tokenizer_size(l->tokenizer);
+    return l;
 }
 
 void lexicon_free(lexicon *l)
@@ -60,6 +69,7 @@ void lexicon_free(lexicon *l)
         return;
     if (l->owns_words)
         vocabulary_free(l->words);
+    assay_tokenizer_free(l->tokenizer);
     word_table_close(&l->sentences);
     assay_free(l->sentence_ids);
     assay_free(l);
@@ -82,6 +92,9 @@ int32_t lexicon_marker(lexicon *l, const char *name, assay_error *error)
     for (int i = 0; i < l->marker_count; i++)
         if (strcmp(l->markers[i].name, name) == 0)
             return l->markers[i].id;
+    int32_t known = l->tokenizer ? assay_tokenizer_id(l->tokenizer, name) : -1;
+    if (known >= 0)
+        return known;
     if (l->marker_count == MARKERS || strlen(name) >= MARKER_BYTES) {
         ASSAY_FAIL(error, ASSAY_UNSUPPORTED, .where = MODEL_WHERE,
                    .what = "the layout needs too many markers, or one with too long a name",
@@ -96,14 +109,31 @@ int32_t lexicon_marker(lexicon *l, const char *name, assay_error *error)
 
 int32_t lexicon_needed(lexicon *l, const char *name, assay_error *error)
 {
-    return lexicon_marker(l, name, error);
+    if (!l->tokenizer)
+        return lexicon_marker(l, name, error);
+    int32_t id = assay_tokenizer_id(l->tokenizer, name);
+    if (id < 0)
+        ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = MODEL_WHERE,
+                   .what = assay_text("the tokenizer has no token %s", name),
+                   .hint = "layout \"chat\" needs a tokenizer of chat models; an event encoder of "
+                           "type \"bert\" one with [CLS] and [SEP]");
+    return id;
 }
 
 int32_t lexicon_end(lexicon *l, assay_error *error)
 {
-    (void)l;
-    (void)error;
-    return WORD_END;
+    static const char *const names[] = {"<|endoftext|>", "</s>", "<|im_end|>", "[SEP]"};
+    if (!l->tokenizer)
+        return WORD_END;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        int32_t id = assay_tokenizer_id(l->tokenizer, names[i]);
+        if (id >= 0)
+            return id;
+    }
+    ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = MODEL_WHERE,
+               .what = "the tokenizer has no token that ends a text",
+               .expected = "<|endoftext|>, </s>, <|im_end|> or [SEP]");
+    return -1;
 }
 
 /* ---- sentences of the layout ---- */
@@ -159,6 +189,8 @@ bool lexicon_sentence(lexicon *l, const char *text, assay_ids *out, assay_error 
 {
     int64_t at = 0, bytes = (int64_t)strlen(text);
     word w;
+    if (l->tokenizer)
+        return assay_tokenizer_encode(l->tokenizer, text, bytes, false, out, error);
     while (word_next((const uint8_t *)text, bytes, &at, &w)) {
         int32_t id = find_word(l, w);
         if (id < 0)
@@ -173,10 +205,11 @@ bool lexicon_seal(lexicon *l, int64_t rows, assay_error *error)
 {
     if (rows == 0 || l->size <= rows)
         return true;
-    return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = MODEL_WHERE,
-                      .what = "there are more ids than rows in the table of embeddings",
-                      .expected = assay_text("at most %" PRId64, rows),
-                      .got = assay_text("%" PRId64, l->size), .hint = "lower the option 'words'");
+    return ASSAY_FAIL(
+        error, ASSAY_BAD_INPUT, .where = MODEL_WHERE,
+        .what = "there are more ids than rows in the table of embeddings",
+        .expected = assay_text("at most %" PRId64, rows), .got = assay_text("%" PRId64, l->size),
+        .hint = l->tokenizer ? "the tokenizer is of another model" : "lower the option 'words'");
 }
 
 /* ---- reading ---- */
@@ -200,12 +233,27 @@ static int64_t read_words(const lexicon *l, const uint8_t *text, int64_t bytes, 
 int64_t lexicon_read(const lexicon *l, const uint8_t *text, int64_t bytes, int64_t most,
                      int32_t *out, int64_t *all, assay_error *error)
 {
-    (void)error;
-    return read_words(l, text, bytes, most, out, all);
+    assay_ids ids = {0};
+    if (!l->tokenizer)
+        return read_words(l, text, bytes, most, out, all);
+    if (!assay_tokenizer_encode(l->tokenizer, (const char *)text, bytes, false, &ids, error))
+        return -1;
+    int64_t n = ids.count < most ? ids.count : most;
+    if (n > 0)
+        memcpy(out, ids.items, (size_t)n * sizeof *out);
+    if (all)
+        *all = ids.count;
+    assay_ids_free(&ids);
+    return n;
 }
 
 int32_t lexicon_nothing(const lexicon *l)
 {
-    (void)l;
-    return WORD_UNKNOWN;
+    static const char *const names[] = {"[UNK]", "<unk>", "<|endoftext|>", "</s>"};
+    for (size_t i = 0; l->tokenizer && i < sizeof names / sizeof names[0]; i++) {
+        int32_t id = assay_tokenizer_id(l->tokenizer, names[i]);
+        if (id >= 0)
+            return id;
+    }
+    return l->tokenizer ? 0 : WORD_UNKNOWN;
 }

@@ -7,21 +7,18 @@
 #ifndef USER_DECODER_LEXICON_H
 #define USER_DECODER_LEXICON_H
 
+#include <assay/text.h>
+
 #include "vocabulary.h"
 
 #define MODEL_WHERE "model user_decoder"
-
-/* A list of ids that grows. Zeroed is empty. */
-typedef struct assay_ids {
-    int32_t *items;
-    int64_t count, room;
-} assay_ids;
-void assay_ids_free(assay_ids *ids);
 
 typedef struct lexicon lexicon;
 
 /* By words; `words` is borrowed unless `owns`. The caller owns the result. */
 lexicon *lexicon_of_words(vocabulary *words, bool owns, assay_error *error);
+/* By the tokenizer.json (or its folder) at `path`. */
+lexicon *lexicon_of_tokenizer(const char *path, assay_error *error);
 void lexicon_free(lexicon *lexicon); /* accepts NULL */
 
 /* The word vocabulary behind it; NULL: a tokenizer. */

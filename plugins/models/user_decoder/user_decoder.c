@@ -70,6 +70,10 @@ static const assay_option options[] = {
                  "whether slots without an event are hidden from all tokens"),
     ASSAY_NUMBERS(settings, slot_counts, "slots", NULL, 1, 4096,
                   "of each source, the newest events are kept; none: the dataset's own"),
+    ASSAY_PATH(settings, tokenizer, 0,
+               "tokenizer.json of the decoder; none: words are taken from the data"),
+    ASSAY_PATH(settings, encoder_tokenizer, 0,
+               "tokenizer.json of a bag or BERT; none: words are taken from the data"),
     ASSAY_INTEGER(settings, words, "words", 4096, 16, 1 << 20, "of the vocabulary, at most"),
     ASSAY_INTEGER(settings, min_count, "", 2, 1, 1 << 30, "words seen less often are unknown"),
     ASSAY_INTEGER(settings, event_words, "words", 16, 1, 510, "of an event's text that are read"),
@@ -98,7 +102,8 @@ static lexicon *make_lexicon(const model *m, const char *tokenizer, const lexico
 {
     vocabulary *words = shares ? lexicon_vocabulary(shares) : NULL;
     bool owns = !words;
-    (void)tokenizer;
+    if (tokenizer)
+        return lexicon_of_tokenizer(tokenizer, error);
     if (!words)
         words = count_words(m, setup, error);
     return words ? lexicon_of_words(words, owns, error) : NULL;
