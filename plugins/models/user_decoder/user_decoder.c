@@ -124,6 +124,14 @@ static bool open_event_words(model *m, const assay_model_setup *setup, const sha
     if (!m->event_words)
         return false;
     if (m->settings.encoder == ENCODER_BERT) {
+        for (int s = 0; s < m->source_count; s++)
+            if (m->sources[s].words + 2 > of->bert.positions)
+                return ASSAY_FAIL(
+                    error, ASSAY_BAD_INPUT, .where = MODEL_WHERE,
+                    .what = "an event's words and [CLS] and [SEP] are more than a BERT's positions",
+                    .expected =
+                        assay_text("event_words up to %lld", (long long)of->bert.positions - 2),
+                    .got = assay_text("%lld", (long long)m->sources[s].words));
         m->begin_event = lexicon_needed(m->event_words, "[CLS]", error);
         m->end_event = lexicon_needed(m->event_words, "[SEP]", error);
         if (m->begin_event < 0 || m->end_event < 0)
@@ -180,7 +188,7 @@ static bool build(model *m, const assay_model_setup *setup, assay_error *error)
     m->width = m->settings.width;
     m->encoder_width = m->settings.encoder_width;
     return open_texts(m, setup, &found, error) && parameters_add(m, &found, setup->params, error) &&
-           published_load(m, setup->params, setup->counting, error) && facts_outputs(m, error);
+           published_load(m, setup->params, error) && facts_outputs(m, error);
 }
 
 static void *model_open(const void *chosen, const assay_model_setup *setup, assay_error *error)

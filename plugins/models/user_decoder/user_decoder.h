@@ -158,8 +158,8 @@ bool fields_measure(model *m, const assay_data *data, assay_error *error);
 
 /* parameters.c: everything the model learns, in `params`. */
 bool parameters_add(model *m, const shapes *of, assay_params *params, assay_error *error);
-/* published.c: the weights that options name, into the parameters (counting: shapes are compared). */
-bool published_load(const model *m, assay_params *params, bool counting, assay_error *error);
+/* published.c: the weights that options name, into the parameters; a counting set is compared. */
+bool published_load(const model *m, assay_params *params, assay_error *error);
 
 /* facts.c */
 void facts_fill(const model *m, assay_model_facts *out);
