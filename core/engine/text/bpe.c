@@ -201,7 +201,9 @@ bool bpe_read(bpe_model *of, const file_part *part, const vocabulary *tokens, bo
     if (byte_fallback)
         return part_unsupported(part, "byte_fallback is not here", "false", "true", error);
     const json_t *dropout = json_object_get(part->value, "dropout");
-    if (dropout != NULL && !json_is_null(dropout) && json_number_value(dropout) != 0)
+    if (dropout != NULL && !json_is_null(dropout) && !json_is_number(dropout))
+        return part_bad(part, "'dropout' is not a number", "null or 0", part_kind(dropout), error);
+    if (json_number_value(dropout) != 0)
         return part_unsupported(part, "dropout of merges is not here", "null", part_kind(dropout),
                                 error);
     of->letters = letters && of->prefix == NULL && of->suffix == NULL;
