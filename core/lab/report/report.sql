@@ -231,3 +231,21 @@ SELECT r.cell_id, p.key, min(coalesce(p.txt, printf('%.10g', p.num))) || iif(p.k
 FROM the JOIN experiment_run x ON x.experiment_id = id AND x.stage = the.stage AND x.current
 JOIN run r USING(run_id) JOIN param p USING(run_id)
 WHERE p.key IN(SELECT key FROM published_fact WHERE role = 'condition') GROUP BY r.cell_id, p.key;
+
+-- name: plot_keys
+SELECT DISTINCT k.name FROM the JOIN experiment_run x ON x.experiment_id = id AND x.stage = the.stage AND x.current
+CROSS JOIN series_key k WHERE EXISTS(SELECT 1 FROM series s WHERE s.run_id = x.run_id AND s.key_id = k.key_id) ORDER BY k.name;
+
+-- name: plot_range
+-- Before this and the next stands WITH the(id, stage), named(name), and the number of bins of the steps.
+SELECT min(s.step) AS first, max(s.step) AS last, count(s.nonfinite) AS nonfinite FROM the
+JOIN experiment_run x ON x.experiment_id = id AND x.stage = the.stage AND x.current
+JOIN series_key k ON k.name = (SELECT name FROM named) JOIN series s ON s.run_id = x.run_id AND s.key_id = k.key_id;
+
+-- name: plot_points
+-- A run's mean over each bin, a bin's runs after each other.
+SELECT r.cell_id, s.step / width AS bin, r.seed, avg(s.step) AS step, avg(s.value) AS value FROM the
+JOIN named JOIN experiment_run x ON x.experiment_id = id AND x.stage = the.stage AND x.current
+JOIN run r USING(run_id) JOIN series_key k ON k.name = named.name
+JOIN series s ON s.run_id = x.run_id AND s.key_id = k.key_id AND s.step >= named.low
+WHERE s.value IS NOT NULL GROUP BY r.cell_id, bin, r.seed ORDER BY r.cell_id, bin, r.seed;
