@@ -156,6 +156,60 @@ static void other_users_are_embedded_too(void **state)
     assert_true(fabs(length - 1) < 1e-5);
 }
 
+/* The value of one score of the store `c.db`. */
+static double score_of(const char *benchmark, const char *metric)
+{
+    char line[600];
+    snprintf(
+        line, sizeof line,
+        "assay query --db c.db --format csv \"SELECT value FROM v_score WHERE benchmark = '%s' "
+        "AND metric = '%s'\" | tail -n 1",
+        benchmark, metric);
+    char *text = must(line, 0);
+    double value = strtod(text, NULL);
+    free(text);
+    return value;
+}
+
+static void what_the_cache_saves_and_where_attention_goes_are_scores(void **state)
+{
+    (void)state;
+    just("assay run $S/cached.lua --db c.db -q");
+    assert_true(score_of("", "largest_difference") < 1e-5);
+    assert_true(score_of("", "prefix_ms") > 0 && score_of("", "added_query_ms") != 0);
+    /* Two layers of keys and values, one head of 8, fp32. */
+    assert_true(score_of("", "prefix_bytes") == score_of("", "prefix_tokens") * 2 * 2 * 8 * 4);
+    assert_true(
+        fabs(score_of("", "speedup:5") * score_of("", "cached_ms:5") / score_of("", "full_ms:5") -
+             1) < 1e-6);
+    double share = score_of("buys", "share:bill"), base = score_of("buys", "base_share:bill");
+    assert_true(share > 0 && share < 1 && base > 0 && base < 1 && share != base);
+    assert_true(fabs(score_of("buys", "shift:bill") - (share / base - 1)) < 1e-6);
+}
+
+static void evaluators_refuse_what_they_cannot_measure(void **state)
+{
+    static const char *const rows[][2] = {
+        {"READOUT=mean assay run $S/cached.lua --db r.db", "reads every state of the history"},
+        {"assay run $S/cached.lua --db r.db --set 'evaluate=evaluator.query_cache { counts = { 2, "
+         "4 } "
+         "}'",
+         "1 first"},
+        {"assay run $S/cached.lua --db r.db --set 'evaluate=evaluator.attention_shift { suite = "
+         "\"none\" }'",
+         "no suite 'none'"},
+        {"assay run $S/cached.lua --db r.db --set 'mask=mask.future { weight = 0.5 }'",
+         "mask.future"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        outcome result = shell(rows[i][0]);
+        assert_int_equal(result.status, i < 3 ? 2 : 1);
+        assert_contains(result.err, rows[i][1]);
+        outcome_free(&result);
+    }
+}
+
 static void wrong_input_is_named_and_leaves_nothing(void **state)
 {
     static const char *const rows[][2] = {
@@ -188,6 +242,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_cache_changes_no_vector),
         cmocka_unit_test(a_function_needs_the_script_and_runs_whole_sequences),
         cmocka_unit_test(other_users_are_embedded_too),
+        cmocka_unit_test(what_the_cache_saves_and_where_attention_goes_are_scores),
+        cmocka_unit_test(evaluators_refuse_what_they_cannot_measure),
         cmocka_unit_test(wrong_input_is_named_and_leaves_nothing),
     };
     if (argc != 2)

@@ -76,7 +76,8 @@ typedef struct assay_batch {
  *   TOWER.targets     (B, T) i32   next-token targets, ASSAY_IGNORE where none is due
  *   TOWER.head        (V, D)       the matrix whose product with states gives the logits
  *   TOWER.layers.L    (B, T, D)    after block L
- *   TOWER.attention.L (B, H, T, T) probabilities of block L */
+ *   TOWER.attention.L (B, H, T, T) probabilities of block L
+ *   TOWER.sources     (B, T) i32   which source's event a token is (facts.sources); -1: none */
 #define ASSAY_MAX_OUTPUTS 64
 
 typedef struct assay_wanted {
@@ -168,6 +169,9 @@ typedef struct assay_model_facts {
     const char *prefix;
     const char *no_prefix; /* why not, with these options; NULL: it never has */
     int64_t embedding;     /* E of the towers' embeddings; 0: not said */
+    /* Names of the sources of events that TOWER.sources numbers. */
+    int source_count;
+    const char *const *sources;
 } assay_model_facts;
 
 typedef struct assay_collation {

@@ -25,7 +25,7 @@ typedef struct plan {
     int64_t tokens;                /* T */
     int32_t *row_of_word;          /* (ids) place in `words` + 1; 0: not in this batch */
     int64_t word_count;
-    bool with_answers;
+    bool with_answers, with_sources;
     int first_piece, end_piece; /* of the layout, that the batch's part has */
     /* Where the parts of the joined table begin. */
     int64_t base_texts[MODEL_SOURCES], base_features, base_summary, base_front, base_readout,
@@ -319,7 +319,7 @@ static void place_parts(plan *p)
 
 /* Where the next token of a sample goes; `hidden` and `averaged` are NULL where nothing is. */
 typedef struct pen {
-    int32_t *index, *age, *rank, *averaged;
+    int32_t *index, *age, *rank, *averaged, *source;
     float *hidden;
     int64_t at, row, averaged_count, read;
 } pen;
@@ -365,6 +365,8 @@ static void put_events(const plan *p, pen *to, int s, int64_t b)
         if (times && times->present && shown.first + e < times->shape[0])
             to->age[to->at] = age_row(from, s, times, shown.first + e);
         to->rank[to->at] = (int32_t)(rank < MODEL_RANKS ? rank : MODEL_RANKS);
+        if (to->source)
+            to->source[to->at] = s;
         put(to, p->base_texts[s] + p->rows[s][p->first[s][b] + e]);
     }
     for (int64_t e = shown.count; is_fixed(p->model) && e < from->slots; e++) {
@@ -501,6 +503,8 @@ static bool make_user_tensors(plan *p, assay_tower *tower, assay_error *error)
         c->averaged = integers(in, 1, &flat, 0, error);
         c->averaged_counts = integers(in, 1, &rows, 0, error);
     }
+    if (p->with_sources)
+        c->sources = integers(in, 2, grid, -1, error);
     if (p->with_answers) {
         c->targets = integers(in, 2, grid, ASSAY_IGNORE, error);
         c->closed = zeros(in, grid, error);
@@ -508,7 +512,7 @@ static bool make_user_tensors(plan *p, assay_tower *tower, assay_error *error)
     return c->index && c->age && c->rank && c->lengths && tower->lengths && tower->span &&
            tower->readout && (c->read || mean) && (c->hidden || !hides) &&
            ((c->averaged && c->averaged_counts) || !hides || !mean) &&
-           (!p->with_answers || (c->targets && c->closed));
+           (c->sources || !p->with_sources) && (!p->with_answers || (c->targets && c->closed));
 }
 
 static void lay_out_row(plan *p, assay_tower *tower, int64_t b)
@@ -519,6 +523,7 @@ static void lay_out_row(plan *p, assay_tower *tower, int64_t b)
               .age = assay_i32(c->age) + row,
               .rank = assay_i32(c->rank) + row,
               .averaged = c->averaged ? assay_i32(c->averaged) + row : NULL,
+              .source = c->sources ? assay_i32(c->sources) + row : NULL,
               .hidden = c->hidden ? assay_f32(c->hidden) + row : NULL,
               .row = row};
     for (int i = p->first_piece; i < p->end_piece; i++)
@@ -682,6 +687,7 @@ bool model_collate(void *opened, const assay_collation *in, assay_batch *out, as
               .in = in,
               .with_answers = in->part == ASSAY_WHOLE && assay_wants(in->wanted, "user.targets")};
     int n = 0;
+    p.with_sources = assay_wants(in->wanted, "user.sources");
     if (!contents || !read_texts(m, in, in->part == ASSAY_WHOLE ? m->answer : -1, "", false,
                                  m->settings.answer_words, &p.answer, error))
         return false;

@@ -18,8 +18,9 @@ static bool name_output(model *m, const char *name, assay_error *error)
 
 bool facts_outputs(model *m, assay_error *error)
 {
-    static const char *const fixed[] = {"user.embedding", "user.states",      "user.targets",
-                                        "user.head",      "answer.embedding", "answer.states"};
+    static const char *const fixed[] = {"user.embedding", "user.states",  "user.targets",
+                                        "user.head",      "user.sources", "answer.embedding",
+                                        "answer.states"};
     static const char *const towers[] = {"user", "answer"};
     const int count = (int)(sizeof fixed / sizeof fixed[0]);
     int64_t layers =
@@ -119,5 +120,7 @@ void facts_fill(const model *m, assay_model_facts *out)
         .embedding = m->w2   ? m->w2->shape[0]
                      : m->w0 ? m->w0->shape[0]
                              : s->width,
+        .source_count = m->source_count,
+        .sources = m->source_names,
     };
 }

@@ -36,6 +36,7 @@ static bool add_source(model *m, const assay_data *data, const assay_field *fiel
                           .what = "the dataset has too many sources, or one with too long a name",
                           .expected = "at most 32 sources with names of at most 64 bytes",
                           .got = fields[i].name);
+    m->source_names[number] = fields[i].name;
     source *s = &m->sources[m->source_count++];
     int times = assay_data_field(data, assay_text("%s.time", fields[i].name));
     *s = (source){.name = fields[i].name,

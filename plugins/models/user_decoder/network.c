@@ -245,6 +245,7 @@ bool model_forward(void *opened, assay_tape *tape, const assay_batch *batch, int
     } else {
         assay_outputs_put(out, wanted, "user.states", states);
         assay_outputs_put(out, wanted, "user.targets", c->targets);
+        assay_outputs_put(out, wanted, "user.sources", c->sources);
         assay_outputs_put(out, wanted, "user.head", assay_decoder_head(m->decoder));
     }
     return assay_tape_ok(tape, NULL);

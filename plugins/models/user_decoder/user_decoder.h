@@ -99,6 +99,7 @@ typedef struct model {
     assay_tensor *w0, *b0, *w2, *b2; /* the projection; w2 NULL: linear; w0 NULL: none */
     assay_part parts[MODEL_PARTS];
     int part_count;
+    const char *source_names[MODEL_SOURCES];
     char **outputs; /* names, owned */
     int output_count;
     struct usual {
@@ -138,8 +139,9 @@ typedef struct content {
     assay_tensor *averaged; /* i32 (B T'): b T + positions of the mean, NULL: all valid ones */
     assay_tensor *averaged_counts; /* i32 (B) */
     assay_tensor *targets;         /* i32 (B, T) or NULL */
-    assay_tensor *closed; /* f32 (B, T): -infinity where an answer word is; NULL: none is */
-    assay_tensor *hidden; /* f32 (B, T): -infinity where a padding slot is; NULL: none is */
+    assay_tensor *sources; /* i32 (B, T): source of each event token, -1 of others; or NULL */
+    assay_tensor *closed;  /* f32 (B, T): -infinity where an answer word is; NULL: none is */
+    assay_tensor *hidden;  /* f32 (B, T): -infinity where a padding slot is; NULL: none is */
     cuts cut;
 } content;
 
