@@ -232,8 +232,8 @@ static void tell(const session *s, const embed_report *made, const char *path)
             "%s: %lld users, %lld vectors of %lld numbers in %.1f s%s; %.1f users/s, %.1f "
             "vectors/s\n",
             path, (long long)made->users, (long long)made->vectors, (long long)made->width,
-            made->seconds, made->cached ? "" : ", without prefix cache",
-            (double)made->users / time, (double)made->vectors / time);
+            made->seconds, made->cached ? "" : ", without prefix cache", (double)made->users / time,
+            (double)made->vectors / time);
 }
 
 static bool perform(session *s, const char *path, vectors_format format, int64_t batch,

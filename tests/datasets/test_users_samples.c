@@ -125,12 +125,12 @@ static void fields_and_benchmarks_say_what_the_description_says(void **state)
 {
     users_place *place = *state;
     int count = 0;
-    static const char *const names[] = {"bill",     "bill.time", "app",   "app.time",
-                                        "features", "query",     "answer"};
+    static const char *const names[] = {"bill",     "bill.time", "app",    "app.time",
+                                        "features", "query",     "answer", "id"};
     write_two(place);
     void *data = must_open(place);
     const assay_field *fields = users_functions()->fields(data, &count);
-    assert_int_equal(count, 7);
+    assert_int_equal(count, 8);
     for (int i = 0; i < count; i++)
         assert_string_equal(fields[i].name, names[i]);
     assert_int_equal(fields[0].dtype, ASSAY_U8);

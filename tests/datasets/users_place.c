@@ -160,6 +160,8 @@ const char *tell(users_place *place, void *data, assay_data_split split, int ben
         if (fields[f].rank == 2) {
             tell_events(&to, fields[f].name, value, value + 1);
             f++;
+        } else if (strcmp(fields[f].name, "id") == 0) {
+            assert_true(value->present && value->shape[0] > 0);
         } else if (!value->present) {
             say(&to, "no %s ", fields[f].name);
         } else if (fields[f].dtype == ASSAY_F32) {

@@ -11,7 +11,7 @@ nm -D --defined-only "$2" | awk '$2 == "T" || $2 == "D" || $2 == "R" || $2 == "B
 for header in "$1"/core/include/assay/*.h; do
     printf '#include "%s"\n' "$header"
 done | cc -E -P -I"$1/core/include" -x c - | tr '\n' ' ' | sed 's/static inline[^{]*{[^}]*{[^}]*}[^}]*}//g; s/static inline[^{]*{[^}]*}//g' |
-    grep -oE '\bassay_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u >"$work/declared"
+    grep -oE '\bassay_[a-z0-9_]+ *\([^*]' | sed 's/ *(.*//' | sort -u >"$work/declared"
 diff "$work/declared" "$work/exported" >"$work/difference" && exit 0
 echo "'<' is declared and not exported, '>' exported and not declared:"
 grep '^[<>]' "$work/difference"

@@ -219,7 +219,7 @@ static bool put_pairs(pen *p, const synth_data *data, const written_user *u, ass
         if (!synth_sample(data, u->split, ASSAY_NO_BENCHMARK, u->user * pairs + k, NULL, arena,
                           &sample, p->error))
             return false;
-        const assay_field_value *query = &sample.values[data->field_count - 2];
+        const assay_field_value *query = &sample.values[data->field_count - 3];
         const assay_field_value *answer = query + 1;
         put_text(p, k > 0 ? ",{\"query\":" : "{\"query\":");
         put_string(p, query->data, query->shape[0]);

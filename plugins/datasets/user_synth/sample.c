@@ -4,7 +4,9 @@
 #include "tabular.h"
 #include "telling.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- which samples there are ---- */
@@ -235,6 +237,21 @@ static bool put_features(const synth_data *data, const subject *user, assay_aren
     return true;
 }
 
+/* What the user is called in files, too. */
+static bool put_id(const subject *user, assay_arena *arena, assay_field_value *out,
+                   assay_error *error)
+{
+    enum { LONGEST = 32 };
+    assay_data_split split = synth_split_of(user->who.number);
+    char *id = assay_arena_alloc(arena, LONGEST, error);
+    if (id == NULL)
+        return false;
+    int bytes = snprintf(id, LONGEST, "%s-%" PRId64, assay_split_name(split),
+                         synth_user_of(user->who.number));
+    *out = (assay_field_value){.data = id, .shape = {bytes}, .present = true};
+    return true;
+}
+
 static bool put_fields(const synth_data *data, const subject *user, const inquiry *asked,
                        assay_arena *arena, assay_field_value *next, assay_error *error)
 {
@@ -245,10 +262,10 @@ static bool put_fields(const synth_data *data, const subject *user, const inquir
         return false;
     *next++ =
         (assay_field_value){.data = asked->query, .shape = {asked->query_bytes}, .present = true};
-    *next = (assay_field_value){.data = asked->answered ? asked->answer : "",
-                                .shape = {asked->answered ? asked->answer_bytes : 0},
-                                .present = asked->answered};
-    return true;
+    *next++ = (assay_field_value){.data = asked->answered ? asked->answer : "",
+                                  .shape = {asked->answered ? asked->answer_bytes : 0},
+                                  .present = asked->answered};
+    return put_id(user, arena, next, error);
 }
 
 bool synth_sample(const synth_data *data, assay_data_split split, int benchmark, int64_t number,

@@ -48,7 +48,7 @@ typedef struct synth_data {
     int task;                         /* training samples are those of this task; -1: the makers' */
     uqa_maker uqa;                    /* where `pairs` has uqa */
     int field_count;
-    assay_field fields[2 * SOURCES + 3];
+    assay_field fields[2 * SOURCES + 4];
     assay_benchmark benchmarks[TASKS];
     char fingerprint[65];
 } synth_data;
@@ -58,6 +58,17 @@ typedef struct synth_data {
 static inline uint64_t synth_number(assay_data_split split, int64_t user)
 {
     return (uint64_t)split << 48 | (uint64_t)user;
+}
+
+/* The other way round. */
+static inline assay_data_split synth_split_of(uint64_t number)
+{
+    return (assay_data_split)(number >> 48);
+}
+
+static inline int64_t synth_user_of(uint64_t number)
+{
+    return (int64_t)(number & ((UINT64_C(1) << 48) - 1));
 }
 
 /* Samples of a set, and of each of its users. */

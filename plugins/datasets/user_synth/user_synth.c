@@ -16,6 +16,7 @@
  *                                       noise, (x - mean) / sd of the first pretrain users
  *     query        u8  (bytes)          the question
  *     answer       u8  (bytes)          present in training samples only
+ *     id           u8  (bytes)          "test-17": the split, and the user's place in it
  *
  * Training samples are pairs; sample number n is pair n % k of user n / k, with k pairs a user. Of
  * "future" there is one: what the user does in the next 30 days, "nothing" of a user who is gone. Of
@@ -161,6 +162,7 @@ static void make_fields(synth_data *data)
         *next++ = (assay_field){"features", ASSAY_F32, 1, {data->feature_count}};
     *next++ = (assay_field){"query", ASSAY_U8, 1, {ASSAY_RAGGED}};
     *next++ = (assay_field){"answer", ASSAY_U8, 1, {ASSAY_RAGGED}};
+    *next++ = (assay_field){"id", ASSAY_U8, 1, {ASSAY_RAGGED}};
     data->field_count = (int)(next - data->fields);
 }
 
