@@ -92,6 +92,14 @@ static void test_run_and_everything_after(void **state)
     must_contain("assay show 1", 0, "walks");
     must_contain("assay show 1 2", 0, "seed");
     must_contain("assay compare walks --metric auc --by mask", 0, "toy_ramp");
+    must_contain("assay compare walks --wide", 0, "difference");
+    must_contain("assay plot walks loss --ascii", 0, "loss of walks");
+    must_contain("assay plot walks loss -o loss.svg && cat loss.svg", 0, "</svg>");
+    must_contain("assay plot walks loss --format csv", 0, "cell,step,n,mean,sd");
+    must_contain(
+        "assay query \"SELECT value FROM v_leaderboard WHERE method = 'GG-SM' AND benchmark "
+        "= 'avg'\"",
+        0, "0.7745");
     assert_int_equal(count_rows("assay query --format json \"SELECT * FROM run\""), 6);
     static const char *const commands[] = {
         "runs",    "compare walks", "query 'SELECT * FROM v_cell'", "plan $S/walks.lua",
@@ -190,6 +198,15 @@ static void test_questions_without_an_answer(void **state)
         {"assay compare walks --metric auk", "did you mean 'auc'?"},
         {"assay compare walks --baseline causal", "causal"},
         {"assay compare walks --suite toi", "toi"},
+        {"assay compare walks --benchmark x --wide", "one form"},
+        {"assay compare walks --match a=b", "--published"},
+        {"assay compare walks --published gg-sm/9", "unknown published table"},
+        {"assay compare walks --published gg-sm", "no numbers for what the experiment measures"},
+        {"assay plot walks los", "unknown series 'los'"},
+        {"assay plot wlks loss", "did you mean 'walks'?"},
+        {"assay plot walks loss --by msk", "did you mean 'mask"},
+        {"assay plot walks loss -o loss.png", "ends in .svg"},
+        {"assay plot walks loss --width 3", "--width"},
         {"assay show 77", "no run '77'"},
         {"assay show zz", "no run 'zz'"},
         {"assay query 'DELETE FROM run'", "a query may only read"},
