@@ -294,7 +294,7 @@ static void half_of_the_samples_are_futures_and_half_questions(void **state)
     assert_int_equal(count, 80);
     for (int64_t i = 0; i < count; i++) {
         assay_sample s = must_sample(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK, i, 0, place->arena);
-        futures += is_text(&s.values[data->field_count - 2], "What next?");
+        futures += is_text(&s.values[data->field_count - 3], "What next?");
     }
     assert_int_equal(futures, 40);
     synth_functions()->close(data);
@@ -380,8 +380,8 @@ static void a_random_future_is_another_choice(void **state)
             must_sample(diverse, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK, u, 0, place->arena);
         assay_sample b =
             must_sample(random, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK, u, 0, place->arena);
-        const assay_field_value *x = &a.values[diverse->field_count - 1];
-        const assay_field_value *y = &b.values[diverse->field_count - 1];
+        const assay_field_value *x = &a.values[diverse->field_count - 2];
+        const assay_field_value *y = &b.values[diverse->field_count - 2];
         differ += x->shape[0] != y->shape[0] || memcmp(x->data, y->data, (size_t)x->shape[0]) != 0;
     }
     assert_true(differ > 10);

@@ -165,7 +165,7 @@ static void the_newest_events_before_the_cut_off_are_given(void **state)
             assert_int_equal(texts->shape[0], of_source < slots ? of_source : slots);
             cut += of_source > slots;
         }
-        assert_false(s.values[data->field_count - 1].present);
+        assert_false(s.values[data->field_count - 2].present);
         assert_true(s.label == 0 || s.label == 1);
     }
     assert_true(cut > 10); /* there was something to leave out */
@@ -249,7 +249,7 @@ static void a_user_without_events_is_an_empty_history(void **state)
     const assay_field_value *features = &s.values[2 * SOURCES];
     for (int64_t f = 0; f < features->shape[0]; f++)
         assert_true(isfinite(((const float *)features->data)[f]));
-    assert_true(is_text(&s.values[data->field_count - 1], "nothing"));
+    assert_true(is_text(&s.values[data->field_count - 2], "nothing"));
     synth_functions()->close(data);
 }
 
@@ -308,10 +308,10 @@ static void a_future_is_told_of_the_window(void **state)
     for (int64_t u = 0; u < 40; u++) {
         assay_arena_reset(place->arena);
         assay_sample s = must_sample(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK, u, 0, place->arena);
-        const assay_field_value *answer = &s.values[data->field_count - 1];
+        const assay_field_value *answer = &s.values[data->field_count - 2];
         life l = must_live(data, (uint64_t)u, DAYS, place->arena);
         bool gone = life_from(&l, HISTORY) == l.count;
-        assert_true(is_text(&s.values[data->field_count - 2], "What next?"));
+        assert_true(is_text(&s.values[data->field_count - 3], "What next?"));
         assert_int_equal(is_text(answer, "nothing"), gone);
         told += !gone && memcmp(answer->data, "week ", 5) == 0;
         assert_int_equal(s.label, -1);

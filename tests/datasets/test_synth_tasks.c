@@ -68,7 +68,7 @@ static void labels_are_those_of_the_samples(void **state)
             assay_arena_reset(place->arena);
             assay_sample s = must_sample(data, ASSAY_TRAIN, b, i, 0, place->arena);
             assert_int_equal(s.label, labels[i]);
-            assert_true(is_text(&s.values[data->field_count - 2], synth_tasks[b].question));
+            assert_true(is_text(&s.values[data->field_count - 3], synth_tasks[b].question));
         }
     }
     synth_functions()->close(data);
@@ -105,7 +105,7 @@ static void a_task_gives_training_samples_with_its_words(void **state)
     for (int i = 0; i < 30; i++) {
         assay_sample s = must_sample(data, ASSAY_TRAIN, ASSAY_NO_BENCHMARK, i, 0, place->arena);
         assert_int_equal(s.label, labels[i]);
-        assert_true(is_text(&s.values[data->field_count - 1], labels[i]
+        assert_true(is_text(&s.values[data->field_count - 2], labels[i]
                                                                   ? "takes part in the forest"
                                                                   : "takes no part in the forest"));
     }

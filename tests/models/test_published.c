@@ -478,8 +478,10 @@ static void the_published_ids(void **state)
     char path[1024];
     const char *folder = getenv("ASSAY_TOKENIZERS");
     snprintf(path, sizeof path, "%s/qwen2_5.json", folder ? folder : "");
-    if (!folder || access(path, R_OK) != 0)
-        skip();
+    if (!folder || access(path, R_OK) != 0) {
+        print_message("# skipped: ASSAY_TOKENIZERS names no folder with qwen2_5.json\n");
+        return;
+    }
     use used = use_open("model_user_decoder");
     assay_params *params = assay_params_new_counting(&error);
     must(params != NULL, &error);
