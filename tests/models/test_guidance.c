@@ -353,6 +353,36 @@ static void what_cannot_guide_is_an_error(void **state)
     people_close(&p);
 }
 
+/* A question on a kept prefix holds no history, and leaves what was learned of it alone. */
+static void hybrid_mask_learns_nothing_from_questions_alone(void **state)
+{
+    (void)state;
+    people p;
+    people_open(&p, BATCH, 6);
+    for (int question = 0; question < 2; question++) {
+        rig r;
+        kept k;
+        assay_batch batch;
+        assay_outputs outputs;
+        rig_begin(&r, &p, "hybrid_mask");
+        use_text(&r.model, "readout", "mean");
+        rig_open(&r, 9);
+        const assay_clock clock = rig_training(&r, 0);
+        rig_pass(&r, &clock, ASSAY_NO_BENCHMARK, 0, BATCH, &embedding, &batch, &outputs);
+        assay_tensor *loss = assay_sum(r.tape, rig_output(&outputs, "user.embedding"));
+        tape_must(r.tape, loss && assay_tape_backward(r.tape, loss, 1.0f));
+        const int32_t none[2 * BATCH] = {0};
+        if (question)
+            batch.towers[0].span =
+                assay_tape_constant(r.tape, ASSAY_I32, 2, (int64_t[]){BATCH, 2}, none);
+        rig_observe(&r, &clock, &batch);
+        save(&r, &k);
+        assert_int_equal(any_nonzero(k.values[0], TOKENS), !question);
+        rig_close(&r);
+    }
+    people_close(&p);
+}
+
 /* ---- series and controls ---- */
 
 static void guided_masks_record_alike(void **state)
@@ -442,6 +472,7 @@ int main(void)
         cmocka_unit_test(ggsm_plus_weighs_by_normalised_gradients),
         cmocka_unit_test(ggsm_plus_leaves_unseen_positions_average),
         cmocka_unit_test(what_cannot_guide_is_an_error),
+        cmocka_unit_test(hybrid_mask_learns_nothing_from_questions_alone),
         cmocka_unit_test(guided_masks_record_alike),
         cmocka_unit_test(the_control_is_half_then_linear),
         cmocka_unit_test(bf16_rounds_guidance_away),

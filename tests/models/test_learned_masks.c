@@ -60,8 +60,9 @@ static void check_gradients(const char *mask, int n, const char *const parameter
         assay_error error = {0};
         assay_tensor *inputs[4];
         assay_gradcheck_report report;
+        /* Sums over a thousand states in fp32: differences are good to some thousandths. */
         const assay_gradcheck_options options = {
-            .step = 0.0625, .seed = 3, .max_entries = 64, .training = true};
+            .step = 0.0625, .tolerance = 5e-3, .seed = 3, .max_entries = 64, .training = true};
         people_open(&p, BATCH, 6);
         rig_begin(&r, &p, mask);
         if (strcmp(mask, "hybrid_mlp") == 0) {
