@@ -104,8 +104,8 @@ bool assay_params_save(const assay_params *params, const char *path, assay_error
     bool saved = false;
     char *stacks = NULL, *loras = NULL;
     assay_weights_item *items = NULL;
-    const char *metadata[2][2];
-    int64_t notes = 0;
+    const char *metadata[3][2] = {{"format", "pt"}};
+    int64_t notes = 1;
     if (!assay_size_mul(&bytes, assay_params_count(params), (int64_t)sizeof *items))
         return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = path, .what = "too many parameters");
     items = assay_alloc(bytes, error);

@@ -128,21 +128,6 @@ static bool write_state(const checkpoint_setup *setup, const char *path, assay_e
     return ok;
 }
 
-static bool write_weights(const assay_params *params, const char *path, assay_error *error)
-{
-    static const char *const format[][2] = {{"format", "pt"}};
-    int64_t n = assay_params_count(params);
-    assay_weights_item *items = assay_alloc((n + 1) * (int64_t)sizeof *items, error);
-    if (!items)
-        return false;
-    for (int64_t i = 0; i < n; i++)
-        items[i] = (assay_weights_item){assay_params_at(params, i)->name,
-                                        assay_params_at(params, i)->value};
-    bool ok = assay_weights_write(path, n, items, 1, format, error);
-    assay_free(items);
-    return ok;
-}
-
 /* ---- run.json ---- */
 
 typedef struct section_list {
@@ -287,7 +272,7 @@ static bool write_files(const checkpoint_setup *setup, const loop_state *state, 
         !checkpoint_make_folder(folder, error))
         return false;
     snprintf(path, sizeof path, "%s/weights.safetensors", folder);
-    if (!write_weights(setup->assembly->params, path, error))
+    if (!assay_params_save(setup->assembly->params, path, error))
         return false;
     snprintf(path, sizeof path, "%s/state.safetensors", folder);
     return write_state(setup, path, error) &&
