@@ -7,7 +7,7 @@ set -eu
 build=$1 python=$2 runs=$3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-find core plugins tests README.md -name '*.[chm]*' -type f | grep -v '\.json$' | sort | xargs cat | head -n 25000 |
+find core plugins tests README.md -name '*.[chm]*' -type f | grep -v '\.json$' | sort | xargs cat 2>/dev/null | head -n 25000 |
     iconv -f utf-8 -t utf-8 -c >"$work/sources"
 "$build/bench/bench_tokenizer" --random 4000 >"$work/random"
 for file in tests/golden/tokenizers/*.json ${ASSAY_TOKENIZERS:+"$ASSAY_TOKENIZERS"/*.json}; do

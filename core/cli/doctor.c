@@ -1,4 +1,5 @@
 /* doctor.c - `assay doctor`: what this program runs on, in one table. Nothing is written. */
+#define PCRE2_CODE_UNIT_WIDTH 8
 #include "cli/commands.h"
 #include "cli/machine.h"
 #include "cli/output.h"
@@ -10,12 +11,14 @@
 #include <errno.h>
 #include <jansson.h>
 #include <lua.h>
+#include <pcre2.h>
 #include <sqlite3.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#include <utf8proc.h>
 #include <zlib.h>
 
 /* clang's own version text begins with its name. */
@@ -52,6 +55,10 @@ static void add_libraries(table *out)
     row(out, "library", "oneDNN", strncmp(products, "oneDNN ", 7) == 0 ? products + 7 : products);
     row(out, "library", "jansson", jansson_version_str());
     row(out, "library", "zlib", zlibVersion());
+    char pcre2[64] = "unknown"; /* at most 24 characters, says its manual */
+    pcre2_config(PCRE2_CONFIG_VERSION, pcre2);
+    row(out, "library", "PCRE2", pcre2);
+    row(out, "library", "utf8proc", utf8proc_version());
 }
 
 static void add_devices(table *out)
