@@ -8,12 +8,13 @@ enum { MOST_AXES = 32, MOST_MATCHES = 128 };
 static int compare_run(const arguments *args, assay_error *error)
 {
     table_format format;
-    const char *by[MOST_AXES], *where[MOST_AXES], *match[MOST_MATCHES];
+    const char *by[MOST_AXES], *where[MOST_AXES], *match[MOST_MATCHES], *join[MOST_AXES];
     int by_count = args_values(args, "by"), where_count = args_values(args, "where");
+    int join_count = args_values(args, "join");
     int match_count = args_values(args, "match");
     if (!output_format(args, &format, error))
         return EXIT_WRONG;
-    if (by_count > MOST_AXES || where_count > MOST_AXES) {
+    if (by_count > MOST_AXES || where_count > MOST_AXES || join_count > MOST_AXES) {
         ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "assay compare",
                    .what = "too many axes to compare by",
                    .expected = assay_text("at most %d", MOST_AXES));
@@ -40,6 +41,8 @@ static int compare_run(const arguments *args, assay_error *error)
     }
     for (int i = 0; i < match_count; i++)
         match[i] = args_value_at(args, "match", i);
+    for (int i = 0; i < join_count; i++)
+        join[i] = args_value_at(args, "join", i);
     for (int i = 0; i < by_count; i++)
         by[i] = args_value_at(args, "by", i);
     for (int i = 0; i < where_count; i++)
@@ -53,6 +56,8 @@ static int compare_run(const arguments *args, assay_error *error)
         .by = by,
         .where_count = where_count,
         .where = where,
+        .join_count = join_count,
+        .join = join,
         .metric = args_value(args, "metric"),
         .suite = args_value(args, "suite"),
         .split = args_value(args, "split"),
@@ -78,6 +83,12 @@ static const cli_flag flags[] = {
      .argument = "AXIS=VALUE",
      .repeatable = true,
      .meaning = "only cells with this value (all cells); repeatable"},
+    {.name = "join",
+     .argument = "AXIS",
+     .repeatable = true,
+     .meaning =
+         "cells that differ in this axis alone are one row, with the benchmarks that each has "
+         "(a model trained for each of them); repeatable"},
     {.name = "metric", .argument = "METRIC", .meaning = "auc, ks ... (the first by name)"},
     {.name = "suite", .argument = "SUITE", .meaning = "one suite (every one with the metric)"},
     {.name = "benchmark",

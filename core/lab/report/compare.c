@@ -47,24 +47,44 @@ static int64_t place_of_seed(seed_scores *out, int *counts, int64_t seed)
     return at;
 }
 
-/* A seed's score, or the mean of its scores; without one of them it has none. */
-static bool read_scores(const comparison *of, int cell, int measure, seed_scores *out,
-                        assay_error *error)
+/* Adds the scores of a cell, or of a part of one. */
+static void add_scores(const comparison *of, int part, const compare_measure *wanted,
+                       seed_scores *out, int *counts)
 {
-    const compare_measure *wanted = &of->measures[measure];
-    int64_t runs = of->cells[cell].runs, complete = 0;
-    int members = wanted->members == 0 ? 1 : wanted->members;
-    int *counts = assay_alloc((runs + 1) * (int64_t)sizeof *counts, error);
-    out->seeds = assay_alloc((runs + 1) * (int64_t)sizeof *out->seeds, error);
-    out->values = assay_alloc((runs + 1) * (int64_t)sizeof *out->values, error);
-    bool ok = counts != NULL && out->seeds != NULL && out->values != NULL;
-    for (int64_t i = of->cells[cell].first_score; ok && i < of->cells[cell].end_score; i++) {
+    for (int64_t i = of->cells[part].first_score; i < of->cells[part].end_score; i++) {
         if (!is_of(of, i, wanted))
             continue;
         int64_t at = place_of_seed(out, counts, answer_integer(of->scores, i, SCORE_SEED));
         out->values[at] += answer_real(of->scores, i, SCORE_VALUE);
         counts[at]++;
     }
+}
+
+/* The most runs that the cell's seeds can come from. */
+static int64_t count_runs(const comparison *of, int cell)
+{
+    int64_t runs = of->cells[cell].runs;
+    for (int part = of->n_cells; part < of->n_parts; part++)
+        runs += of->cells[part].owner == cell ? of->cells[part].runs : 0;
+    return runs;
+}
+
+/* A seed's score, or the mean of its scores; without one of them it has none. */
+static bool read_scores(const comparison *of, int cell, int measure, seed_scores *out,
+                        assay_error *error)
+{
+    const compare_measure *wanted = &of->measures[measure];
+    int64_t room = count_runs(of, cell) + 1, complete = 0;
+    int members = wanted->members == 0 ? 1 : wanted->members;
+    int *counts = assay_alloc(room * (int64_t)sizeof *counts, error);
+    out->seeds = assay_alloc(room * (int64_t)sizeof *out->seeds, error);
+    out->values = assay_alloc(room * (int64_t)sizeof *out->values, error);
+    bool ok = counts != NULL && out->seeds != NULL && out->values != NULL;
+    if (ok)
+        add_scores(of, cell, wanted, out, counts);
+    for (int part = of->n_cells; part < of->n_parts && ok; part++)
+        if (of->cells[part].owner == cell)
+            add_scores(of, part, wanted, out, counts);
     for (int64_t i = 0; ok && i < out->n; i++)
         if (counts[i] == members) {
             out->seeds[complete] = out->seeds[i];
@@ -129,7 +149,8 @@ static bool compute_row(const comparison *of, compare_row *row, assay_error *err
     const compare_cell *cell = &of->cells[row->cell];
     int baseline = of->blocks[cell->block].baseline;
     seed_scores ours = {0}, theirs = {0};
-    double *scratch = assay_alloc(cell->runs * (int64_t)sizeof *scratch, error);
+    double *scratch =
+        assay_alloc((count_runs(of, row->cell) + 1) * (int64_t)sizeof *scratch, error);
     bool ok = scratch != NULL && read_scores(of, row->cell, row->measure, &ours, error);
     if (ok)
         describe(&ours, scratch, row);

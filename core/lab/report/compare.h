@@ -19,6 +19,7 @@ typedef struct compare_cell {
     const char **values; /* by axis; NULL: the cell does not have it */
     int block;           /* cells that may be compared have the same */
     bool is_baseline;    /* of its block */
+    int owner;           /* of a cell that is joined to another: that one */
     int64_t runs, done;
     int64_t first_score, end_score; /* its rows in the answer about scores */
     int64_t row;                    /* in the answer about cells, which has the other states */
@@ -63,7 +64,10 @@ typedef struct comparison {
     answer *places;                  /* published tables */
     answer *axes, *cell_rows, *values, *metrics, *scores;
     int n_axes, n_cells, n_blocks, n_measures, n_rows;
-    bool *is_by; /* by axis */
+    int n_shown; /* axes that are not joined over */
+    int n_parts; /* behind the cells that are compared stand those that are joined to them */
+    bool *is_by, *is_joined; /* by axis */
+    char **labels;           /* owned: of cells that others are joined to, by cell */
     compare_cell *cells;
     compare_block *blocks;
     compare_measure *measures;
@@ -92,7 +96,7 @@ void compare_release(comparison *of);
 /* The metric, the split and the measures (compare_measures.c), for compare_choose. */
 bool compare_choose_metric(comparison *of, assay_error *error);
 bool compare_find_measures(comparison *of, assay_error *error);
-/* Index of the cell; n_cells: none. */
+/* Index of the cell or part; n_parts: none. */
 int compare_cell_of(const comparison *of, int64_t cell_id);
 /* Whether `word` is the cell's label, a compared axis' value, or "axis=value" of any axis. */
 bool compare_is_meant(const comparison *of, const compare_cell *cell, const char *word);

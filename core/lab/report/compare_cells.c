@@ -46,14 +46,17 @@ static bool fill_cells(comparison *of, assay_error *error)
 {
     int64_t bytes = 0;
     of->n_axes = (int)answer_count(of->axes);
-    of->n_cells = (int)answer_count(of->cell_rows);
+    of->n_cells = of->n_parts = (int)answer_count(of->cell_rows);
     if (!assay_size_mul(&bytes, (int64_t)of->n_cells * of->n_axes, (int64_t)sizeof *of->all_values))
         return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .what = "the experiment is too large");
     of->all_values = assay_zalloc(bytes, error);
     of->cells = assay_zalloc(of->n_cells * (int64_t)sizeof *of->cells, error);
     of->blocks = assay_zalloc(of->n_cells * (int64_t)sizeof *of->blocks, error);
     of->is_by = assay_zalloc(of->n_axes * (int64_t)sizeof *of->is_by, error);
-    if (of->all_values == NULL || of->cells == NULL || of->blocks == NULL || of->is_by == NULL)
+    of->is_joined = assay_zalloc(of->n_axes * (int64_t)sizeof *of->is_joined, error);
+    of->labels = assay_zalloc(of->n_cells * (int64_t)sizeof *of->labels, error);
+    if (of->all_values == NULL || of->cells == NULL || of->blocks == NULL || of->is_by == NULL ||
+        of->is_joined == NULL || of->labels == NULL)
         return false;
     for (int i = 0; i < of->n_cells; i++)
         of->cells[i] = (compare_cell){.cell_id = answer_integer(of->cell_rows, i, 0),
@@ -68,7 +71,7 @@ static bool fill_cells(comparison *of, assay_error *error)
 int compare_cell_of(const comparison *of, int64_t cell_id)
 {
     int i = 0;
-    while (i < of->n_cells && of->cells[i].cell_id != cell_id)
+    while (i < of->n_parts && of->cells[i].cell_id != cell_id)
         i++;
     return i;
 }
@@ -142,8 +145,87 @@ static bool keep_cells(comparison *of, assay_error *error)
         for (int i = 0; i < of->n_cells; i++)
             if (is_at(of, &of->cells[i], condition))
                 of->cells[kept++] = of->cells[i];
-        of->n_cells = kept;
+        of->n_cells = of->n_parts = kept;
     }
+    return true;
+}
+
+/* ---- cells that are joined ---- */
+
+/* Whether the cells agree in every axis that is not joined over. */
+static bool is_one(const comparison *of, const compare_cell *a, const compare_cell *b)
+{
+    for (int axis = 0; axis < of->n_axes; axis++)
+        if (!of->is_joined[axis] && !same(a->values[axis], b->values[axis]))
+            return false;
+    return true;
+}
+
+/* "axis=value ..." of the axes that are left. */
+static char *name_joined(const comparison *of, const compare_cell *cell, assay_error *error)
+{
+    char label[1000] = "";
+    for (int axis = 0; axis < of->n_axes; axis++) {
+        size_t length = strlen(label);
+        if (!of->is_joined[axis] && cell->values[axis] != NULL)
+            snprintf(label + length, sizeof label - length, "%s%s=%s", length == 0 ? "" : " ",
+                     answer_text(of->axes, axis, 0), cell->values[axis]);
+    }
+    return assay_strdup(label[0] == '\0' ? "all" : label, error);
+}
+
+/* Puts behind the cells those that are joined to one before them. The owner of several has the seeds that
+ * all of them have. */
+static bool join_cells(comparison *of, assay_error *error)
+{
+    int n = of->n_cells, kept = 0, parts = 0;
+    compare_cell *joined = assay_alloc(n * (int64_t)sizeof *joined, error);
+    if (joined == NULL)
+        return false;
+    for (int i = 0; i < n; i++) {
+        int owner = 0;
+        while (owner < kept && !is_one(of, &of->cells[owner], &of->cells[i]))
+            owner++;
+        if (owner == kept) {
+            of->cells[kept++] = of->cells[i];
+            continue;
+        }
+        joined[parts] = of->cells[i];
+        joined[parts++].owner = owner;
+        compare_cell *to = &of->cells[owner];
+        to->runs = to->runs > of->cells[i].runs ? to->runs : of->cells[i].runs;
+        to->done = to->done < of->cells[i].done ? to->done : of->cells[i].done;
+    }
+    memcpy(of->cells + kept, joined, (size_t)parts * sizeof *joined);
+    of->n_cells = kept;
+    assay_free(joined);
+    for (int i = 0; i < kept; i++) {
+        of->labels[i] = name_joined(of, &of->cells[i], error);
+        if (of->labels[i] == NULL)
+            return false;
+        of->cells[i].label = of->labels[i];
+    }
+    return true;
+}
+
+static bool choose_joins(comparison *of, assay_error *error)
+{
+    of->n_shown = of->n_axes;
+    for (int i = 0; i < of->asked->join_count; i++) {
+        int axis = axis_of(of, of->asked->join[i]);
+        if (axis == of->n_axes)
+            return report_unknown("axis", of->asked->join[i], of->axes, 0, error);
+        of->n_shown -= !of->is_joined[axis];
+        of->is_joined[axis] = true;
+    }
+    if (of->asked->join_count == 0)
+        return true;
+    if (!join_cells(of, error))
+        return false;
+    for (int i = 0; i < of->n_parts; i++)
+        for (int axis = 0; axis < of->n_axes; axis++)
+            if (of->is_joined[axis])
+                of->cells[i].values[axis] = NULL;
     return true;
 }
 
@@ -262,7 +344,7 @@ bool compare_choose(comparison *of, assay_error *error)
         (of->scores = ask(of, REPORT_SQL_COMPARE_SCORES, error)) == NULL || !fill_cells(of, error))
         return false;
     fill_values(of);
-    if (!keep_cells(of, error) || !choose_axes(of, error))
+    if (!keep_cells(of, error) || !choose_axes(of, error) || !choose_joins(of, error))
         return false;
     make_blocks(of);
     return choose_baselines(of, error) &&
@@ -284,6 +366,10 @@ void compare_release(comparison *of)
     assay_free(of->cells);
     assay_free(of->blocks);
     assay_free(of->is_by);
+    assay_free(of->is_joined);
+    for (int i = 0; of->labels != NULL && i < of->n_parts; i++)
+        assay_free(of->labels[i]);
+    assay_free(of->labels);
     assay_free(of->measures);
     assay_free(of->rows);
 }

@@ -86,7 +86,7 @@ static void find_scores(comparison *of)
         for (end = i; end < n && answer_integer(of->scores, end, SCORE_CELL) == cell_id; end++)
             ;
         int cell = compare_cell_of(of, cell_id);
-        if (cell < of->n_cells) {
+        if (cell < of->n_parts) {
             of->cells[cell].first_score = i;
             of->cells[cell].end_score = end;
         }
@@ -96,7 +96,7 @@ static void find_scores(comparison *of)
 /* Every benchmark that a cell has a score on. */
 static void list_benchmarks(comparison *of)
 {
-    for (int cell = 0; cell < of->n_cells; cell++)
+    for (int cell = 0; cell < of->n_parts; cell++)
         for (int64_t i = of->cells[cell].first_score; i < of->cells[cell].end_score; i++) {
             compare_measure found = {.suite = answer_text(of->scores, i, SCORE_SUITE),
                                      .benchmark = answer_text(of->scores, i, SCORE_BENCHMARK),
@@ -146,6 +146,40 @@ static void add_means(comparison *of, bool keep)
     of->n_measures = out;
 }
 
+/* Whether the cell or part has a score on the measure. */
+static bool has_measure(const comparison *of, int cell, const compare_measure *measure)
+{
+    for (int64_t i = of->cells[cell].first_score; i < of->cells[cell].end_score; i++) {
+        compare_measure found = {.suite = answer_text(of->scores, i, SCORE_SUITE),
+                                 .benchmark = answer_text(of->scores, i, SCORE_BENCHMARK)};
+        if (compare_wants(of, i) && by_name(&found, measure) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Of the cells that are joined each has its own benchmarks. */
+static bool check_joins(const comparison *of, assay_error *error)
+{
+    for (int part = of->n_cells; part < of->n_parts; part++)
+        for (int k = 0; k < of->n_measures; k++) {
+            int owner = of->cells[part].owner;
+            bool twice = false;
+            for (int other = of->n_cells; other < part; other++)
+                twice = twice || (of->cells[other].owner == owner &&
+                                  has_measure(of, other, &of->measures[k]));
+            if (has_measure(of, part, &of->measures[k]) &&
+                (twice || has_measure(of, owner, &of->measures[k])))
+                return ASSAY_FAIL(
+                    error, ASSAY_BAD_INPUT, .where = "--join",
+                    .what = assay_text("several cells of %s have benchmark '%s'",
+                                       of->cells[owner].label, of->measures[k].benchmark),
+                    .expected =
+                        "cells with benchmarks of their own: nothing is averaged over axes");
+        }
+    return true;
+}
+
 bool compare_find_measures(comparison *of, assay_error *error)
 {
     int64_t room = 3 * (answer_count(of->scores) + 1); /* benchmarks; with means, beside them */
@@ -154,6 +188,8 @@ bool compare_find_measures(comparison *of, assay_error *error)
         return false;
     find_scores(of);
     list_benchmarks(of);
+    if (!check_joins(of, error))
+        return false;
     if (of->n_measures == 0) { /* nothing is done: the cells are listed all the same */
         of->measures[of->n_measures++] = (compare_measure){.suite = "", .benchmark = ""};
         return true;

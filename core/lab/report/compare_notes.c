@@ -44,6 +44,10 @@ static bool say_what(const comparison *of, report *to, assay_error *error)
     if (ok && means && !of->asked->wide)
         ok = report_say(
             to, error, "Benchmarks one by one: --each (rows), --wide (columns), --benchmark NAME.");
+    if (ok && of->n_parts > of->n_cells)
+        ok = report_say(to, error,
+                        "Joined: %d cells are %d rows, each with the benchmarks of its own.",
+                        of->n_parts, of->n_cells);
     if (ok && of->asked->wide)
         ok = report_say(to, error, "sd, difference and p_holm are of the last score column%s.",
                         means ? ", avg, the mean over the benchmarks" : "");
@@ -132,18 +136,21 @@ static bool say_undone(const comparison *of, report *to, assay_error *error)
 {
     int64_t runs = 0, done = 0;
     bool ok = true;
-    for (int i = 0; i < of->n_cells; i++) {
-        runs += of->cells[i].runs;
-        done += of->cells[i].done;
+    for (int i = 0; i < of->n_parts; i++) {
+        runs += answer_integer(of->cell_rows, of->cells[i].row, 2);
+        done += answer_integer(of->cell_rows, of->cells[i].row, 3);
     }
     if (done < runs)
         ok = report_say(to, error, "%lld of %lld runs are done; the others do not count yet.",
                         (long long)done, (long long)runs);
-    for (int i = 0; i < of->n_cells && ok; i++) {
+    for (int i = 0; i < of->n_parts && ok; i++) {
         const compare_cell *cell = &of->cells[i];
-        if (cell->done < cell->runs)
-            ok = report_say(to, error, "%s: %lld of %lld seeds are done (%s).", cell->label,
-                            (long long)cell->done, (long long)cell->runs, states_of(of, cell));
+        int64_t all = answer_integer(of->cell_rows, cell->row, 2);
+        int64_t ended = answer_integer(of->cell_rows, cell->row, 3);
+        if (ended < all)
+            ok = report_say(to, error, "%s: %lld of %lld seeds are done (%s).",
+                            answer_text(of->cell_rows, cell->row, 1), (long long)ended,
+                            (long long)all, states_of(of, cell));
     }
     return ok;
 }

@@ -18,7 +18,7 @@ static int order_axes(const comparison *of, int *out)
     int n = 0;
     for (int by = 0; by < 2; by++)
         for (int axis = 0; axis < of->n_axes; axis++)
-            if (of->is_by[axis] == (by == 1))
+            if (!of->is_joined[axis] && of->is_by[axis] == (by == 1))
                 out[n++] = axis;
     return n;
 }
@@ -30,9 +30,9 @@ static void put_row(const comparison *of, const compare_row *row, const int *axe
         table_text(out, of->measures[row->measure].suite);
         table_text(out, of->measures[row->measure].benchmark);
     }
-    if (of->n_axes == 0)
+    if (of->n_shown == 0)
         table_text(out, cell->label);
-    for (int i = 0; i < of->n_axes; i++)
+    for (int i = 0; i < of->n_shown; i++)
         table_text(out, cell->values[axes[i]]);
     table_integer(out, row->n);
     table_number(out, row->mean, DIGITS);
@@ -63,10 +63,10 @@ table *compare_table(const comparison *of, assay_error *error)
         names[n++] = "suite";
         names[n++] = "benchmark";
     }
-    if (of->n_axes == 0)
+    if (of->n_shown == 0)
         names[n++] = "cell";
     order_axes(of, axes);
-    for (int i = 0; i < of->n_axes; i++)
+    for (int i = 0; i < of->n_shown; i++)
         names[n++] = answer_text(of->axes, axes[i], 0);
     for (int i = 0; i < NUMBERS; i++)
         names[n++] = number_names[i];
@@ -99,9 +99,9 @@ static void put_wide(const comparison *of, int cell, int first, int end, const i
 {
     const compare_cell *shown = &of->cells[cell];
     const compare_row *last = row_of(of, cell, end - 1);
-    if (of->n_axes == 0)
+    if (of->n_shown == 0)
         table_text(out, shown->label);
-    for (int i = 0; i < of->n_axes; i++)
+    for (int i = 0; i < of->n_shown; i++)
         table_text(out, shown->values[axes[i]]);
     table_integer(out, last->n);
     for (int measure = first; measure < end; measure++)
@@ -126,10 +126,10 @@ static table *suite_table(const comparison *of, int first, int end, assay_error 
         assay_alloc((of->n_axes + end - first + WIDE_NUMBERS + 2) * (int64_t)sizeof *names, error);
     if (axes == NULL || names == NULL)
         goto done;
-    if (of->n_axes == 0)
+    if (of->n_shown == 0)
         names[n++] = "cell";
     order_axes(of, axes);
-    for (int i = 0; i < of->n_axes; i++)
+    for (int i = 0; i < of->n_shown; i++)
         names[n++] = answer_text(of->axes, axes[i], 0);
     names[n++] = "n";
     for (int i = first; i < end; i++)

@@ -46,6 +46,8 @@ typedef struct report_comparison {
     const char *const *by; /* their names */
     int where_count;       /* only cells with these values, "axis=value", count; 0: all cells */
     const char *const *where;
+    int join_count; /* axes whose cells are one row, each with benchmarks of its own, count */
+    const char *const *join;
     const char *metric;    /* NULL: the first by name that has no ':' */
     const char *suite;     /* NULL: every suite that has the metric */
     const char *benchmark; /* NULL: the mean over each suite's benchmarks */
@@ -76,6 +78,10 @@ typedef struct report_comparison {
  * each block where it means any; several suites (with `each`, benchmarks) give rows each. The notes say what is
  * compared, with what, which seeds are missing, not done or not finite, and what so few seeds
  * cannot show: the smallest p that n pairs can give, before and after Holm.
+ *
+ * With `join`, cells that differ in these axes alone are one, which has the benchmarks of all of them: an
+ * experiment that trains for each benchmark by itself has its suite's mean so. A benchmark that two of them
+ * have is an error, for nothing is averaged over axes.
  *
  * With `published`, a row is a cell and the published row that belongs to it, by `match`, else by what
  * results/published.sql says of it, else by equal names; then the published rows that belong to none. The

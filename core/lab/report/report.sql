@@ -2,18 +2,22 @@
 -- of two runs WITH a(id), b(id). Before `runs` stands WITH the(id): experiments.
 
 -- name: runs
--- A run's score is its first metric that belongs to no single class (iou:car does).
+-- A run's score is its first metric that belongs to no single class (iou:car does); of a suite of several
+-- benchmarks, their mean.
 SELECT r.run_id, e.name AS experiment, x.stage, x.label AS cell, r.seed, r.status AS state,
   (SELECT max((SELECT max(step) FROM series s WHERE s.run_id = r.run_id AND s.key_id = k.key_id))
    FROM series_key k) AS step, r.total_steps AS total,
   (SELECT coalesce(value, nonfinite) FROM series s JOIN series_key k USING(key_id)
    WHERE s.run_id = r.run_id AND k.name = 'loss' ORDER BY step DESC LIMIT 1) AS loss,
-  f.suite || iif(f.benchmark = '', '', '/' || f.benchmark) || '/' || f.metric AS score,
-  (SELECT coalesce(value, nonfinite) FROM score s WHERE s.run_id = r.run_id AND s.suite = f.suite AND
-   s.benchmark = f.benchmark AND s.metric = f.metric AND s.split = 'valid' ORDER BY step DESC LIMIT 1) AS valid,
-  b.valid AS best,
-  (SELECT coalesce(value, nonfinite) FROM score s WHERE s.run_id = r.run_id AND s.suite = f.suite AND
-   s.benchmark = f.benchmark AND s.metric = f.metric AND s.split = 'test' ORDER BY step DESC LIMIT 1) AS test,
+  f.suite || iif(f.benchmark = '', '', '/' || iif(EXISTS(SELECT 1 FROM score z
+   WHERE z.run_id = r.run_id AND z.suite = f.suite AND z.metric = f.metric AND z.benchmark <> f.benchmark), 'avg', f.benchmark)) || '/' || f.metric AS score,
+  (SELECT coalesce(iif(count(value) = count(*), avg(value), NULL), max(nonfinite)) FROM score s WHERE s.run_id = r.run_id AND
+   s.suite = f.suite AND s.metric = f.metric AND s.split = 'valid' GROUP BY step ORDER BY step DESC LIMIT 1) AS valid,
+  (SELECT CASE b.goal WHEN 'min' THEN min(mean) ELSE max(mean) END FROM (SELECT avg(value) AS mean FROM score s
+   WHERE s.run_id = r.run_id AND s.suite = f.suite AND s.metric = f.metric AND s.split = 'valid'
+   GROUP BY step HAVING count(value) = count(*))) AS best,
+  (SELECT coalesce(iif(count(value) = count(*), avg(value), NULL), max(nonfinite)) FROM score s WHERE s.run_id = r.run_id AND
+   s.suite = f.suite AND s.metric = f.metric AND s.split = 'test' GROUP BY step ORDER BY step DESC LIMIT 1) AS test,
   (SELECT count(*) FROM attempt a WHERE a.run_id = r.run_id) AS attempts,
   (SELECT max(coalesce(end_ms, beat_ms)) FROM attempt a WHERE a.run_id = r.run_id) AS touched_ms, r.error
 FROM the JOIN experiment e ON e.experiment_id = id JOIN experiment_run x USING(experiment_id)

@@ -248,6 +248,54 @@ static void numbers_under_the_same_conditions_are_comparable(void **state)
     report_free(made);
 }
 
+/* A model for each benchmark: of two cells each has one. */
+static void cells_are_joined_that_have_benchmarks_of_their_own(void **state)
+{
+    static const test_cell tasks[] = {
+        {"init=no task=food", 2, {{"init", "no"}, {"task", "food"}}},
+        {"init=no task=mau", 2, {{"init", "no"}, {"task", "mau"}}},
+        {"init=yes task=food", 2, {{"init", "yes"}, {"task", "food"}}},
+        {"init=yes task=mau", 2, {{"init", "yes"}, {"task", "mau"}}},
+    };
+    static const char *const join[] = {"task"}, *const both[] = {"task", "init"};
+    plan_cells(*state, "e", 4, tasks, 3);
+    for (int run = 1; run <= 12; run++)
+        put(*state, run, "cognition9", (run - 1) / 3 % 2 == 0 ? "food" : "mau", "auc", 0.05 * run);
+    report *made =
+        must_compare(*state, (report_comparison){.join_count = 1, .join = join, .wide = true});
+    assert_int_equal(table_rows(report_table(made, 0)), 2);
+    char *text = print_report(made, TABLE_CSV, NULL);
+    assert_int_equal(strncmp(text, "init,n,food,mau,avg,sd,difference,p_holm\r\n", 42), 0);
+    free(text);
+    assert_number(made, 0, "food", 0.1); /* runs 1 .. 3 */
+    assert_number(made, 0, "mau", 0.25); /* runs 4 .. 6 */
+    assert_number(made, 0, "avg", 0.175);
+    assert_number(made, 1, "difference", 0.3);
+    assert_noted(made, "Joined: 4 cells are 2 rows");
+    assert_noted(made, "Baseline: init=no.");
+    report_free(made);
+    must_refuse(*state, (report_comparison){.join_count = 2, .join = both},
+                "several cells of all have benchmark 'food'", "--join");
+    must_do(*state, "DELETE FROM score WHERE run_id = 12;"
+                    "UPDATE run SET status = 'failed' WHERE run_id = 12");
+    made = must_compare(*state, (report_comparison){.join_count = 1, .join = join});
+    assert_number(made, 1, "n", 2);
+    assert_noted(made, "11 of 12 runs are done");
+    assert_noted(made, "init=yes task=mau: 2 of 3 seeds are done (1 failed).");
+    assert_not_noted(made, "without all of these scores");
+    report_free(made);
+}
+
+static void the_list_of_runs_shows_the_suite_s_mean(void **state)
+{
+    make_masks(*state);
+    report *made = report_runs(((const test_place *)*state)->path, "e", 0, NULL);
+    assert_non_null(made);
+    assert_text(made, 4, "score", "cognition9/avg/auc");
+    assert_number(made, 4, "test", 0.21);
+    report_free(made);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_make, place_remove)
 
 int main(void)
@@ -259,6 +307,8 @@ int main(void)
         TEST(a_wide_table_a_suite),
         TEST(published_rows_stand_beside_the_cells_they_belong_to),
         TEST(the_user_says_what_belongs_together),
+        TEST(cells_are_joined_that_have_benchmarks_of_their_own),
+        TEST(the_list_of_runs_shows_the_suite_s_mean),
         TEST(numbers_under_the_same_conditions_are_comparable),
     };
     return cmocka_run_group_tests_name("suites", tests, NULL, NULL);
