@@ -33,6 +33,7 @@ static const assay_mask_functions functions = {
     .open = causal_open,
     .close = causal_close,
     .bias = causal_bias,
+    .steady = true,
 };
 
 ASSAY_PLUGIN_PLAIN(ASSAY_KIND_MASK, "causal", 1, "every token sees itself and the past", functions);

@@ -37,6 +37,7 @@ static const assay_mask_functions functions = {
     .open = hybrid_open,
     .close = hybrid_close,
     .bias = hybrid_bias,
+    .steady = true,
 };
 
 ASSAY_PLUGIN_PLAIN(ASSAY_KIND_MASK, "hybrid", 1,

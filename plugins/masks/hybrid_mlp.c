@@ -114,6 +114,7 @@ static const assay_mask_functions functions = {
     .close = assay_free,
     .bias = mlp_bias,
     .advance = mlp_advance,
+    .steady = true,
 };
 
 ASSAY_PLUGIN(ASSAY_KIND_MASK, "hybrid_mlp", 1,

@@ -74,6 +74,7 @@ static const assay_mask_functions functions = {
     .bias = query_bias,
     .front = query_front,
     .advance = query_advance,
+    .steady = true,
 };
 
 ASSAY_PLUGIN_PLAIN(ASSAY_KIND_MASK, "hybrid_query", 1,

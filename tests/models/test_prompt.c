@@ -267,6 +267,101 @@ static void prompts_and_prototypes_have_rates_of_their_own(void **state)
     assert_true(moved[1] > 5e-3 && moved[1] < 1.2e-2);
 }
 
+/* Histories that are run once, in every step, and in pieces: the same curve within rounding. AdamW
+ * enlarges rounding as it steps, so the steps here are short and the classes not pressed apart. */
+static void kept_histories_change_nothing(void **state)
+{
+    static const struct {
+        const char *cache, *place;
+        double pieces, most;
+    } rows[] = {{"off", "readout", 1, 1024},       {"auto", "readout", 1, 1024},
+                {"on", "readout", 2, 1024},        {"on", "readout", 1, 0},
+                {"off", "after_history", 1, 1024}, {"on", "after_history", 1, 1024}};
+    enum { STEPS = 12 };
+    double curve[STEPS];
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        rig r;
+        bool whole = strcmp(rows[i].cache, "off") == 0;
+        rig_tune(&r, "sick", NULL);
+        set_number(&r.bench.recipe.train, "steps", STEPS);
+        set_text(&r.bench.recipe.train, "cache_prefix", rows[i].cache);
+        set_number(&r.bench.recipe.train, "cache_mb", rows[i].most);
+        set_number(&r.bench.recipe.train, "pieces", rows[i].pieces);
+        set_number(&r.bench.recipe.train, "lr", 1e-4);
+        set_number(&r.bench.recipe.losses[0], "temperature", 0.5);
+        set_text(&r.bench.recipe.adapters[0], "place", rows[i].place);
+        must_run(&r.bench);
+        for (int step = 1; step <= STEPS; step++) {
+            double loss = series_at(&r.bench, "loss", step);
+            if (whole)
+                curve[step - 1] = loss;
+            if (!(fabs(loss - curve[step - 1]) <= 1e-5 * fmax(1, fabs(loss))))
+                fail_msg("row %d, step %d: %.9g, not %.9g", (int)i, step, loss, curve[step - 1]);
+        }
+        double kept = ask(&r.bench, "SELECT count(*) FROM series_key WHERE name = "
+                                    "'memory/prefixes_mb'");
+        assert_int_equal(kept, !whole);
+        if (!whole)
+            assert_true((series_at(&r.bench, "memory/prefixes_mb", STEPS) > 0) ==
+                        (rows[i].most > 0));
+        rig_remove(&r);
+    }
+}
+
+/* Histories that are gone with a broken-off run are made again, with the same bits. */
+static void a_run_on_kept_histories_goes_on_with_the_same_bits(void **state)
+{
+    outcome whole = {0};
+    (void)state;
+    for (int64_t stop = -1; stop < 9; stop += 5) {
+        rig r;
+        rig_tune(&r, "rich", NULL);
+        set_text(&r.bench.recipe.train, "cache_prefix", "on");
+        if (stop >= 0) {
+            r.bench.stop_at = stop;
+            assert_int_equal(bench_run(&r.bench), TRAIN_STOPPED);
+            r.bench.stop_at = -1;
+        }
+        must_run(&r.bench);
+        outcome got = bench_outcome(&r.bench);
+        if (stop < 0)
+            whole = got;
+        else
+            assert_same_outcome(&got, &whole);
+        rig_remove(&r);
+    }
+}
+
+static void histories_that_change_cannot_be_kept(void **state)
+{
+    static const struct {
+        const char *mask, *freeze, *why;
+    } rows[] = {{"causal", "0", "learns, and histories may depend on it"},
+                {"ggsm", "1", "mask.ggsm changes in training"},
+                {"bidirectional", "1", "mask.bidirectional changes in training"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        rig r;
+        recipe_facts facts;
+        assay_error error = {0};
+        rig_tune(&r, "sick", NULL);
+        set_plugin(&r.bench.recipe.mask, ASSAY_KIND_MASK, rows[i].mask);
+        set_number(&r.bench.recipe.adapters[0], "freeze", atof(rows[i].freeze));
+        set_text(&r.bench.recipe.train, "cache_prefix", "on");
+        assert_false(recipe_inspect(&r.bench.recipe, toy_pool(&r.bench), &facts, &error));
+        assert_non_null(strstr(error.what, "cannot be kept"));
+        if (!strstr(error.got, rows[i].why))
+            fail_msg("row %d says '%s'", (int)i, error.got);
+        /* Left to itself, the run does without. */
+        set_text(&r.bench.recipe.train, "cache_prefix", "auto");
+        set_number(&r.bench.recipe.train, "steps", 2);
+        must_run(&r.bench);
+        assert_true(isnan(series_at(&r.bench, "memory/prefixes_mb", 2)));
+        rig_remove(&r);
+    }
+}
+
 static void a_scenario_is_probed_on_its_own_benchmark(void **state)
 {
     (void)state;
@@ -290,6 +385,9 @@ int main(void)
         cmocka_unit_test(a_broken_off_tuning_goes_on_with_the_same_bits),
         cmocka_unit_test(prompts_start_as_the_question),
         cmocka_unit_test(prompts_and_prototypes_have_rates_of_their_own),
+        cmocka_unit_test(kept_histories_change_nothing),
+        cmocka_unit_test(a_run_on_kept_histories_goes_on_with_the_same_bits),
+        cmocka_unit_test(histories_that_change_cannot_be_kept),
         cmocka_unit_test(a_scenario_is_probed_on_its_own_benchmark),
     };
     return cmocka_run_group_tests_name("prompt tuning", tests, NULL, NULL);

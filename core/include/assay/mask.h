@@ -55,6 +55,9 @@ typedef struct assay_mask_functions {
     /* Optional, both or none. */
     bool (*save)(void *mask, const assay_state_writer *out, assay_error *error);
     bool (*load)(void *mask, const assay_state_reader *in, assay_error *error);
+    /* The bias of equal towers is the same in every pass, whatever the clock, while the mask's own
+     * parameters stay as they are: what a frozen model makes of a history may be kept. */
+    bool steady;
 } assay_mask_functions;
 
 #endif

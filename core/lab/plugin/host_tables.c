@@ -52,6 +52,12 @@ const assay_option train_table[] = {
                   "newest checkpoints that are kept. Not part of a run's identity"),
     ASSAY_INTEGER(train_options, evaluate_every, "steps", 0, 0, MOST_STEPS,
                   "between evaluations on train and valid; 0: at the end only"),
+    ASSAY_CHOICE(train_options, cache_prefix, "auto", "auto|on|off",
+                 "histories are run once and kept when only what follows them learns; auto: where "
+                 "nothing of them learns or is drawn, and model and mask can"),
+    ASSAY_INTEGER(
+        train_options, cache_mb, "MiB", 1024, 0, 1 << 24,
+        "of kept histories; further ones are run every time. Not part of a run's identity"),
     ASSAY_INTEGER(train_options, early_stop, "evaluations", 0, 0, 1000000,
                   "without a better loss on valid, after which training ends; 0: never"),
 };
@@ -59,7 +65,8 @@ const int train_table_count = sizeof train_table / sizeof train_table[0];
 
 bool train_option_is_attempt(const char *name)
 {
-    return strcmp(name, "checkpoint_every") == 0 || strcmp(name, "keep") == 0;
+    return strcmp(name, "checkpoint_every") == 0 || strcmp(name, "keep") == 0 ||
+           strcmp(name, "cache_mb") == 0;
 }
 
 bool train_options_check(const train_options *train, const char *device, const char *where,

@@ -7,6 +7,7 @@
 
 typedef enum train_optimizer { TRAIN_ADAMW } train_optimizer;
 typedef enum train_precision { TRAIN_FP32, TRAIN_BF16, TRAIN_TF32 } train_precision;
+typedef enum train_cache { TRAIN_CACHE_AUTO, TRAIN_CACHE_ON, TRAIN_CACHE_OFF } train_cache;
 typedef enum train_schedule {
     TRAIN_CONSTANT,
     TRAIN_LINEAR,
@@ -35,6 +36,8 @@ typedef struct train_options {
     int64_t checkpoint_every; /* steps; 0: at the end only. Not part of a run's identity */
     int64_t keep;             /* checkpoints kept. Not part of a run's identity */
     int64_t evaluate_every;   /* steps; 0: at the end only */
+    int cache_prefix;         /* train_cache */
+    int64_t cache_mb;         /* MiB of kept histories. Not part of a run's identity */
     int64_t early_stop;       /* evaluations without a better valid loss; 0: never */
 } train_options;
 

@@ -2,6 +2,7 @@
 #include "lab/train/balance.h"
 #include "lab/train/datasets.h"
 #include "lab/train/network.h"
+#include "lab/train/prefixes.h"
 
 #include <assay/memory.h>
 
@@ -167,7 +168,7 @@ static void estimate(const assembly *a, const train_options *o, recipe_facts *ou
 static bool inspect(const recipe *from, dataset_pool *pool, const train_sources *sources,
                     recipe_facts *out, assay_error *error)
 {
-    bool ok = false;
+    bool ok = false, kept = false;
     train_host host;
     networks teachers = {0};
     assembly *a = NULL;
@@ -192,7 +193,8 @@ static bool inspect(const recipe *from, dataset_pool *pool, const train_sources 
     networks_init(&teachers, &host, &setup, ASSAY_PRECISION_FP32);
     a = assembly_open(&setup, error);
     if (!a || !check_data(a, o, out, error) || !check_losses(a, o, error) ||
-        !check_pieces(a, o, error) || !check_evaluators(a, error))
+        !prefixes_chosen(a, o, &kept, error) || !check_pieces(a, o, error) ||
+        !check_evaluators(a, error))
         goto done;
     count_parts(a, out);
     estimate(a, o, out);

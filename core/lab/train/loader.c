@@ -111,9 +111,14 @@ static bool collate_piece(loader *l, slot *s, int64_t first, int64_t count, assa
                           .count = count,
                           .phase = l->plan.phase,
                           .wanted = l->plan.wanted,
-                          .arena = s->arena};
+                          .arena = s->arena,
+                          .part = l->plan.part};
     *out = (assay_batch){
-        .samples = count, .sample = in.samples, .labels = labels_of(s, first, count, error)};
+        .samples = count,
+        .sample = in.samples,
+        .labels = labels_of(s, first, count, error),
+        .part = in.part,
+    };
     if (!out->labels)
         return false;
     if (a->model.plugin->model.collate(a->model.state, &in, out, error))

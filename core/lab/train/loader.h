@@ -18,7 +18,8 @@ typedef struct loader_plan {
     int64_t size, pieces; /* samples of an item, and batches that it is cut into */
     uint64_t seed;
     bool shuffle, augment;
-    bool balance; /* classes take turns (balance.h); the set has no benchmark then */
+    assay_part_of part; /* of the model's towers that is collated */
+    bool balance;       /* classes take turns (balance.h); the set has no benchmark then */
 } loader_plan;
 
 typedef struct loader_item {

@@ -213,6 +213,7 @@ static bool start_loader(training *t, assay_error *error)
         .seed = (uint64_t)t->assembly->recipe->seed,
         .shuffle = o->shuffle,
         .balance = o->balance,
+        .part = t->stepper->prefixes ? ASSAY_QUESTION : ASSAY_WHOLE,
         .augment = true,
     };
     t->loader = loader_new(&plan, error);

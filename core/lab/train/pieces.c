@@ -78,7 +78,7 @@ static bool look_at_part(stepper *s, const loader_item *item, int64_t part, int6
     const assay_batch *batch = &item->pieces[part];
     assay_outputs outputs = {0};
     begin_part(s, item, part, clock, false);
-    if (!assembly_forward(a, s->tape, batch, clock, &wanted, &outputs))
+    if (!stepper_forward(s, batch, clock, &wanted, &outputs))
         return assay_tape_failed(s->tape, error);
     for (int i = 0; i < a->coupled.count; i++)
         if (!keep_output(s, i, assay_outputs_get(&outputs, a->coupled.names[i]), batch, first,
@@ -190,7 +190,7 @@ static bool learn_part(stepper *s, const loader_item *item, int64_t part, int64_
     assay_tensor *total = NULL;
     origins from = {0};
     begin_part(s, item, part, clock, true);
-    if (!assembly_forward(a, s->tape, batch, clock, &wanted, &outputs))
+    if (!stepper_forward(s, batch, clock, &wanted, &outputs))
         return assay_tape_failed(s->tape, error);
     begin_at_kept(s, &from, &outputs, batch, first);
     for (int i = 0; i < a->loss_count; i++) {

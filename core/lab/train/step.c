@@ -58,6 +58,19 @@ static bool make_optimizer(stepper *s, assay_error *error)
     return true;
 }
 
+static bool make_prefixes(stepper *s, assay_error *error)
+{
+    const assay_data *data = s->assembly->data;
+    assay_data_split split = data_training_split(data, s->options);
+    bool chosen = false;
+    if (!prefixes_chosen(s->assembly, s->options, &chosen, error))
+        return false;
+    if (chosen)
+        s->prefixes = prefixes_new(s->assembly, s->options,
+                                   data_count(data, split, ASSAY_NO_BENCHMARK), error);
+    return !chosen || s->prefixes;
+}
+
 stepper *stepper_new(assembly *a, const train_options *options, bool training, assay_error *error)
 {
     assay_precision precision =
@@ -73,7 +86,7 @@ stepper *stepper_new(assembly *a, const train_options *options, bool training, a
     s->values = assay_zalloc(bytes, error);
     s->targets = assay_zalloc(bytes, error);
     if (!s->tape || !s->losses || !s->values || !s->targets ||
-        (training && !make_optimizer(s, error))) {
+        (training && (!make_optimizer(s, error) || !make_prefixes(s, error)))) {
         stepper_free(s);
         return NULL;
     }
@@ -86,6 +99,7 @@ void stepper_free(stepper *s)
         return;
     for (int i = 0; i < ASSAY_MAX_OUTPUTS; i++)
         assay_tensor_free(s->kept[i]);
+    prefixes_free(s->prefixes);
     assay_adamw_free(s->adamw);
     assay_tape_free(s->tape);
     assay_tape_free(s->losses);
@@ -103,6 +117,14 @@ double stepper_targets(const stepper *s, int i, const assay_batch *batch,
     return (double)batch->samples;
 }
 
+bool stepper_forward(stepper *s, const assay_batch *batch, const assay_clock *clock,
+                     const assay_wanted *wanted, assay_outputs *out)
+{
+    if (batch->part == ASSAY_QUESTION)
+        return prefixes_forward(s->prefixes, s->tape, batch, clock, wanted, out);
+    return assembly_forward(s->assembly, s->tape, batch, clock, wanted, out);
+}
+
 /* ---- a micro-batch in one piece ---- */
 
 static bool train_whole(stepper *s, const assay_batch *batch, const assay_clock *clock, float scale,
@@ -115,7 +137,7 @@ static bool train_whole(stepper *s, const assay_batch *batch, const assay_clock 
     assay_tape_begin(s->tape, (assay_step){.seed = (uint64_t)a->recipe->seed,
                                            .clock = (uint64_t)clock->micro,
                                            .training = true});
-    if (!assembly_forward(a, s->tape, batch, clock, &wanted, &outputs))
+    if (!stepper_forward(s, batch, clock, &wanted, &outputs))
         return assay_tape_failed(s->tape, error);
     for (int i = 0; i < a->loss_count; i++) {
         const assembly_loss *loss = &a->losses[i];
@@ -185,6 +207,8 @@ static bool take_micro(stepper *s, int64_t step, int64_t micro, const loader_ite
     };
     bool ok = item->piece_count == 1 ? train_whole(s, &item->pieces[0], &clock, scale, error)
                                      : pieces_train(s, item, &clock, scale, error);
+    if (s->prefixes)
+        prefixes_end(s->prefixes);
     if (!ok)
         return false;
     record_losses(s, curves, &out->loss);
@@ -222,6 +246,9 @@ bool stepper_take(stepper *s, int64_t step, loader *batches, recorder *curves, s
         return false;
     out->bytes = assay_tape_stats_get(s->tape).arena.peak_bytes +
                  assay_tape_stats_get(s->losses).arena.peak_bytes;
+    if (s->prefixes)
+        recorder_add(curves, "memory/prefixes_mb", NULL,
+                     (double)prefixes_bytes(s->prefixes) / 1048576.0);
     recorder_add(curves, "lr", NULL, out->lr);
     recorder_add(curves, "grad_norm", NULL, out->norm);
     return true;

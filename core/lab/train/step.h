@@ -3,6 +3,7 @@
 #define TRAIN_STEP_H
 
 #include "lab/train/loader.h"
+#include "lab/train/prefixes.h"
 
 #include <assay/optim.h>
 
@@ -14,6 +15,7 @@ typedef struct stepper {
     assay_tape *losses; /* of the coupling losses over pieces */
     assay_adamw *adamw; /* NULL when there is nothing to train (steps = 0) */
     assay_schedule schedule;
+    prefixes *prefixes;                    /* NULL: histories are run in every step */
     assay_tensor *kept[ASSAY_MAX_OUTPUTS]; /* coupled outputs of all pieces: f32 leaves */
     double *values;                        /* (losses) of the micro-batch under way */
     double *targets;                       /* (losses) */
@@ -48,6 +50,10 @@ bool pieces_train(stepper *stepper, const loader_item *item, const assay_clock *
 /* The same without gradients; targets into stepper->targets. */
 bool pieces_evaluate(stepper *stepper, const loader_item *item, const assay_clock *clock,
                      assay_error *error);
+
+/* A pass of a batch or a part of one: whole, or on kept histories. As assembly_forward. */
+bool stepper_forward(stepper *stepper, const assay_batch *batch, const assay_clock *clock,
+                     const assay_wanted *wanted, assay_outputs *out);
 
 /* The mean's weight of loss `i` over this batch. */
 double stepper_targets(const stepper *stepper, int i, const assay_batch *batch,
