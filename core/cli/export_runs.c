@@ -121,19 +121,27 @@ static bool make_folder(const char *path, assay_error *error)
                       .got = assay_text("%m"));
 }
 
-/* "decoder", "encoder.bill": a stack's folder, after its parameters' prefix. */
+static bool begins_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* A stack's folder: "decoder", and after a BERT's prefix, "bert.bill." or "encoder.bill.",
+ * "encoder.bill". */
 static void name_stack(const assay_stack *stack, char out[128])
 {
+    const char *own = stack->prefix;
     const char *kind = stack->kind == ASSAY_STACK_DECODER ? "decoder" : "encoder";
-    snprintf(out, 128, "%s", stack->prefix[0] != '\0' ? stack->prefix : kind);
+    if (stack->kind == ASSAY_STACK_BERT &&
+        (begins_with(own, "bert.") || begins_with(own, "encoder.")))
+        own = strchr(own, '.') + 1;
+    snprintf(out, 128, "%s%s%s", kind, own[0] != '\0' ? "." : "", own);
     size_t length = strlen(out);
-    if (length > 1 && out[length - 1] == '.')
+    if (out[length - 1] == '.')
         out[length - 1] = '\0';
     for (char *c = out; *c != '\0'; c++)
         if (*c == '/' || (unsigned char)*c < 0x20)
             *c = '_';
-    if (out[0] == '.')
-        out[0] = '_';
 }
 
 /* "adapter.lora#2." is "adapter" beside one other and "adapter.lora#2" among several. */
