@@ -13,8 +13,8 @@
 --   condition     how the numbers came about, by the path of our option (train.steps), so that a run's own
 --                 options can be held against them: place and method override the paper's; `seeds` is how
 --                 many there were, dataset and evaluate are the plugins that play the part
---   cell          which of our cells is meant: AXIS=VALUE, several by spaces, alternatives by |; an axis is
---                 named by its last words, a value by its first
+--   cell          which of our cells is meant: AXIS=VALUE, several by spaces, != for any other, alternatives
+--                 by |; an axis, or an option in an axis' value, is named by its last words
 -- Tables keep the papers' own layout, one line per row, so that they can be read against them.
 
 DELETE FROM published WHERE paper IN('Q-Anchor', 'GG-SM');
@@ -281,13 +281,16 @@ INSERT INTO published_fact VALUES
   ('Q-Anchor', 'Table 3', 'w/o user token', 'cell', 'axis', 'user_summary=false source_summary=true'),
   ('Q-Anchor', 'Table 3', 'w/o modal tokens', 'cell', 'axis', 'user_summary=true source_summary=false'),
   ('Q-Anchor', 'Table 3', 'w/o modal & user', 'cell', 'axis', 'user_summary=false source_summary=false'),
+  ('Q-Anchor', 'Table 3', 'w/o filter', 'cell', 'axis', 'contrastive.margin=2|margin=2'),
   ('Q-Anchor', 'Table 3', 'w/o NTP', 'cell', 'axis', 'loss=contrastive'),
   ('Q-Anchor', 'Table 3', 'w/o contrastive', 'cell', 'axis', 'loss=next_token'),
   ('Q-Anchor', 'Table 6', 'w/o user token', 'cell', 'axis', 'user_summary=false source_summary=true'),
   ('Q-Anchor', 'Table 6', 'w/o modal tokens', 'cell', 'axis', 'user_summary=true source_summary=false'),
   ('Q-Anchor', 'Table 6', 'w/o modal & user', 'cell', 'axis', 'user_summary=false source_summary=false'),
+  ('Q-Anchor', 'Table 6', 'w/o filter', 'cell', 'axis', 'contrastive.margin=2|margin=2'),
   ('Q-Anchor', 'Table 6', 'w/o NTP', 'cell', 'axis', 'loss=contrastive'),
   ('Q-Anchor', 'Table 6', 'w/o contrastive', 'cell', 'axis', 'loss=next_token'),
+  ('Q-Anchor', 'Table 3', 'Base', 'cell', 'axis', 'user_summary=true source_summary=true loss=contrastive+next_token margin=0.1'),
   ('Q-Anchor', 'Table 3', 'Prompt Tuned', 'condition', 'train.steps', '500'),
   ('Q-Anchor', 'Table 3', 'Prompt tuning w/o pretrain', 'condition', 'train.steps', '500'),
   ('Q-Anchor', 'Table 3', 'Prompt Tuned', 'condition', 'train.batch', 'not given'),
@@ -443,5 +446,5 @@ INSERT INTO published_fact VALUES
   ('GG-SM', 'Table 2', 'Hybrid_gq', 'cell', 'axis', 'mask=hybrid_query'),
   ('GG-SM', 'Table 2', 'Hybrid_mlp', 'cell', 'axis', 'mask=hybrid_mlp'),
   ('GG-SM', 'Table 2', 'Bidirectional (direct)', 'cell', 'axis', 'mask=bidirectional'),
-  ('GG-SM', 'Table 2', 'GG-SM', 'cell', 'axis', 'mask=ggsm'),
+  ('GG-SM', 'Table 2', 'GG-SM', 'cell', 'axis', 'mask=ggsm guidance!=constant'),
   ('GG-SM', 'Table 2', 'Scheduler', 'cell', 'axis', 'mask=widening|mask=future');

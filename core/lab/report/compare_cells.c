@@ -208,6 +208,17 @@ static bool join_cells(comparison *of, assay_error *error)
     return true;
 }
 
+/* Whether the two axes move together, as those of a zip do: equal at one is equal at the other. */
+static bool move_together(const comparison *of, int a, int b)
+{
+    for (int i = 0; i < of->n_cells; i++)
+        for (int k = 0; k < i; k++)
+            if (same(of->cells[i].values[a], of->cells[k].values[a]) !=
+                same(of->cells[i].values[b], of->cells[k].values[b]))
+                return false;
+    return true;
+}
+
 static bool choose_joins(comparison *of, assay_error *error)
 {
     of->n_shown = of->n_axes;
@@ -215,8 +226,11 @@ static bool choose_joins(comparison *of, assay_error *error)
         int axis = axis_of(of, of->asked->join[i]);
         if (axis == of->n_axes)
             return report_unknown("axis", of->asked->join[i], of->axes, 0, error);
-        of->n_shown -= !of->is_joined[axis];
-        of->is_joined[axis] = true;
+        for (int other = 0; other < of->n_axes; other++)
+            if (!of->is_joined[other] && move_together(of, axis, other)) {
+                of->is_joined[other] = true;
+                of->n_shown--;
+            }
     }
     if (of->asked->join_count == 0)
         return true;

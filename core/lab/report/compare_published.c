@@ -181,47 +181,86 @@ static double value_of(const beside *with, int line, const char *benchmark)
 
 /* ---- which line belongs to which cell ---- */
 
-/* Whether `value` is `wanted`, or begins with it as a word ("ggsm warmup=0.1"), or is the same number. */
-static bool is_value(const char *value, const char *wanted, size_t length)
+/* Whether the text of `length` bytes at `value` is `wanted`, or the same number. */
+static bool is_value(const char *value, size_t length, const char *wanted, size_t wanted_length)
 {
-    char *end = NULL, number[32];
-    if (strncmp(value, wanted, length) == 0 && (value[length] == '\0' || value[length] == ' '))
+    char a[64], b[64], *end_a = NULL, *end_b = NULL;
+    if (length == wanted_length && memcmp(value, wanted, length) == 0)
         return true;
-    if (length == 0 || length >= sizeof number)
+    if (length == 0 || wanted_length == 0 || length >= sizeof a || wanted_length >= sizeof b)
         return false;
-    memcpy(number, wanted, length);
-    number[length] = '\0';
-    double x = strtod(number, &end);
-    if (*end != '\0')
-        return false;
-    return strtod(value, &end) == x && *end == '\0' && *value != '\0';
+    snprintf(a, sizeof a, "%.*s", (int)length, value);
+    snprintf(b, sizeof b, "%.*s", (int)wanted_length, wanted);
+    double x = strtod(a, &end_a), y = strtod(b, &end_b);
+    return *end_a == '\0' && *end_b == '\0' && x == y;
 }
 
-/* Whether an axis of the cell whose name ends in `name` has the value. */
+/* Whether `own` ends in `name`, at the beginning of a word of a path. */
+static bool is_name(const char *own, size_t own_length, const char *name, size_t length)
+{
+    return own_length >= length && memcmp(own + own_length - length, name, length) == 0 &&
+           (own_length == length || own[own_length - length - 1] == '.');
+}
+
+/* "contrastive{margin=0.1}+next_token" without what is in braces. */
+static void strip(const char *value, char *out, size_t size)
+{
+    size_t n = 0;
+    for (int depth = 0; *value != '\0' && n + 1 < size; value++) {
+        depth += *value == '{';
+        if (depth == 0)
+            out[n++] = *value;
+        depth -= *value == '}' && depth > 0;
+    }
+    out[n] = '\0';
+}
+
+/* Whether "name=value" stands in the braces of an axis' value. */
+static bool has_option(const char *at, const char *name, size_t name_length, const char *value,
+                       size_t length)
+{
+    for (const char *brace = strchr(at, '{'); brace != NULL; brace = strchr(brace + 1, '{'))
+        for (const char *item = brace; *item == '{' || *item == ',';) {
+            const char *key = item + 1;
+            size_t whole = strcspn(key, ",}"), sign = strcspn(key, "=");
+            if (sign < whole && is_name(key, sign, name, name_length) &&
+                is_value(key + sign + 1, whole - sign - 1, value, length))
+                return true;
+            item = key + whole;
+        }
+    return false;
+}
+
+/* Whether an axis of the cell whose name ends in `name`, or an option within an axis' value, has the
+ * value. */
 static bool has_axis(const comparison *of, int cell, const char *name, size_t name_length,
                      const char *value, size_t length)
 {
     for (int axis = 0; axis < of->n_axes; axis++) {
         const char *own = answer_text(of->axes, axis, 0), *at = of->cells[cell].values[axis];
-        size_t own_length = strlen(own);
-        if (at == NULL || own_length < name_length ||
-            strncmp(own + own_length - name_length, name, name_length) != 0 ||
-            (own_length > name_length && own[own_length - name_length - 1] != '.'))
+        char plain[300];
+        if (at == NULL)
             continue;
-        if (is_value(at, value, length))
+        strip(at, plain, sizeof plain);
+        bool is_axis = is_name(own, strlen(own), name, name_length);
+        if ((is_axis && is_value(at, strcspn(at, " "), value, length)) ||
+            (is_axis && is_value(plain, strcspn(plain, " "), value, length)) ||
+            has_option(at, name, name_length, value, length))
             return true;
     }
     return false;
 }
 
-/* "a=1 b=2|c=3": all of the conditions between two bars. */
+/* "a=1 b!=2|c=3": all of the conditions between two bars. */
 static bool meets(const comparison *of, int cell, const char *pattern)
 {
     bool all = *pattern != '\0';
     while (*pattern != '\0') {
         size_t length = strcspn(pattern, " |"), name = strcspn(pattern, "=");
+        bool is_not = name > 0 && name < length && pattern[name - 1] == '!';
         all = all && name < length &&
-              has_axis(of, cell, pattern, name, pattern + name + 1, length - name - 1);
+              has_axis(of, cell, pattern, name - is_not, pattern + name + 1, length - name - 1) !=
+                  is_not;
         pattern += length;
         if (*pattern != ' ') { /* the end of an alternative */
             if (all)
@@ -335,7 +374,7 @@ static char *list_differences(const beside *with, int cell, int line, assay_erro
         bool is_seeds = strcmp(key, "seeds") == 0;
         const char *ours = is_seeds ? assay_text("%lld", (long long)with->of->cells[cell].done)
                                     : own_condition(with, cell, key);
-        if (ours != NULL && is_value(ours, theirs, strlen(theirs)))
+        if (ours != NULL && is_value(ours, strlen(ours), theirs, strlen(theirs)))
             continue;
         size_t length = strlen(text);
         snprintf(text + length, sizeof text - length, "%s%s %s, theirs %s", length == 0 ? "" : "; ",

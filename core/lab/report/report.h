@@ -79,7 +79,7 @@ typedef struct report_comparison {
  * compared, with what, which seeds are missing, not done or not finite, and what so few seeds
  * cannot show: the smallest p that n pairs can give, before and after Holm.
  *
- * With `join`, cells that differ in these axes alone are one, which has the benchmarks of all of them: an
+ * With `join`, cells that differ in these axes, and those that move with them, alone are one, which has the benchmarks of all of them: an
  * experiment that trains for each benchmark by itself has its suite's mean so. A benchmark that two of them
  * have is an error, for nothing is averaged over axes.
  *

@@ -16,7 +16,7 @@
 
 static const test_cell masks[] = {
     {"mask=causal", 1, {{"mask", "causal"}}},
-    {"mask=ggsm warmup=0.1", 1, {{"mask", "ggsm warmup=0.1"}}},
+    {"mask=ggsm{warmup=0.1}", 1, {{"mask", "ggsm{warmup=0.1}"}}},
     {"mask=mine", 1, {{"mask", "mine"}}},
 };
 
@@ -139,8 +139,8 @@ static void a_seed_without_all_benchmarks_has_no_mean(void **state)
     assert_number(made, 1, "n", 1);
     assert_number(made, 1, "mean", 0.22); /* seed 3 */
     assert_number(made, 1, "pairs", 1);
-    assert_noted(made, "mask=ggsm warmup=0.1: 1 run is done and without all of these scores.");
-    assert_noted(made, "mask=ggsm warmup=0.1: 1 score is not finite and left out.");
+    assert_noted(made, "mask=ggsm{warmup=0.1}: 1 run is done and without all of these scores.");
+    assert_noted(made, "mask=ggsm{warmup=0.1}: 1 score is not finite and left out.");
     report_free(made);
 }
 
@@ -150,11 +150,11 @@ static void wide_is_a_row_a_cell_and_a_column_a_benchmark(void **state)
     report *made = must_compare(*state, (report_comparison){.wide = true});
     char *text = print_report(made, TABLE_TEXT, NULL);
     const char *expected =
-        "mask             n    food     mau     avg      sd  difference  p_holm\n"
-        "---------------  -  ------  ------  ------  ------  ----------  ------\n"
-        "causal           3  0.0100  0.2100  0.1100  0.0100\n"
-        "ggsm warmup=0.1  3  0.1100  0.3100  0.2100  0.0100      0.1000  0.5000\n"
-        "mine             3  0.2100  0.4100  0.3100  0.0100      0.2000  0.5000\n";
+        "mask              n    food     mau     avg      sd  difference  p_holm\n"
+        "----------------  -  ------  ------  ------  ------  ----------  ------\n"
+        "causal            3  0.0100  0.2100  0.1100  0.0100\n"
+        "ggsm{warmup=0.1}  3  0.1100  0.3100  0.2100  0.0100      0.1000  0.5000\n"
+        "mine              3  0.2100  0.4100  0.3100  0.0100      0.2000  0.5000\n";
     if (strncmp(text, expected, strlen(expected)) != 0)
         fail_msg("%s", text);
     free(text);
@@ -230,6 +230,61 @@ static void the_user_says_what_belongs_together(void **state)
                 "q-anchor/2 has no numbers for what the experiment measures", "auc of alipay10");
 }
 
+/* Values of plugin axes tell their options in braces. */
+static void rows_of_an_ablation_find_their_options(void **state)
+{
+    static const test_cell rows[] = {
+        {"a",
+         2,
+         {{"loss", "contrastive{margin=0.1}+next_token"},
+          {"model", "user_decoder{user_summary=true,source_summary=true}"}}},
+        {"b",
+         2,
+         {{"loss", "contrastive{margin=0.1}+next_token"},
+          {"model", "user_decoder{user_summary=false,source_summary=true}"}}},
+        {"c",
+         2,
+         {{"loss", "contrastive{margin=2.0}+next_token"},
+          {"model", "user_decoder{user_summary=true,source_summary=true}"}}},
+        {"d",
+         2,
+         {{"loss", "contrastive{margin=0.1}"},
+          {"model", "user_decoder{user_summary=true,source_summary=true}"}}},
+        {"e",
+         2,
+         {{"loss", "next_token"},
+          {"model", "user_decoder{user_summary=true,source_summary=true}"}}},
+    };
+    static const char *const methods[] = {"Base", "w/o user token", "w/o filter", "w/o NTP",
+                                          "w/o contrastive"};
+    plan_cells(*state, "e", 5, rows, 1);
+    for (int run = 1; run <= 5; run++) {
+        put(*state, run, "alipay10", "login", "auc", 0.1 * run);
+        put(*state, run, "alipay10", "brand", "auc", 0.1 * run);
+    }
+    report *made = must_compare(*state, (report_comparison){.published = "q-anchor/3"});
+    assert_int_equal(table_rows(report_table(made, 0)), 9);
+    for (int row = 0; row < 5; row++)
+        assert_text(made, row, "method", methods[row]);
+    assert_number(made, 3, "published_difference", 0.8061 - 0.8104);
+    report_free(made);
+}
+
+static void the_control_is_not_the_paper_s_method(void **state)
+{
+    static const test_cell rows[] = {
+        {"a", 1, {{"mask", "ggsm{guidance=gradient}"}}},
+        {"b", 1, {{"mask", "ggsm{guidance=constant}"}}},
+    };
+    plan_cells(*state, "e", 2, rows, 1);
+    for (int run = 1; run <= 2; run++)
+        put(*state, run, "cognition9", "mau", "auc", 0.1 * run);
+    report *made = must_compare(*state, (report_comparison){.published = "gg-sm/2"});
+    assert_text(made, 0, "method", "GG-SM");
+    assert_text(made, 1, "method", NULL);
+    report_free(made);
+}
+
 /* A paper of the user's own, whose conditions are the run's. */
 static void numbers_under_the_same_conditions_are_comparable(void **state)
 {
@@ -248,14 +303,14 @@ static void numbers_under_the_same_conditions_are_comparable(void **state)
     report_free(made);
 }
 
-/* A model for each benchmark: of two cells each has one. */
+/* A model for each benchmark: of two cells each has one. Axes that move together are joined together. */
 static void cells_are_joined_that_have_benchmarks_of_their_own(void **state)
 {
     static const test_cell tasks[] = {
-        {"init=no task=food", 2, {{"init", "no"}, {"task", "food"}}},
-        {"init=no task=mau", 2, {{"init", "no"}, {"task", "mau"}}},
-        {"init=yes task=food", 2, {{"init", "yes"}, {"task", "food"}}},
-        {"init=yes task=mau", 2, {{"init", "yes"}, {"task", "mau"}}},
+        {"init=no task=food", 3, {{"init", "no"}, {"task", "food"}, {"only", "[food]"}}},
+        {"init=no task=mau", 3, {{"init", "no"}, {"task", "mau"}, {"only", "[mau]"}}},
+        {"init=yes task=food", 3, {{"init", "yes"}, {"task", "food"}, {"only", "[food]"}}},
+        {"init=yes task=mau", 3, {{"init", "yes"}, {"task", "mau"}, {"only", "[mau]"}}},
     };
     static const char *const join[] = {"task"}, *const both[] = {"task", "init"};
     plan_cells(*state, "e", 4, tasks, 3);
@@ -306,6 +361,8 @@ int main(void)
         TEST(wide_is_a_row_a_cell_and_a_column_a_benchmark),
         TEST(a_wide_table_a_suite),
         TEST(published_rows_stand_beside_the_cells_they_belong_to),
+        TEST(rows_of_an_ablation_find_their_options),
+        TEST(the_control_is_not_the_paper_s_method),
         TEST(the_user_says_what_belongs_together),
         TEST(cells_are_joined_that_have_benchmarks_of_their_own),
         TEST(the_list_of_runs_shows_the_suite_s_mean),
