@@ -290,6 +290,66 @@ static void a_berts_events_stand_between_its_tokens(void **state)
     rig_close(&r);
 }
 
+/* A published table without a spare row, as SmolLM2's: the markers get a table of their own. */
+static void markers_beyond_the_table_are_the_models_own(void **state)
+{
+    (void)state;
+    six d;
+    rig r;
+    assay_batch batch;
+    assay_outputs outputs;
+    assay_error error = {0};
+    char path[1024], folder[1024], config[1100];
+    snprintf(path, sizeof path, "%s", tokenizer("bpe"));
+    assay_tokenizer *t = assay_tokenizer_open(path, &error);
+    must(t != NULL, &error);
+    const int64_t rows = assay_tokenizer_size(t) + 4;
+    /* A random decoder of that many rows, saved as a folder. */
+    assay_params *params = assay_params_new(3, &error);
+    const assay_decoder_config shape = {.vocabulary = rows,
+                                        .width = 16,
+                                        .layers = 1,
+                                        .heads = 2,
+                                        .kv_heads = 1,
+                                        .head_width = 8,
+                                        .mlp_width = 24,
+                                        .positions = 64,
+                                        .rope_base = 1e4,
+                                        .norm_eps = 1e-6f,
+                                        .qkv_bias = true,
+                                        .tied_head = true,
+                                        .init_sd = 0.1f};
+    assay_decoder *decoder = assay_decoder_new(params, NULL, &shape, &error);
+    must(decoder != NULL, &error);
+    snprintf(folder, sizeof folder, "/tmp/assay-published-%d", (int)getpid());
+    must(assay_stack_save(params, assay_stack_find(params, ASSAY_STACK_DECODER, NULL), folder, NULL,
+                          &error),
+         &error);
+    assay_decoder_free(decoder);
+    assay_params_free(params);
+    begin_chat(&r, &d, path);
+    use_text(&r.model, "decoder", folder);
+    use_number(&r.model, "age", 0);
+    use_number(&r.model, "rank", 0);
+    rig_open(&r, 5);
+    assert_int_equal(assay_params_find(r.params, "model.embed_tokens.weight")->value->shape[0],
+                     rows);
+    const assay_tensor *markers = assay_params_find(r.params, "markers.weight")->value;
+    assert_int_equal(markers->shape[0], 19 - 4);
+    const assay_clock clock = rig_training(&r, 0);
+    rig_pass(&r, &clock, ASSAY_NO_BENCHMARK, 0, 2, &wanted, &batch, &outputs);
+    /* <|user_emb|> is the last of them, and the token that is read. */
+    int64_t read = assay_i32(batch.towers[0].readout)[0];
+    same_bits(assay_f32(r.embedded[0]) + read * 16, assay_f32(markers) + 14 * 16, 16, "marker");
+    assay_tokenizer_free(t);
+    rig_close(&r);
+    snprintf(config, sizeof config, "%s/config.json", folder);
+    unlink(config);
+    snprintf(config, sizeof config, "%s/model.safetensors", folder);
+    unlink(config);
+    rmdir(folder);
+}
+
 static void tokenizers_that_do_not_fit_are_refused(void **state)
 {
     static const struct {
@@ -508,6 +568,7 @@ int main(void)
         cmocka_unit_test(weights_that_do_not_fit_are_refused),
         cmocka_unit_test(a_tokenizers_chat_is_token_by_token_its_own),
         cmocka_unit_test(a_berts_events_stand_between_its_tokens),
+        cmocka_unit_test(markers_beyond_the_table_are_the_models_own),
         cmocka_unit_test(tokenizers_that_do_not_fit_are_refused),
         cmocka_unit_test(counts_are_the_papers),
         cmocka_unit_test(events_cost_memory),

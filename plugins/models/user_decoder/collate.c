@@ -243,9 +243,15 @@ static bool find_events(plan *p, assay_error *error)
 
 /* ---- ids of the batch ---- */
 
+/* Of the decoder's table; ids beyond are markers in a table of their own, which is all there. */
+static int64_t rows_of_table(const plan *p)
+{
+    return lexicon_size(p->model->words) - p->model->marker_count;
+}
+
 static void note_word(plan *p, int32_t id, int32_t *list)
 {
-    if (p->row_of_word[id] == 0) {
+    if (id < rows_of_table(p) && p->row_of_word[id] == 0) {
         list[p->word_count] = id;
         p->row_of_word[id] = (int32_t)++p->word_count;
     }
@@ -296,7 +302,7 @@ static void place_parts(plan *p)
 {
     const model *m = p->model;
     bool copied = m->settings.features == FEATURES_COPIED && feature_tokens(m) > 0;
-    int64_t at = p->word_count;
+    int64_t at = p->word_count + m->marker_count;
     for (int s = 0; s < m->source_count; s++) {
         p->base_texts[s] = at;
         at += p->content->texts[s].rows + p->content->padded[s];
@@ -340,7 +346,8 @@ static void put_hidden(pen *to, int64_t row)
 
 static void put_word(const plan *p, pen *to, int32_t id)
 {
-    put(to, p->row_of_word[id] - 1);
+    int64_t beyond = id - rows_of_table(p);
+    put(to, beyond < 0 ? p->row_of_word[id] - 1 : p->word_count + beyond);
 }
 
 /* Quarters of a factor of 2 of 1 + age, as a row of the source's part of the table. */

@@ -203,12 +203,13 @@ bool lexicon_sentence(lexicon *l, const char *text, assay_ids *out, assay_error 
 
 bool lexicon_seal(lexicon *l, int64_t rows, assay_error *error)
 {
-    if (rows == 0 || l->size <= rows)
+    int64_t own = l->tokenizer ? assay_tokenizer_size(l->tokenizer) : l->size;
+    if (rows == 0 || own <= rows)
         return true;
     return ASSAY_FAIL(
         error, ASSAY_BAD_INPUT, .where = MODEL_WHERE,
         .what = "there are more ids than rows in the table of embeddings",
-        .expected = assay_text("at most %" PRId64, rows), .got = assay_text("%" PRId64, l->size),
+        .expected = assay_text("at most %" PRId64, rows), .got = assay_text("%" PRId64, own),
         .hint = l->tokenizer ? "the tokenizer is of another model" : "lower the option 'words'");
 }
 

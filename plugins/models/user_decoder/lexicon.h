@@ -37,7 +37,8 @@ int32_t lexicon_needed(lexicon *lexicon, const char *name, assay_error *error);
 int32_t lexicon_end(lexicon *lexicon, assay_error *error);
 /* Appends the ids of a sentence of the layout's own; its words become known. */
 bool lexicon_sentence(lexicon *lexicon, const char *text, assay_ids *out, assay_error *error);
-/* Nothing is added from here on; an id at or beyond `rows` (0: any number) is an error. */
+/* Nothing is added from here on; an id at or beyond `rows` (0: any number) is an error, but of a
+ * tokenizer's markers: those are the model's own to embed. */
 bool lexicon_seal(lexicon *lexicon, int64_t rows, assay_error *error);
 
 /* ---- any thread ---- */

@@ -100,6 +100,8 @@ static assay_tensor *join(assay_tape *tape, const model *m, const content *c, in
     assay_tensor *table[TABLE_PARTS], *raw[MODEL_SOURCES] = {NULL};
     int n = 0;
     table[n++] = assay_decoder_embed(tape, m->decoder, c->words);
+    if (m->markers)
+        table[n++] = m->markers;
     for (int s = 0; s < m->source_count; s++) {
         if (c->texts[s].rows > 0)
             raw[s] = encoder_run(tape, m, s, &c->texts[s]);

@@ -180,6 +180,16 @@ static bool add_decoder(model *m, const shapes *of, assay_params *params, assay_
     if (config.vocabulary == 0)
         config.vocabulary = lexicon_size(m->words);
     m->decoder = assay_decoder_new(params, NULL, &config, error);
+    m->marker_count = lexicon_size(m->words) - config.vocabulary;
+    m->marker_count = m->marker_count > 0 ? m->marker_count : 0;
+    if (m->decoder && m->marker_count > 0) {
+        add_part(m, "markers", "markers.");
+        m->markers =
+            assay_params_add(params, "markers.weight", 2, (int64_t[]){m->marker_count, m->width},
+                             (assay_init){ASSAY_INIT_NORMAL, config.init_sd, 0}, error);
+        if (!m->markers)
+            return false;
+    }
     add_part(m, "words", "model.embed_tokens.");
     add_part(m, "decoder", "model.layers.");
     add_part(m, "final norm", "model.norm.");

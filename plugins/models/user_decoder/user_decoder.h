@@ -15,6 +15,7 @@
  *     summary.user. summary.source.   the adapters of the summary tokens, likewise
  *     features.            weight, bias (to tokens), mean.weight, mean.bias (to the encoder's width)
  *     when.                age.weight, rank.weight
+ *     markers.             weight: of markers that the decoder's table has no rows for
  *     projector.           0.weight, 0.bias and, behind an activation, 2.weight, 2.bias */
 #ifndef USER_DECODER_H
 #define USER_DECODER_H
@@ -87,6 +88,8 @@ typedef struct model {
     lexicon *words, *event_words;   /* of the decoder; of the event encoders, or the same one */
     int32_t begin_event, end_event; /* around an event's ids, of a BERT: [CLS] and [SEP] */
     layout layout;
+    int64_t marker_count;  /* markers beyond the decoder's table: SmolLM2's has no row to spare */
+    assay_tensor *markers; /* (marker_count, D) or NULL */
     assay_decoder *decoder;
     int source_count, features, question, answer; /* fields; -1: without */
     int64_t feature_count, width, encoder_width;
