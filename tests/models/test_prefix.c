@@ -82,6 +82,8 @@ static void embed_whole(rig *r, const int *order, float *out)
 static assay_tensor *enter(rig *r, const assay_batch *batch, assay_attention_bias *bias)
 {
     const assay_clock clock = rig_evaluation(r, 0);
+    if (r->mask_front > 0)
+        r->insert.front = use_mask(&r->mask)->front(r->opened_mask, r->tape);
     assay_tensor *x = use_model(&r->model)->embed(r->opened, r->tape, batch, 0, &r->insert);
     tape_must(r->tape, x != NULL);
     tape_must(r->tape, use_mask(&r->mask)->bias(r->opened_mask, r->tape, &clock, &batch->towers[0],
@@ -144,6 +146,9 @@ static const form forms[] = {
     {.mask = "hybrid_query", .text = {{"layout", "tagged"}}, .extra = {.readout = 2}},
     {.mask = "hybrid_mlp", .text = {{"layout", "tagged"}}},
     {.mask = "causal", .number = {"user_summary", "source_summary"}},
+    {.mask = "hybrid_mask"},
+    {.mask = "hybrid_mlp"},
+    {.mask = "hybrid_query"},
     {.mask = "causal", .text = {{"readout", "last"}}, .extra = {.readout = 3}},
     {.mask = "hybrid", .text = {{"layout", "tagged"}}, .extra = {.front = 1, .readout = 2}},
     {.mask = "causal", .text = {{"slots", "fixed"}, {"slot_padding", "seen"}}},
