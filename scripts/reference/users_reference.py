@@ -62,10 +62,14 @@ def self_attention(x, w, name, config, bias):
 def decoder(w, config, ids, lengths, bias):
     """States after the final norm (B, T, D), zero at padding; `bias` (T, T) shifts the scores."""
     ids = torch.as_tensor(ids, dtype=torch.int64)
-    seen = valid(lengths, ids.shape[1])
+    return stack(w, config, w["model.embed_tokens.weight"][ids], lengths, bias)
+
+
+def stack(w, config, x, lengths, bias):
+    """The same from embeddings x (B, T, D)."""
+    seen = valid(lengths, x.shape[1])
     bias = bias.masked_fill(~seen[:, None, None, :], -math.inf)
     eps = config["rms_norm_eps"]
-    x = w["model.embed_tokens.weight"][ids]
     for i in range(config["num_hidden_layers"]):
         layer = f"model.layers.{i}"
         n = rms_norm(x, w[f"{layer}.input_layernorm.weight"], eps)
