@@ -1,7 +1,7 @@
 -- setting.lua - what GG-SM's experiments share: users, model, loss and training at the scale that the environment's
 -- ASSAY_SCALE names.
 --
---   tiny    the default: 3,000 synthetic users, a decoder of width 64; minutes on two cores
+--   tiny    the default: 2,000 synthetic users, a decoder of width 64; minutes on two cores
 --   small   100,000 users, width 128, a one-layer BERT as event encoder; hours
 --   paper   the published set-up: Qwen2.5-0.5B with LoRA r = 64, alpha = 64, 710 event slots, 70,000 steps of 2,048
 --           pairs, 2,000 of them warm-up. ASSAY_QWEN and ASSAY_GTE name the folders of published weights and
@@ -19,7 +19,7 @@ end
 
 local scales = {
   tiny = {
-    data  = { users = 3000, probe_users = 1000, valid_users = 300, test_users = 1000, slots = "tiny" },
+    data  = { users = 2000, probe_users = 800, valid_users = 250, test_users = 800, slots = "tiny" },
     model = { size = "tiny", encoder = "bag" },
     train = { steps = 200, batch = 32, lr = 1e-3 },
     seeds = 6, warmup = 0.1,

@@ -5,19 +5,18 @@
 -- training users, measured by the same probe.
 --   assay compare q_anchor_prompt_tuning --suite alipay10 --join
 local setting = require "setting"
-local scenario = any(setting.scenarios)
+local scenario = setting.each(setting.scenarios)
 local pretrained = setting.pretrained()
 
 local row = zip {
   init    = { pretrained, pretrained, none },
   adapter = { none, setting.prompt(), setting.prompt() },
-  loss    = { none, setting.prototype(), setting.prototype() },
   steps   = { 0, setting.prompt_steps, setting.prompt_steps },
 }
 
 return experiment {
-  name = setting.name "prompt_tuning", dataset = setting.users { task = scenario }, model = setting.model(),
-  init = row.init, adapter = row.adapter, mask = mask.causal {}, loss = row.loss,
+  name = setting.name "prompt_tuning", dataset = setting.users { task = scenario.task }, model = setting.model(),
+  init = row.init, adapter = row.adapter, mask = mask.causal {}, loss = setting.prototype(),
   train = setting.tuning { steps = row.steps },
-  evaluate = { evaluator.linear_probe { suite = "alipay10", benchmarks = { scenario } } }, seed = setting.seeds,
+  evaluate = { evaluator.linear_probe { suite = "alipay10", benchmarks = scenario.benchmarks } }, seed = setting.seeds,
 }

@@ -1,7 +1,7 @@
 -- setting.lua - what Q-Anchor's experiments share: users, model, losses and training at the scale that the
 -- environment's ASSAY_SCALE names.
 --
---   tiny    the default: 3,000 synthetic users, a decoder of width 64; minutes on two cores
+--   tiny    the default: 2,000 synthetic users, a decoder of width 64; minutes on two cores
 --   small   100,000 users, width 128, a one-layer BERT as event encoder; hours
 --   paper   the published set-up: Qwen2.5-0.5B and five BERT-base encoders with LoRA, 710 event slots, 50,000
 --           steps of 2,048 pairs. ASSAY_QWEN and ASSAY_GTE name the folders of the published weights and
@@ -19,7 +19,7 @@ end
 
 local scales = {
   tiny = {
-    data  = { users = 3000, probe_users = 1000, valid_users = 300, test_users = 1000, slots = "tiny" },
+    data  = { users = 2000, probe_users = 800, valid_users = 250, test_users = 800, slots = "tiny" },
     model = { size = "tiny", encoder = "bag", user_summary = true, source_summary = true },
     train = { steps = 200, batch = 32, lr = 1e-3 },
     seeds = 6,
@@ -105,6 +105,13 @@ setting.scenarios = { "active", "concert", "login", "forest", "fraud", "money", 
 setting.few_scenarios = { "takeout", "forest" } -- for what is swept at tiny scale; all ten at paper scale
 if scale == "paper" then setting.few_scenarios = setting.scenarios end
 setting.prompt_steps = scale == "tiny" and 100 or 500
+
+-- A run for each scenario: tuned on its labels, probed on its benchmark.
+function setting.each(scenarios)
+  local benchmarks = {}
+  for i, scenario in ipairs(scenarios) do benchmarks[i] = { scenario } end
+  return zip { task = scenarios, benchmarks = benchmarks }
+end
 
 function setting.tuning(changes)
   return with({ batch = scale == "tiny" and 64 or 256, lr = 1e-3, schedule = "constant", warmup = 0.04, weight_decay = 0,

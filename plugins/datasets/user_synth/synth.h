@@ -19,7 +19,7 @@ typedef struct synth_options {
     const char *future_question, *task;
     int64_t uqa_pairs;
     double draft_errors, hard;
-    bool reflection;
+    bool reflection, without_questions;
     const char *hard_scores;
 } synth_options;
 

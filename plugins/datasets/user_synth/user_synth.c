@@ -67,6 +67,8 @@ static const assay_option options[] = {
                "question of the future pairs"),
     ASSAY_TEXT(synth_options, task, "",
                "train on this task's labels (NAME or SUITE/NAME), from split train"),
+    ASSAY_BOOL(synth_options, without_questions, false,
+               "what is asked is not given to the model: vectors of the user alone"),
     UQA_OPTIONS(synth_options),
 };
 

@@ -16,7 +16,7 @@ typedef struct users_options {
     int future_choice; /* a future_choice */
     int64_t uqa_pairs;
     double draft_errors, hard;
-    bool reflection;
+    bool reflection, without_questions;
     const char *hard_scores;
 } users_options;
 
