@@ -1,5 +1,5 @@
 -- prompt_steps.lua - how long are prompts tuned? A fifth, two fifths ... all of the steps (the paper's Table 10).
---   assay compare q_anchor_prompt_steps --suite alipay10 --join
+--   assay compare q_anchor_prompt_steps --suite alipay10 --join dataset.task
 local setting = require "setting"
 local scenario = setting.each(setting.few_scenarios)
 

@@ -1,5 +1,5 @@
 -- prompt_tokens.lua - how many soft tokens? 1 to 16 (the paper's Table 9).
---   assay compare q_anchor_prompt_tokens --suite alipay10 --join
+--   assay compare q_anchor_prompt_tokens --suite alipay10 --join dataset.task
 local setting = require "setting"
 local scenario = setting.each(setting.few_scenarios)
 

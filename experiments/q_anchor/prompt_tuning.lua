@@ -3,7 +3,7 @@
 -- For each of the ten scenarios: the pre-trained model as it is (0 steps), with six tuned prompt tokens, and the same
 -- tokens on a model that was never pre-trained. Everything but prompts and prototypes is frozen. Tuned on the probe's
 -- training users, measured by the same probe.
---   assay compare q_anchor_prompt_tuning --suite alipay10 --join
+--   assay compare q_anchor_prompt_tuning --suite alipay10 --join dataset.task
 local setting = require "setting"
 local scenario = setting.each(setting.scenarios)
 local pretrained = setting.pretrained()
