@@ -254,6 +254,34 @@ static void pieces_add_up(void **state)
     assert_true(fabs(loss[1] - loss[0]) < 1e-4 * fabs(loss[0]));
 }
 
+/* 2048 pairs contrasted at once, 64 at a time: memory is that of 64 and of what the contrast itself
+ * holds of 2048, far from the whole batch's, and the loss is the whole batch's. */
+static void a_large_batch_runs_in_the_memory_of_a_piece(void **state)
+{
+    static const double batches[][2] = {{64, 1}, {2048, 32}, {2048, 1}};
+    static const char *const losses[] = {"contrastive"};
+    /* Cosines of all pairs and their gradients, in MiB. */
+    const double contrast = 2.5 * 2048 * 2048 * 4 / 1048576;
+    double loss[3], memory[3];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        rig r;
+        rig_make(&r, "causal", (version){0});
+        set_losses(&r.bench, 1, losses);
+        set_number(&r.bench.recipe.train, "steps", 1);
+        set_number(&r.bench.recipe.train, "batch", batches[i][0]);
+        set_number(&r.bench.recipe.train, "pieces", batches[i][1]);
+        must_run(&r.bench);
+        loss[i] = series_at(&r.bench, "loss", 1);
+        memory[i] = series_at(&r.bench, "memory/step_mb", 1);
+        rig_remove(&r);
+    }
+    print_message("# memory of a step: %.1f MiB of 64, %.1f of 2048 in pieces, %.1f whole\n",
+                  memory[0], memory[1], memory[2]);
+    assert_true(fabs(loss[1] - loss[2]) < 1e-4 * fabs(loss[2]));
+    assert_true(memory[1] < 1.5 * memory[0] + contrast && memory[1] < memory[2]);
+}
+
 static void no_steps_evaluate_the_untrained_model(void **state)
 {
     (void)state;
@@ -273,6 +301,7 @@ int main(void)
         cmocka_unit_test(later_events_and_held_out_labels_change_no_parameter),
         cmocka_unit_test(scores_and_series_are_there),
         cmocka_unit_test(pieces_add_up),
+        cmocka_unit_test(a_large_batch_runs_in_the_memory_of_a_piece),
         cmocka_unit_test(no_steps_evaluate_the_untrained_model),
     };
     return cmocka_run_group_tests_name("whole runs", tests, NULL, NULL);
