@@ -6,5 +6,5 @@ local setting = require "setting"
 return experiment {
   name = setting.name "query_aware", dataset = setting.users { without_questions = any { false, true } }, model = setting.model(),
   init = setting.pretrained(), adapter = setting.adapters, mask = mask.causal {}, train = setting.train { steps = 0 },
-  evaluate = { setting.probe(), evaluator.linear_probe { suite = "cognition9" } }, seed = setting.seeds,
+  evaluate = { setting.probe() }, seed = setting.seeds,
 }
