@@ -569,14 +569,15 @@ static void choices_stand_in_the_order_of_their_enums(void **state)
     }
 }
 
-static void only_checkpoints_belong_to_the_attempt(void **state)
+static void checkpoints_and_kept_histories_belong_to_the_attempt(void **state)
 {
     (void)state;
     int count = 0;
     for (int i = 0; i < train_table_count; i++)
         count += train_option_is_attempt(train_table[i].name);
-    assert_int_equal(count, 2);
-    assert_true(train_option_is_attempt("keep") && train_option_is_attempt("checkpoint_every"));
+    assert_int_equal(count, 3);
+    assert_true(train_option_is_attempt("keep") && train_option_is_attempt("checkpoint_every") &&
+                train_option_is_attempt("cache_mb"));
 }
 
 static void the_experiment_lists_its_keys(void **state)
@@ -614,7 +615,7 @@ int main(void)
         cmocka_unit_test(train_has_useful_defaults),
         cmocka_unit_test(train_options_fit_together),
         cmocka_unit_test(choices_stand_in_the_order_of_their_enums),
-        cmocka_unit_test(only_checkpoints_belong_to_the_attempt),
+        cmocka_unit_test(checkpoints_and_kept_histories_belong_to_the_attempt),
         cmocka_unit_test(the_experiment_lists_its_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
