@@ -262,7 +262,7 @@ static bool put_fields(const synth_data *data, const subject *user, const inquir
         return false;
     *next++ = (assay_field_value){.data = asked->query,
                                   .shape = {asked->query_bytes},
-                                  .present = !data->options->without_questions};
+                                  .present = asked->answered || !data->options->without_questions};
     *next++ = (assay_field_value){.data = asked->answered ? asked->answer : "",
                                   .shape = {asked->answered ? asked->answer_bytes : 0},
                                   .present = asked->answered};

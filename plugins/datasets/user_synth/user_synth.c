@@ -68,7 +68,7 @@ static const assay_option options[] = {
     ASSAY_TEXT(synth_options, task, "",
                "train on this task's labels (NAME or SUITE/NAME), from split train"),
     ASSAY_BOOL(synth_options, without_questions, false,
-               "what is asked is not given to the model: vectors of the user alone"),
+               "benchmarks do not give their question to the model: vectors of the user alone"),
     UQA_OPTIONS(synth_options),
 };
 

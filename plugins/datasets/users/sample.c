@@ -244,9 +244,10 @@ static bool put_fields(const users_data *data, const user_history *user,
     }
     if (data->description.feature_count > 0 && !put_features(data, user, arena, next++, error))
         return false;
-    *next++ = (assay_field_value){.data = inquiry->query,
-                                  .shape = {inquiry->query_bytes},
-                                  .present = !data->options->without_questions};
+    *next++ =
+        (assay_field_value){.data = inquiry->query,
+                            .shape = {inquiry->query_bytes},
+                            .present = inquiry->answered || !data->options->without_questions};
     if (inquiry->answered)
         *next++ = (assay_field_value){
             .data = inquiry->answer, .shape = {inquiry->answer_bytes}, .present = true};

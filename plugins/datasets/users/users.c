@@ -64,7 +64,7 @@ static const assay_option options[] = {
     ASSAY_TEXT(users_options, task, "",
                "train on this task's labels (NAME or SUITE/NAME), from split train"),
     ASSAY_BOOL(users_options, without_questions, false,
-               "what is asked is not given to the model: vectors of the user alone"),
+               "benchmarks do not give their question to the model: vectors of the user alone"),
     ASSAY_INTEGER(users_options, limit, "users", 0, 0, INT64_C(1) << 53,
                   "only the first so many users of each split; 0: all"),
 };
