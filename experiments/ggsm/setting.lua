@@ -64,7 +64,7 @@ function setting.name(name)
   return "ggsm_" .. name .. (scale == "tiny" and "" or "_" .. scale)
 end
 
--- Behaviour of the next month, any of it, and questions with their hardest pairs given more often (spec 3.2).
+-- Behaviour of the next month, any of it, and answered questions (spec 3.2; the option `hard` chooses hard pairs).
 function setting.users(changes)
   return dataset.user_synth(with(with(chosen.data, { pairs = { "future", "uqa" }, future_choice = "random" }), changes))
 end
