@@ -105,6 +105,9 @@ typedef struct assay_dataset_functions {
     /* Optional: the split that is trained on unless the script says which; NULL: pretrain, or train
      * in data without pretrain samples. A dataset that was told a task to tune for says train. */
     assay_data_split (*training)(void *dataset);
+    /* Optional: the names of the classes that the field `truth` (of pixels) counts from 0; NULL:
+     * there are none. Borrowed. */
+    const char *const *(*classes)(void *dataset, int *count);
 } assay_dataset_functions;
 
 /* An open dataset as the host hands it to models and evaluators. Borrowed. */
