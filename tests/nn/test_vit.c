@@ -316,6 +316,231 @@ static void gradients_match_central_differences(void **state)
     close_fixture(&f);
 }
 
+/* ---- what infrared pre-training adds ---- */
+
+static assay_vit_config with_bias(void)
+{
+    assay_vit_config config = tiny;
+    config.relative_bias = true;
+    config.last_heads = 4;
+    return config;
+}
+
+static void the_last_block_may_have_heads_of_its_own(void **state)
+{
+    (void)state;
+    assay_vit_config config = with_bias();
+    assay_vit_trace trace = {.blocks = 2, .want_map = {true, true}, .want_scores = {true, true}};
+    fixture f = open_fixture(0, &config);
+    assert_int_equal(
+        assay_params_find(f.params, "blocks.0.attn.relative_position_bias_table")->value->shape[1],
+        2);
+    assay_tape_begin(f.tape, (assay_step){0});
+    assay_tensor *x = assay_vit_embed(f.tape, f.vit, f.images);
+    x = assay_vit_traced(f.tape, f.vit, x, NULL, &trace);
+    must(x != NULL, assay_tape_error(f.tape));
+    assert_ptr_equal(x, trace.layers[1]);
+    for (int layer = 0; layer < 2; layer++) {
+        assert_int_equal(trace.maps[layer]->shape[1], layer == 0 ? 2 : 4);
+        assert_true(assay_tensor_same_shape(trace.maps[layer], trace.scores[layer]));
+    }
+    close_fixture(&f);
+}
+
+/* Spec 1.4, on a grid of 2: the entry of every pair, written out. */
+static int entry(int i, int j)
+{
+    static const int of_patches[4][4] = {{4, 3, 1, 0}, {5, 4, 2, 1}, {7, 6, 4, 3}, {8, 7, 5, 4}};
+    if (i == 0)
+        return j == 0 ? 11 : 9;
+    return j == 0 ? 10 : of_patches[i - 1][j - 1];
+}
+
+/* Scores are q k' / sqrt(d) plus the bias, and their softmax is the map. */
+static void scores_are_the_logits_of_the_map(void **state)
+{
+    (void)state;
+    assay_vit_config config = with_bias();
+    fixture f = open_fixture(0, &config);
+    float *table = values(&f, "blocks.0.attn.relative_position_bias_table");
+    for (int k = 0; k < 12 * 2; k++)
+        table[k] = (float)(k % 7) - 3;
+    assay_vit_trace plain = {.want_scores = {true}},
+                    biased = {.want_map = {true}, .want_scores = {true}};
+    const assay_attention_bias full = assay_bias_full();
+    assay_tape_begin(f.tape, (assay_step){0});
+    assay_tensor *x = assay_vit_embed(f.tape, f.vit, f.images);
+    must(assay_vit_traced(f.tape, f.vit, x, &full, &plain) == x &&
+             assay_vit_traced(f.tape, f.vit, x, NULL, &biased) == x,
+         assay_tape_error(f.tape));
+    const float *without = assay_f32(plain.scores[0]), *with = assay_f32(biased.scores[0]);
+    for (int b = 0; b < BATCH; b++)
+        for (int h = 0; h < 2; h++)
+            for (int i = 0; i < TOKENS; i++) {
+                int64_t row = ((b * 2 + h) * TOKENS + i) * TOKENS;
+                double sum = 0;
+                for (int j = 0; j < TOKENS; j++) {
+                    assert_true(fabs((double)(with[row + j] - without[row + j] -
+                                              table[entry(i, j) * 2 + h])) < 1e-5);
+                    sum += exp((double)with[row + j]);
+                }
+                for (int j = 0; j < TOKENS; j++)
+                    assert_true(fabs((double)assay_f32(biased.maps[0])[row + j] -
+                                     exp((double)with[row + j]) / sum) < 1e-5);
+            }
+    close_fixture(&f);
+}
+
+/* Scores of the first block are there when no block is run, and nothing behind them is. */
+static void a_pass_stops_where_nothing_more_is_wanted(void **state)
+{
+    (void)state;
+    fixture f = open_fixture(0, &tiny);
+    assay_vit_trace all = {.blocks = 2, .want_scores = {false, true}},
+                    some = {.blocks = 1, .want_scores = {false, true}}, none = {.blocks = 3};
+    assay_tape_begin(f.tape, (assay_step){0});
+    assay_tensor *x = assay_vit_embed(f.tape, f.vit, f.images);
+    must(assay_vit_traced(f.tape, f.vit, x, NULL, &all) != NULL, assay_tape_error(f.tape));
+    int64_t nodes = assay_tape_stats_get(f.tape).nodes;
+    assay_tape_begin(f.tape, (assay_step){0});
+    x = assay_vit_embed(f.tape, f.vit, f.images);
+    float kept[BATCH * 2 * TOKENS * TOKENS];
+    assay_tensor *y = assay_vit_traced(f.tape, f.vit, x, NULL, &some);
+    must(y != NULL, assay_tape_error(f.tape));
+    assert_ptr_equal(y, some.layers[0]);
+    assert_null(some.layers[1]);
+    assert_true(assay_tape_stats_get(f.tape).nodes < nodes);
+    memcpy(kept, some.scores[1]->data, sizeof kept);
+    assay_tape_begin(f.tape, (assay_step){0});
+    x = assay_vit_embed(f.tape, f.vit, f.images);
+    must(assay_vit_traced(f.tape, f.vit, x, NULL, &all) != NULL, assay_tape_error(f.tape));
+    assert_memory_equal(kept, all.scores[1]->data, sizeof kept);
+    assert_null(assay_vit_traced(f.tape, f.vit, x, NULL, &none));
+    assert_failed(assay_tape_error(f.tape), ASSAY_BAD_INPUT, "no such block");
+    close_fixture(&f);
+}
+
+static void a_relative_bias_needs_every_token(void **state)
+{
+    (void)state;
+    assay_vit_config config = with_bias();
+    fixture f = open_fixture(0, &config);
+    assay_tape_begin(f.tape, (assay_step){0});
+    assay_tensor *x = assay_vit_embed(f.tape, f.vit, f.images);
+    assert_null(assay_vit_block(f.tape, f.vit, 0, assay_slice(f.tape, x, 1, 0, 3), NULL, NULL));
+    assert_failed(assay_tape_error(f.tape), ASSAY_BAD_SHAPE, "(B, 5, 8)");
+    close_fixture(&f);
+}
+
+/* Spec 1.6: N(0, 0.02) for linear layers; the convolution as PyTorch draws one, with its bias. */
+static void parameters_start_as_in_segmentation(void **state)
+{
+    (void)state;
+    assay_vit_config config = tiny;
+    config.start = ASSAY_VIT_SEGMENTATION;
+    config.width = 64;
+    fixture f = open_fixture(0, &config);
+    const assay_tensor *w = assay_params_find(f.params, "blocks.0.attn.qkv.weight")->value;
+    double sum = 0, bound = 1 / sqrt(CHANNELS * PATCH * PATCH), largest = 0;
+    int64_t n = assay_tensor_count(w);
+    for (int64_t i = 0; i < n; i++)
+        sum += (double)assay_f32(w)[i] * (double)assay_f32(w)[i];
+    assert_true(fabs(sqrt(sum / (double)n) - 0.02) < 0.001);
+    for (int k = 0; k < 64; k++)
+        largest = fmax(largest, fabs((double)values(&f, "patch_embed.proj.bias")[k]));
+    assert_true(largest > 0.8 * bound && largest <= bound);
+    close_fixture(&f);
+}
+
+static void blocks_stand_alone(void **state)
+{
+    (void)state;
+    assay_error error = {0};
+    assay_vit_config config = {.width = 6, .layers = 1, .heads = 3, .mlp_width = 8};
+    config.norm_eps = 1e-6f;
+    config.final_norm = config.blocks_only = true;
+    assay_params *params = new_params(0);
+    assay_vit *vit = assay_vit_new(params, "decoder_", &config, &error);
+    must(vit != NULL, &error);
+    assert_string_equal(assay_params_at(params, 0)->name, "decoder_blocks.0.norm1.weight");
+    assert_null(assay_params_find(params, "decoder_pos_embed"));
+    assert_non_null(assay_params_find(params, "decoder_norm.bias"));
+    assay_vit_free(vit);
+    config.relative_bias = true;
+    assert_null(assay_vit_new(params, "other_", &config, &error));
+    assert_failed(&error, ASSAY_BAD_INPUT, "exclude");
+    assay_params_free(params);
+}
+
+/* Doubles what an adapter is given at one place, and counts. */
+typedef struct doubler {
+    const char *place;
+    int times;
+    bool same_input;
+    assay_tensor *inputs[2];
+} doubler;
+
+static bool doubles(void *user, const char *name)
+{
+    doubler *d = user;
+    return strcmp(name, d->place) == 0 ||
+           (d->same_input && strncmp(name, d->place, strlen(d->place)) == 0);
+}
+
+static assay_tensor *twice(void *user, assay_tape *tape, const char *name, assay_tensor *input,
+                           assay_tensor *output)
+{
+    doubler *d = user;
+    (void)name;
+    d->inputs[d->times++ % 2] = input;
+    return assay_scale(tape, output, 2);
+}
+
+static void adapters_act_at_every_linear_layer_and_beside_the_mlp(void **state)
+{
+    (void)state;
+    static const char *const places[] = {"blocks.1.attn.qkv", "blocks.1.attn.proj",
+                                         "blocks.1.mlp.fc1",  "blocks.1.mlp.fc2",
+                                         "blocks.1.mlp",      "blocks.1.mlp.scaled"};
+    float before[BATCH * TOKENS * WIDTH];
+    for (int p = 0; p < 6; p++) {
+        fixture f = open_fixture(0, &tiny);
+        doubler d = {.place = places[p]};
+        assay_tape_begin(f.tape, (assay_step){0});
+        assay_tensor *x = assay_vit_forward(f.tape, f.vit, f.images, NULL, NULL);
+        must(x != NULL, assay_tape_error(f.tape));
+        memcpy(before, x->data, sizeof before);
+        assert_true(assay_tape_attach(f.tape, (assay_attachment){&d, doubles, twice}));
+        assay_tape_begin(f.tape, (assay_step){0});
+        x = assay_vit_forward(f.tape, f.vit, f.images, NULL, NULL);
+        must(x != NULL, assay_tape_error(f.tape));
+        assert_int_equal(d.times, 1);
+        assert_memory_not_equal(before, x->data, sizeof before);
+        close_fixture(&f);
+    }
+    /* The two branch places of a block are given the same stream. */
+    fixture f = open_fixture(0, &tiny);
+    doubler d = {.place = "blocks.0.mlp", .same_input = true};
+    assert_true(assay_tape_attach(f.tape, (assay_attachment){&d, doubles, twice}));
+    assay_tape_begin(f.tape, (assay_step){0});
+    must(assay_vit_forward(f.tape, f.vit, f.images, NULL, NULL) != NULL, assay_tape_error(f.tape));
+    assert_int_equal(d.times, 4); /* fc1, fc2, the branch, and the branch as it is added */
+    assert_ptr_equal(d.inputs[0], d.inputs[1]);
+    close_fixture(&f);
+}
+
+static void gradients_of_biases_and_last_heads_match_differences(void **state)
+{
+    (void)state;
+    assay_vit_config config = with_bias();
+    fixture f = open_fixture(1, &config);
+    for (int k = 0; k < WIDTH; k++)
+        values(&f, "cls_token")[k] *= 50;
+    check_gradients(f.tape, encode, &f, f.params, NULL,
+                    &(assay_gradcheck_options){.max_entries = 8, .training = true});
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +555,14 @@ int main(void)
         cmocka_unit_test(maps_are_distributions_and_states_are_named),
         cmocka_unit_test(the_last_block_is_the_output_without_a_final_norm),
         cmocka_unit_test(gradients_match_central_differences),
+        cmocka_unit_test(the_last_block_may_have_heads_of_its_own),
+        cmocka_unit_test(scores_are_the_logits_of_the_map),
+        cmocka_unit_test(a_pass_stops_where_nothing_more_is_wanted),
+        cmocka_unit_test(a_relative_bias_needs_every_token),
+        cmocka_unit_test(parameters_start_as_in_segmentation),
+        cmocka_unit_test(blocks_stand_alone),
+        cmocka_unit_test(adapters_act_at_every_linear_layer_and_beside_the_mlp),
+        cmocka_unit_test(gradients_of_biases_and_last_heads_match_differences),
     };
     return cmocka_run_group_tests_name("vit", tests, NULL, NULL);
 }

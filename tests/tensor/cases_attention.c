@@ -257,6 +257,43 @@ static void add_rotations(case_list *list)
     }
 }
 
+/* ---- scores, and biases by displacement ---- */
+
+static assay_tensor *scores(assay_tape *tape, assay_tensor *const in[], int n, void *user)
+{
+    const op_case *c = user;
+    (void)n;
+    return assay_attention_scores(tape, in[0], c->option);
+}
+
+static void add_scores(case_list *list)
+{
+    static const int64_t sizes[][4] = {{2, 5, 3, 4}, {1, 1, 1, 1}, {1, 65, 2, 3}, {0, 3, 2, 4}};
+    for (int s = 0; s < 4; s++) {
+        op_case *c =
+            case_add(list, scores, "scores of %lld tokens, %lld heads of width %lld",
+                     (long long)sizes[s][1], (long long)sizes[s][2], (long long)sizes[s][3]);
+        c->option = (int)sizes[s][2];
+        INPUT(c, FILL_NORMAL, sizes[s][0], sizes[s][1], 3 * sizes[s][2] * sizes[s][3]);
+    }
+}
+
+static assay_tensor *relative(assay_tape *tape, assay_tensor *const in[], int n, void *user)
+{
+    const op_case *c = user;
+    (void)n;
+    return assay_relative_bias(tape, in[0], c->size[0]);
+}
+
+static void add_relative(case_list *list)
+{
+    for (int64_t grid = 1; grid < 4; grid++) {
+        op_case *c = case_add(list, relative, "relative bias of a grid of %lld", (long long)grid);
+        c->size[0] = grid;
+        INPUT(c, FILL_NORMAL, (2 * grid - 1) * (2 * grid - 1) + 3, 2)->wide = true;
+    }
+}
+
 void family_cases(case_list *list)
 {
     rotary = assay_rotary_new(ROTARY_POSITIONS, ROTARY_WIDTH, 100.0, NULL);
@@ -266,4 +303,6 @@ void family_cases(case_list *list)
     add_sizes(list);
     add_fixed(list);
     add_rotations(list);
+    add_scores(list);
+    add_relative(list);
 }

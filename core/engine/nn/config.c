@@ -86,12 +86,21 @@ bool nn_vit_config_check(const assay_vit_config *c, const char *where, assay_err
         {"mlp_width", c->mlp_width}, {"patch", c->patch},   {"image", c->image},
         {"channels", c->channels},
     };
-    return check_sizes(where, sizeof sizes / sizeof sizes[0], sizes, error) &&
-           check_divides(where, "width", c->width, "heads", c->heads, error) &&
-           check_divides(where, "width", c->width, "4", 4, error) &&
-           check_divides(where, "image", c->image, "patch", c->patch, error) &&
-           check_range(where, "norm_eps", (double)c->norm_eps, 0, 1, error) &&
-           check_range(where, "drop_path", (double)c->drop_path, 0, 0.999, error);
+    int count = (int)(sizeof sizes / sizeof sizes[0]) - (c->blocks_only ? 3 : 0);
+    if (!check_sizes(where, count, sizes, error) ||
+        !check_divides(where, "width", c->width, "heads", c->heads, error) ||
+        !check_range(where, "last_heads", (double)c->last_heads, 0, (double)c->width, error) ||
+        (c->last_heads > 0 &&
+         !check_divides(where, "width", c->width, "last_heads", c->last_heads, error)) ||
+        !check_range(where, "norm_eps", (double)c->norm_eps, 0, 1, error) ||
+        !check_range(where, "drop_path", (double)c->drop_path, 0, 0.999, error))
+        return false;
+    if (c->blocks_only && c->relative_bias)
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = where,
+                          .what = "a relative bias needs the grid of patches",
+                          .hint = "relative_bias and blocks_only exclude each other");
+    return c->blocks_only || (check_divides(where, "width", c->width, "4", 4, error) &&
+                              check_divides(where, "image", c->image, "patch", c->patch, error));
 }
 
 /* ---- reading fields ---- */

@@ -12,12 +12,13 @@ typedef struct vit_layer {
     nn_norm attention_norm, mlp_norm;
     nn_linear qkv, out, up, down;
     assay_tensor *gamma1, *gamma2; /* (D); NULL without layer scale */
+    assay_tensor *relative;        /* (M, heads); NULL without relative bias */
 } vit_layer;
 
 struct assay_vit {
     assay_vit_config config;
-    char *prefix;                          /* owned; of drop-path addresses */
-    int64_t grid;                          /* patches along a side */
+    char *prefix;                          /* owned; of places and drop-path addresses */
+    int64_t grid;                          /* patches along a side; 0: blocks only */
     assay_tensor *class_token, *positions; /* (1, 1, D) and (1, 1 + N, D), borrowed from the set */
     nn_linear patches;                     /* weight (D, C, P, P) */
     nn_norm norm;                          /* NULLs without a final norm */
@@ -81,12 +82,23 @@ void assay_sincos_positions(int64_t grid, int64_t width, float *out)
 
 /* ---- building ---- */
 
-static void build_layer(nn_builder *builder, const assay_vit_config *c, vit_layer *layer)
+static int64_t heads_of(const assay_vit_config *c, int64_t layer)
 {
-    int64_t width = c->width;
+    return layer == c->layers - 1 && c->last_heads > 0 ? c->last_heads : c->heads;
+}
+
+static void build_layer(nn_builder *builder, const assay_vit *vit, int64_t number, vit_layer *layer)
+{
+    const assay_vit_config *c = &vit->config;
+    int64_t width = c->width, displacements = 2 * vit->grid - 1;
     layer->attention_norm = nn_build_norm(builder, "norm1", width);
     layer->qkv = nn_build_linear(builder, "attn.qkv", 3 * width, width, true);
     layer->out = nn_build_linear(builder, "attn.proj", width, width, true);
+    if (c->relative_bias)
+        layer->relative =
+            nn_build_tensor(builder, "attn.relative_position_bias_table", 2,
+                            (int64_t[]){displacements * displacements + 3, heads_of(c, number)},
+                            (assay_init){.kind = ASSAY_INIT_ZEROS});
     layer->mlp_norm = nn_build_norm(builder, "norm2", width);
     layer->up = nn_build_linear(builder, "mlp.fc1", c->mlp_width, width, true);
     layer->down = nn_build_linear(builder, "mlp.fc2", width, c->mlp_width, true);
@@ -96,20 +108,24 @@ static void build_layer(nn_builder *builder, const assay_vit_config *c, vit_laye
     }
 }
 
-/* The convolution's weight is drawn as the matrix (D, C P P) that it is here. */
+/* In pre-training the convolution's weight is drawn as the matrix (D, C P P) that it is here, in
+ * segmentation as PyTorch draws a convolution. */
 static void build_patches(nn_builder *builder, assay_vit *vit)
 {
     const assay_vit_config *c = &vit->config;
     double inputs = (double)c->channels * (double)c->patch * (double)c->patch;
-    float bound = (float)sqrt(6 / (inputs + (double)c->width));
+    bool segmentation = c->start == ASSAY_VIT_SEGMENTATION;
+    float fan = (float)(1 / sqrt(inputs));
+    float bound = segmentation ? fan : (float)sqrt(6 / (inputs + (double)c->width));
     vit->patches.weight = nn_build_tensor(builder, "patch_embed.proj.weight", 4,
                                           (int64_t[]){c->width, c->channels, c->patch, c->patch},
                                           (assay_init){ASSAY_INIT_UNIFORM, bound, 0});
-    vit->patches.bias =
-        nn_build_vector(builder, "patch_embed.proj.bias", c->width, ASSAY_INIT_ZEROS);
+    vit->patches.bias = nn_build_tensor(builder, "patch_embed.proj.bias", 1, &c->width,
+                                        segmentation ? (assay_init){ASSAY_INIT_UNIFORM, fan, 0}
+                                                     : (assay_init){.kind = ASSAY_INIT_ZEROS});
 }
 
-static void build_parameters(nn_builder *builder, assay_vit *vit)
+static void build_inputs(nn_builder *builder, assay_vit *vit)
 {
     const assay_vit_config *c = &vit->config;
     vit->class_token = nn_build_tensor(builder, "cls_token", 3, (int64_t[]){1, 1, c->width},
@@ -117,12 +133,19 @@ static void build_parameters(nn_builder *builder, assay_vit *vit)
     vit->positions = nn_build_tensor(builder, "pos_embed", 3,
                                      (int64_t[]){1, 1 + vit->grid * vit->grid, c->width},
                                      (assay_init){.kind = ASSAY_INIT_ZEROS});
-    if (vit->positions)
+    if (vit->positions && !assay_params_counting(builder->params))
         assay_sincos_positions(vit->grid, c->width, assay_f32(vit->positions));
     build_patches(builder, vit);
+}
+
+static void build_parameters(nn_builder *builder, assay_vit *vit)
+{
+    const assay_vit_config *c = &vit->config;
+    if (!c->blocks_only)
+        build_inputs(builder, vit);
     for (int64_t i = 0; i < c->layers; i++) {
         nn_build_path(builder, "blocks.%" PRId64 ".", i);
-        build_layer(builder, c, &vit->layers[i]);
+        build_layer(builder, vit, i, &vit->layers[i]);
     }
     nn_build_path(builder, "%s", "");
     if (c->final_norm)
@@ -133,21 +156,23 @@ assay_vit *assay_vit_new(assay_params *params, const char *prefix, const assay_v
                          assay_error *error)
 {
     nn_builder builder;
+    assay_init matrix = {.kind = ASSAY_INIT_XAVIER_UNIFORM};
     if (!nn_vit_config_check(config, "vit", error))
         return NULL;
+    if (config->start == ASSAY_VIT_SEGMENTATION)
+        matrix = (assay_init){ASSAY_INIT_TRUNCATED_NORMAL, 0.02f, 2.0f};
     assay_vit *vit = assay_zalloc((int64_t)sizeof *vit, error);
     if (!vit)
         return NULL;
     vit->config = *config;
-    vit->grid = config->image / config->patch;
+    vit->grid = config->blocks_only ? 0 : config->image / config->patch;
     vit->prefix = assay_strdup(prefix ? prefix : "", error);
     vit->layers = nn_build_layers(config->layers, sizeof *vit->layers, error);
     if (!vit->prefix || !vit->layers) {
         assay_vit_free(vit);
         return NULL;
     }
-    nn_build_begin(&builder, params, prefix, (assay_init){.kind = ASSAY_INIT_XAVIER_UNIFORM},
-                   error);
+    nn_build_begin(&builder, params, prefix, matrix, error);
     build_parameters(&builder, vit);
     nn_build_stack(&builder, (assay_stack){.kind = ASSAY_STACK_VIT, .config.vit = *config});
     if (!nn_build_end(&builder)) {
@@ -199,6 +224,10 @@ assay_tensor *assay_vit_embed(assay_tape *tape, const assay_vit *vit, assay_tens
     int64_t patches = vit->grid * vit->grid, inputs = c->channels * c->patch * c->patch;
     if (!images)
         return NULL;
+    if (c->blocks_only)
+        return assay_tape_fail(
+            tape, ASSAY_UNSUPPORTED,
+            (assay_failure){.where = "vit", .what = "a stack of blocks alone takes no images"});
     if (!fits(images, c))
         return assay_tape_fail(
             tape, ASSAY_BAD_SHAPE,
@@ -219,10 +248,9 @@ assay_tensor *assay_vit_embed(assay_tape *tape, const assay_vit *vit, assay_tens
     return assay_concat(tape, 2, (assay_tensor *[]){first, x}, 1);
 }
 
-/* x + drop_path(gamma * branch). */
-static assay_tensor *add_branch(assay_tape *tape, const assay_vit *vit, int64_t layer,
-                                assay_tensor *x, assay_tensor *branch, assay_tensor *gamma,
-                                const char *name)
+/* drop_path(gamma * branch): what is added to the stream. */
+static assay_tensor *scaled(assay_tape *tape, const assay_vit *vit, int64_t layer,
+                            assay_tensor *branch, assay_tensor *gamma, const char *name)
 {
     const assay_vit_config *c = &vit->config;
     float p = c->drop_path;
@@ -230,53 +258,186 @@ static assay_tensor *add_branch(assay_tape *tape, const assay_vit *vit, int64_t 
         p = c->layers > 1 ? p * (float)layer / (float)(c->layers - 1) : 0;
     if (gamma)
         branch = assay_mul(tape, branch, gamma);
-    branch = assay_drop_path(tape, branch, p,
-                             assay_text("%sblocks.%" PRId64 ".%s", vit->prefix, layer, name));
-    return assay_add(tape, x, branch);
+    return assay_drop_path(tape, branch, p,
+                           assay_text("%sblocks.%" PRId64 ".%s", vit->prefix, layer, name));
+}
+
+/* ---- places ---- */
+
+static const char *place_of(const assay_vit *vit, int64_t layer, const char *name)
+{
+    return assay_text("%sblocks.%" PRId64 ".%s", vit->prefix, layer, name);
+}
+
+static assay_tensor *place(assay_tape *tape, const assay_vit *vit, int64_t layer, const char *name,
+                           assay_tensor *x, assay_tensor *y)
+{
+    return assay_tape_attached(tape) ? assay_place(tape, place_of(vit, layer, name), x, y) : y;
+}
+
+/* A linear layer where an adapter may act. */
+static assay_tensor *project(assay_tape *tape, const assay_vit *vit, int64_t layer,
+                             const char *name, assay_tensor *x, const nn_linear *linear)
+{
+    return place(tape, vit, layer, name, x, nn_apply(tape, x, linear, ASSAY_IDENTITY));
+}
+
+/* The first layer of the MLP with its GELU, which is fused unless an adapter acts between them. */
+static assay_tensor *project_up(assay_tape *tape, const assay_vit *vit, int64_t layer,
+                                assay_tensor *x)
+{
+    static const char name[] = "mlp.fc1";
+    const nn_linear *up = &vit->layers[layer].up;
+    if (!assay_tape_attached(tape) || !assay_place_taken(tape, place_of(vit, layer, name)))
+        return nn_apply(tape, x, up, ASSAY_GELU);
+    return assay_activate(tape, project(tape, vit, layer, name, x, up), ASSAY_GELU);
+}
+
+/* ---- blocks ---- */
+
+/* What is wanted of a block's attention; NULL: nothing. */
+typedef struct attention_wish {
+    assay_tensor **map, **scores;
+    bool nothing_else; /* the block's output is not needed */
+} attention_wish;
+
+/* Attention's arguments for a block's input. */
+static assay_attention_args arguments(assay_tape *tape, const assay_vit *vit, int64_t layer,
+                                      assay_tensor *x, const assay_attention_bias *bias)
+{
+    const assay_vit_config *c = &vit->config;
+    const vit_layer *block = &vit->layers[layer];
+    const nn_norm *norm = &block->attention_norm;
+    assay_attention_args args = {.heads = heads_of(c, layer), .bias = assay_bias_full()};
+    assay_tensor *n = assay_layer_norm(tape, x, norm->weight, norm->bias, c->norm_eps);
+    args.qkv = project(tape, vit, layer, "attn.qkv", n, &block->qkv);
+    if (bias) {
+        args.bias = *bias;
+    } else if (block->relative) {
+        args.bias.log_weight = assay_relative_bias(tape, block->relative, vit->grid);
+        args.bias.scope = ASSAY_BIAS_EVERYWHERE;
+    }
+    return args;
+}
+
+/* The logits with the block's relative bias, which is shared by the images. A bias that a mask gave
+ * hides pairs and stays with the softmax. */
+static assay_tensor *scores_of(assay_tape *tape, const assay_attention_args *args, bool relative)
+{
+    assay_tensor *scores = assay_attention_scores(tape, args->qkv, args->heads);
+    assay_tensor *bias = args->bias.log_weight;
+    if (!relative)
+        return scores;
+    if (!bias)
+        return NULL;
+    return assay_add(tape, scores, assay_reshape(tape, bias, 3, bias->shape + 1));
+}
+
+static assay_tensor *run_block(assay_tape *tape, const assay_vit *vit, int64_t layer,
+                               assay_tensor *x, const assay_attention_bias *bias,
+                               const attention_wish *wish)
+{
+    const assay_vit_config *c = &vit->config;
+    const vit_layer *block = &vit->layers[layer];
+    const nn_norm *norm = &block->mlp_norm;
+    assay_attention_args args = arguments(tape, vit, layer, x, bias);
+    if (wish->map)
+        *wish->map = assay_attention_map(tape, &args);
+    if (wish->scores)
+        *wish->scores = scores_of(tape, &args, !bias && block->relative);
+    if (wish->nothing_else)
+        return x;
+    assay_tensor *y =
+        project(tape, vit, layer, "attn.proj", assay_attention(tape, &args), &block->out);
+    x = assay_add(tape, x, scaled(tape, vit, layer, y, block->gamma1, "attn"));
+    y = assay_layer_norm(tape, x, norm->weight, norm->bias, c->norm_eps);
+    y = project(tape, vit, layer, "mlp.fc2", project_up(tape, vit, layer, y), &block->down);
+    y = place(tape, vit, layer, "mlp", x, y);
+    y = place(tape, vit, layer, "mlp.scaled", x, scaled(tape, vit, layer, y, block->gamma2, "mlp"));
+    return assay_add(tape, x, y);
+}
+
+static bool has_block(assay_tape *tape, const assay_vit *vit, int64_t layer)
+{
+    if (layer >= 0 && layer < vit->config.layers)
+        return true;
+    assay_tape_fail(tape, ASSAY_BAD_INPUT,
+                    (assay_failure){.where = "vit",
+                                    .what = "no such block",
+                                    .expected = assay_text("0 to %" PRId64, vit->config.layers - 1),
+                                    .got = assay_text("%" PRId64, layer)});
+    return false;
+}
+
+/* A block's relative bias is for all tokens of its grid. */
+static bool has_tokens(assay_tape *tape, const assay_vit *vit, const assay_tensor *x)
+{
+    int64_t tokens = 1 + vit->grid * vit->grid;
+    if (!x || !vit->config.relative_bias || (x->rank == 3 && x->shape[1] == tokens))
+        return x != NULL;
+    assay_tape_fail(tape, ASSAY_BAD_SHAPE,
+                    (assay_failure){.where = "vit",
+                                    .what = "a relative bias needs every token of the grid",
+                                    .expected = assay_text("(B, %" PRId64 ", %" PRId64 ")", tokens,
+                                                           vit->config.width),
+                                    .got = assay_tensor_text(x)});
+    return false;
 }
 
 assay_tensor *assay_vit_block(assay_tape *tape, const assay_vit *vit, int64_t layer,
                               assay_tensor *x, const assay_attention_bias *bias, assay_tensor **map)
 {
-    const assay_vit_config *c = &vit->config;
-    if (layer < 0 || layer >= c->layers)
-        return assay_tape_fail(
-            tape, ASSAY_BAD_INPUT,
-            (assay_failure){.where = "vit",
-                            .what = "no such block",
-                            .expected = assay_text("0 to %" PRId64, c->layers - 1),
-                            .got = assay_text("%" PRId64, layer)});
-    const vit_layer *block = &vit->layers[layer];
-    const nn_norm *n1 = &block->attention_norm, *n2 = &block->mlp_norm;
-    assay_tensor *n = assay_layer_norm(tape, x, n1->weight, n1->bias, c->norm_eps);
-    assay_attention_args args = {
-        .qkv = nn_apply(tape, n, &block->qkv, ASSAY_IDENTITY),
-        .heads = c->heads,
-        .bias = bias ? *bias : assay_bias_full(),
-    };
-    if (map)
-        *map = assay_attention_map(tape, &args);
-    assay_tensor *y = nn_apply(tape, assay_attention(tape, &args), &block->out, ASSAY_IDENTITY);
-    x = add_branch(tape, vit, layer, x, y, block->gamma1, "attn");
-    n = assay_layer_norm(tape, x, n2->weight, n2->bias, c->norm_eps);
-    y = nn_apply(tape, n, &block->up, ASSAY_GELU);
-    y = nn_apply(tape, y, &block->down, ASSAY_IDENTITY);
-    return add_branch(tape, vit, layer, x, y, block->gamma2, "mlp");
+    if (!has_block(tape, vit, layer) || (!bias && !has_tokens(tape, vit, x)))
+        return NULL;
+    return run_block(tape, vit, layer, x, bias, &(attention_wish){.map = map});
+}
+
+assay_tensor *assay_vit_traced(assay_tape *tape, const assay_vit *vit, assay_tensor *x,
+                               const assay_attention_bias *bias, assay_vit_trace *trace)
+{
+    int64_t blocks = trace->blocks;
+    memset(trace->layers, 0, sizeof trace->layers);
+    memset(trace->maps, 0, sizeof trace->maps);
+    memset(trace->scores, 0, sizeof trace->scores);
+    if ((blocks != 0 && !has_block(tape, vit, blocks - 1)) || (!bias && !has_tokens(tape, vit, x)))
+        return NULL;
+    for (int64_t i = 0; i <= blocks && i < vit->config.layers && x; i++) {
+        bool traced = i < ASSAY_VIT_LAYERS;
+        attention_wish wish = {
+            .map = traced && trace->want_map[i] ? &trace->maps[i] : NULL,
+            .scores = traced && trace->want_scores[i] ? &trace->scores[i] : NULL,
+            .nothing_else = i == blocks,
+        };
+        if (wish.nothing_else && !wish.map && !wish.scores)
+            break;
+        x = run_block(tape, vit, i, x, bias, &wish);
+        if (wish.nothing_else)
+            break;
+        x = assay_state(tape, assay_text("layers.%" PRId64, i), x);
+        if (traced)
+            trace->layers[i] = x;
+    }
+    return assay_tape_ok(tape, NULL) ? x : NULL;
+}
+
+assay_tensor *assay_vit_norm(assay_tape *tape, const assay_vit *vit, assay_tensor *x)
+{
+    const nn_norm *norm = &vit->norm;
+    if (!vit->config.final_norm)
+        return x;
+    x = assay_layer_norm(tape, x, norm->weight, norm->bias, vit->config.norm_eps);
+    return assay_state(tape, "final_norm", x);
 }
 
 assay_tensor *assay_vit_forward(assay_tape *tape, const assay_vit *vit, assay_tensor *images,
                                 assay_tensor **layers, assay_tensor **maps)
 {
-    const nn_norm *norm = &vit->norm;
     assay_tensor *x = assay_state(tape, "embeddings", assay_vit_embed(tape, vit, images));
-    for (int64_t i = 0; i < vit->config.layers; i++) {
+    for (int64_t i = 0; i < vit->config.layers && x; i++) {
         x = assay_vit_block(tape, vit, i, x, NULL, maps ? &maps[i] : NULL);
         x = assay_state(tape, assay_text("layers.%" PRId64, i), x);
         if (layers)
             layers[i] = x;
     }
-    if (!vit->config.final_norm)
-        return x;
-    x = assay_layer_norm(tape, x, norm->weight, norm->bias, vit->config.norm_eps);
-    return assay_state(tape, "final_norm", x);
+    return assay_vit_norm(tape, vit, x);
 }

@@ -127,4 +127,15 @@ assay_tensor *assay_attention(assay_tape *tape, const assay_attention_args *args
  * be NULL. Materialised: for analysis and for losses on maps. Gradients: q, k and log_weight. */
 assay_tensor *assay_attention_map(assay_tape *tape, const assay_attention_args *args);
 
+/* The scaled products q k' of a fused qkv (B, T, 3 H d) before any softmax, (B, H, T, T) f32, scale
+ * 1 / sqrt(d): what a distillation of attention compares (infrared spec 2.4, 2.5). Gradients: q and k;
+ * those of v are zero. */
+assay_tensor *assay_attention_scores(assay_tape *tape, assay_tensor *qkv, int64_t heads);
+
+/* Relative position bias of a grid of patches behind a class token (infrared spec 1.4): a table
+ * ((2 grid - 1)^2 + 3, H) spread over the pairs, (1, H, T, T) f32 with T = 1 + grid^2. Query patch
+ * (y, x) and key patch (y', x') share the entry (y - y' + grid - 1) (2 grid - 1) + x - x' + grid - 1;
+ * the last three are class to any, any to class, class to class. */
+assay_tensor *assay_relative_bias(assay_tape *tape, assay_tensor *table, int64_t grid);
+
 #endif

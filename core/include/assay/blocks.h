@@ -112,6 +112,11 @@ assay_tensor *assay_bert_forward(assay_tape *tape, const assay_bert *bert, const
                                  const assay_tensor *lengths);
 
 /* ---- ViT (infrared spec 1.1): pre-norm, fused qkv, exact GELU, class token ---- */
+typedef enum assay_vit_start { /* spec 1.6 */
+                               ASSAY_VIT_PRETRAINING, /* linear layers Xavier-uniform, the convolution as the matrix it is */
+                               ASSAY_VIT_SEGMENTATION /* linear layers N(0, 0.02) cut at +-2, the convolution U(+-1/sqrt(fan)) */
+} assay_vit_start;
+
 typedef struct assay_vit_config {
     int64_t width, layers, heads, mlp_width, patch, image, channels;
     float norm_eps, drop_path;
@@ -119,6 +124,11 @@ typedef struct assay_vit_config {
     bool layer_scale;     /* gamma_1, gamma_2 per block, ones at the start */
     bool drop_path_grows; /* drop_path is the last block's rate and grows linearly from 0 at the
                              first (fine-tuning, spec 1.5); false: the same in every block */
+    int64_t last_heads;   /* heads of the last block (spec 2.4); 0: as the others */
+    bool relative_bias;   /* a learned bias per block, head and displacement (spec 1.4), zeros */
+    assay_vit_start start;
+    bool blocks_only; /* no patches, class token and positions: a decoder's blocks (image, patch and
+                         channels are not looked at) */
 } assay_vit_config;
 
 /* Named sizes "tiny", "small", "base", "large" with patch 16 (spec 1.1 table); false for another
@@ -130,8 +140,9 @@ typedef struct assay_vit assay_vit;
 
 /* Parameters by timm/MAE names: "PREFIXcls_token" (1,1,D), "PREFIXpos_embed" (1,T,D),
  * "PREFIXpatch_embed.proj.weight" (D,C,P,P), "PREFIXblocks.0.attn.qkv.weight" ...,
- * "PREFIXnorm.weight". Initialised as in pre-training (spec 1.6: Xavier-uniform, sine-cosine
- * positions). All are trainable; pre-training freezes "PREFIXpos_embed" by assay_params_train. */
+ * "PREFIXnorm.weight"; with relative_bias "PREFIXblocks.0.attn.relative_position_bias_table" (M, H),
+ * M = (2 grid - 1)^2 + 3. Positions start as sines and cosines. All are trainable; pre-training
+ * freezes "PREFIXpos_embed" by assay_params_train. */
 assay_vit *assay_vit_new(assay_params *params, const char *prefix, const assay_vit_config *config,
                          assay_error *error);
 void assay_vit_free(assay_vit *vit);
@@ -139,8 +150,13 @@ const assay_vit_config *assay_vit_config_get(const assay_vit *vit);
 
 /* Patch tokens with positions, class token first: images (B, C, S, S) f32 -> (B, 1 + N, D). */
 assay_tensor *assay_vit_embed(assay_tape *tape, const assay_vit *vit, assay_tensor *images);
-/* Block `layer` (from 0) on x (B, T, D). `bias` (relative positions) or NULL; `map` (or NULL)
- * receives the attention probabilities (B, H, T, T), computed only then. */
+/* Block `layer` (from 0) on x (B, T, D). `bias` NULL: the block's relative bias if it has one, else
+ * none; a given one stands alone. `map` (or NULL) receives the attention probabilities (B, H, T, T),
+ * computed only then.
+ * Places (assay/tape.h): the linear layers "PREFIXblocks.0.attn.qkv", "...attn.proj", "...mlp.fc1"
+ * (before its GELU), "...mlp.fc2", and the branches "PREFIXblocks.0.mlp", whose input is the stream
+ * after the attention and whose output that of fc2, and "PREFIXblocks.0.mlp.scaled", the same after
+ * gamma_2 and drop path: what is added to the stream. */
 assay_tensor *assay_vit_block(assay_tape *tape, const assay_vit *vit, int64_t layer,
                               assay_tensor *x, const assay_attention_bias *bias,
                               assay_tensor **map);
@@ -149,6 +165,25 @@ assay_tensor *assay_vit_block(assay_tape *tape, const assay_vit *vit, int64_t la
  * "final_norm". */
 assay_tensor *assay_vit_forward(assay_tape *tape, const assay_vit *vit, assay_tensor *images,
                                 assay_tensor **layers, assay_tensor **maps);
+
+/* The first blocks on any tokens, and what they compute on their way. */
+#define ASSAY_VIT_LAYERS 64
+typedef struct assay_vit_trace {
+    /* Blocks that are run, from the first, 0 .. config.layers. Maps and scores can be wanted of the
+     * one behind them, too: nothing else of it is computed then. */
+    int64_t blocks;
+    bool want_map[ASSAY_VIT_LAYERS], want_scores[ASSAY_VIT_LAYERS];
+    /* Filled: the state after block i (B, T, D), its attention probabilities and its scores, the
+     * logits that the softmax takes (B, H, T, T). NULL where there is none. */
+    assay_tensor *layers[ASSAY_VIT_LAYERS], *maps[ASSAY_VIT_LAYERS], *scores[ASSAY_VIT_LAYERS];
+} assay_vit_trace;
+/* x (B, T, D) after trace->blocks blocks, before the final norm. `bias` as in assay_vit_block. Blocks
+ * beyond the first ASSAY_VIT_LAYERS are not traced. */
+assay_tensor *assay_vit_traced(assay_tape *tape, const assay_vit *vit, assay_tensor *x,
+                               const assay_attention_bias *bias, assay_vit_trace *trace);
+/* The final norm; x itself in a stack without one. */
+assay_tensor *assay_vit_norm(assay_tape *tape, const assay_vit *vit, assay_tensor *x);
+
 /* The fixed 2-D sine-cosine table (1 + grid^2, D) of spec 1.2, class row zero, into out. D is a
  * multiple of 4. */
 void assay_sincos_positions(int64_t grid, int64_t width, float *out);

@@ -1,0 +1,108 @@
+/* attention_scores.c - the products of queries and keys themselves, for losses and analysis that look
+ * at attention before its softmax. B batch, T tokens, H heads, d head width, D = H d. */
+#include <assay/attention.h>
+
+#include "engine/tensor/operand.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+typedef struct scores_saved {
+    int64_t batch, tokens, heads, width; /* width of a head */
+    float scale;
+} scores_saved;
+
+/* One head of one image: its queries and keys in qkv, its scores and their gradient. */
+static float *head_of(const scores_saved *s, float *qkv, int64_t b, int64_t part, int64_t h)
+{
+    int64_t width = s->heads * s->width;
+    return qkv + b * s->tokens * 3 * width + part * width + h * s->width;
+}
+
+static device_gemm product(const scores_saved *s, float *scores, int64_t b, int64_t h)
+{
+    return (device_gemm){.a = scores + (b * s->heads + h) * s->tokens * s->tokens,
+                         .lda = s->tokens,
+                         .ldb = 3 * s->heads * s->width,
+                         .ldc = s->width,
+                         .m = s->tokens,
+                         .n = s->width,
+                         .k = s->tokens};
+}
+
+/* d_q = scale d_s k, d_k = scale d_s' q, through `part` (T, d) for want of room beside each other. */
+static void scores_back(assay_tape *tape, const scores_saved *s, float *qkv, float *d_scores,
+                        float *part, float *d_qkv)
+{
+    const assay_kernels *kernels = op_kernels(tape);
+    int64_t stride = 3 * s->heads * s->width;
+    for (int64_t b = 0; b < s->batch; b++)
+        for (int64_t h = 0; h < s->heads; h++)
+            for (int64_t of_keys = 0; of_keys < 2; of_keys++) {
+                device_gemm g = product(s, d_scores, b, h);
+                g.b = head_of(s, qkv, b, 1 - of_keys, h);
+                g.c = part;
+                g.transpose_a = of_keys;
+                kernels->gemm(&g);
+                kernels->scale(s->tokens * s->width, s->scale, part, part, false);
+                kernels->copy_rows(s->tokens, s->width, part, s->width,
+                                   head_of(s, d_qkv, b, of_keys, h), stride, true);
+            }
+}
+
+static bool scores_backward(assay_tape *tape, const assay_node *node)
+{
+    const scores_saved *s = node->saved;
+    assay_tensor *qkv = node->inputs[0];
+    assay_grad_target to = assay_tape_grad(tape, qkv);
+    if (!to.data)
+        return op_sound(tape);
+    operand in = operand_read(tape, qkv), part = operand_scratch(tape, s->tokens * s->width);
+    if (!op_sound(tape))
+        return false;
+    if (!to.add)
+        op_kernels(tape)->fill(assay_tensor_count(qkv), 0.0f, to.data, false);
+    scores_back(tape, s, in.data, node->outputs[0]->grad, part.data, to.data);
+    operand_end(tape, &part);
+    operand_end(tape, &in);
+    return op_sound(tape);
+}
+
+static const assay_op scores_op = {sizeof(assay_op), "attention_scores", scores_backward};
+
+assay_tensor *assay_attention_scores(assay_tape *tape, assay_tensor *qkv, int64_t heads)
+{
+    if (!op_takes(tape, "attention_scores", 1, (const assay_tensor *[]){qkv}))
+        return NULL;
+    if (qkv->rank != 3 || heads < 1 || qkv->shape[2] == 0 || qkv->shape[2] % (3 * heads) != 0)
+        return op_mismatch(tape, "attention_scores", "qkv does not divide into heads",
+                           assay_text("(B, T, multiple of %" PRId64 ")", 3 * heads), qkv);
+    int64_t batch = qkv->shape[0], tokens = qkv->shape[1];
+    scores_saved *s = assay_tape_scratch(tape, (int64_t)sizeof *s);
+    assay_tensor *y =
+        assay_tape_tensor(tape, ASSAY_F32, 4, (int64_t[]){batch, heads, tokens, tokens});
+    if (!s || !y)
+        return NULL;
+    int64_t width = qkv->shape[2] / 3 / heads;
+    *s = (scores_saved){batch, tokens, heads, width, 1.0f / sqrtf((float)width)};
+    operand in = operand_read(tape, qkv);
+    if (!op_sound(tape))
+        return NULL;
+    for (int64_t b = 0; b < batch; b++)
+        for (int64_t h = 0; h < heads; h++)
+            op_kernels(tape)->gemm(&(device_gemm){
+                .a = head_of(s, in.data, b, 0, h),
+                .b = head_of(s, in.data, b, 1, h),
+                .c = assay_f32(y) + (b * heads + h) * tokens * tokens,
+                .m = tokens,
+                .n = tokens,
+                .k = width,
+                .lda = 3 * heads * width,
+                .ldb = 3 * heads * width,
+                .ldc = tokens,
+                .transpose_b = true,
+            });
+    op_kernels(tape)->scale(assay_tensor_count(y), s->scale, assay_f32(y), assay_f32(y), false);
+    operand_end(tape, &in);
+    return assay_tape_record(tape, &scores_op, 1, &qkv, 1, &y, s) ? y : NULL;
+}
