@@ -34,7 +34,7 @@ image: tensor support
 abi: nn weights tensor device support
 lab/plugin: abi nn weights tensor device support
 lab/script: lab/plugin abi support
-lab/train: lab/plugin lab/store abi nn weights metrics tensor device support
+lab/train: lab/plugin lab/store abi nn weights metrics image tensor device support
 lab/embed: lab/train lab/plugin lab/store abi tensor device support
 lab/run: lab/script lab/train lab/store lab/plugin abi weights device support
 lab/report: lab/store support

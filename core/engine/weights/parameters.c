@@ -6,11 +6,16 @@
 
 #include <string.h>
 
+static bool same_shape(const assay_stored *stored, const assay_tensor *value)
+{
+    return stored->rank == value->rank &&
+           memcmp(stored->shape, value->shape, (size_t)value->rank * sizeof *value->shape) == 0;
+}
+
 bool stored_fits(const assay_stored *stored, const assay_tensor *value, assay_error *error)
 {
     const char *where = assay_text("tensor %s", stored->name);
-    if (stored->rank != value->rank ||
-        memcmp(stored->shape, value->shape, (size_t)value->rank * sizeof *value->shape) != 0)
+    if (!same_shape(stored, value))
         return ASSAY_FAIL(error, ASSAY_BAD_SHAPE, .where = where,
                           .what = "the stored shape differs from the parameter's",
                           .expected = assay_shape_text(value->rank, value->shape),
@@ -22,15 +27,36 @@ bool stored_fits(const assay_stored *stored, const assay_tensor *value, assay_er
     return true;
 }
 
+/* A loading under way. */
+typedef struct loading {
+    const assay_params *params;
+    const assay_weights *weights;
+    const assay_load_options *options;
+    const char *prefix;
+} loading;
+
 /* The stored tensor that a parameter takes, NULL with *error set when it does not fit, and NULL
  * without a failure when the file lacks it. */
-static const assay_stored *stored_for(const assay_parameter *parameter,
-                                      const assay_weights *weights, const char *prefix,
+static const assay_stored *stored_for(const loading *l, const assay_parameter *parameter,
                                       assay_error *error)
 {
     const assay_stored *stored =
-        assay_weights_find(weights, assay_text("%s%s", prefix, parameter->name));
+        assay_weights_find(l->weights, assay_text("%s%s", l->prefix, parameter->name));
+    if (stored && l->options->fit && !same_shape(stored, parameter->value) &&
+        l->options->fit(l->params, parameter, stored, NULL, NULL))
+        return stored;
     return stored && stored_fits(stored, parameter->value, error) ? stored : NULL;
+}
+
+/* Copies, or has it fitted. */
+static bool take(const loading *l, const assay_stored *stored, const assay_parameter *parameter,
+                 assay_error *error)
+{
+    if (same_shape(stored, parameter->value))
+        return assay_stored_read(stored, parameter->value, error);
+    return l->options->fit(l->params, parameter, stored, assay_f32(parameter->value), error) ||
+           ASSAY_FAIL(error, ASSAY_BAD_SHAPE, .where = assay_text("tensor %s", stored->name),
+                      .what = "the stored tensor could not be fitted to the parameter");
 }
 
 static bool fail_unused(const assay_params *params, const assay_weights *weights,
@@ -50,13 +76,13 @@ static bool fail_unused(const assay_params *params, const assay_weights *weights
 
 /* Everything is checked before the first copy, so that a failure changes nothing. Returns how many
  * tensors fit, -1 with *error set if the file and the set disagree. */
-static int64_t check_load(const assay_params *params, const assay_weights *weights,
-                          const assay_load_options *options, const char *prefix, assay_error *error)
+static int64_t check_load(const loading *l, assay_error *error)
 {
+    const assay_params *params = l->params;
     int64_t fitting = 0;
     for (int64_t i = 0; i < assay_params_count(params); i++) {
         assay_error own = {0};
-        if (stored_for(assay_params_at(params, i), weights, prefix, &own)) {
+        if (stored_for(l, assay_params_at(params, i), &own)) {
             fitting++;
             continue;
         }
@@ -65,14 +91,14 @@ static int64_t check_load(const assay_params *params, const assay_weights *weigh
                 *error = own;
             return -1;
         }
-        if (!options->allow_missing) {
-            assay_weights_get(weights, assay_text("%s%s", prefix, assay_params_at(params, i)->name),
-                              error);
+        if (!l->options->allow_missing) {
+            assay_weights_get(
+                l->weights, assay_text("%s%s", l->prefix, assay_params_at(params, i)->name), error);
             return -1;
         }
     }
-    if (fitting < assay_weights_count(weights) && !options->allow_unused) {
-        fail_unused(params, weights, prefix, error);
+    if (fitting < assay_weights_count(l->weights) && !l->options->allow_unused) {
+        fail_unused(params, l->weights, l->prefix, error);
         return -1;
     }
     return fitting;
@@ -84,13 +110,14 @@ bool assay_params_load(assay_params *params, const assay_weights *weights,
     static const assay_load_options strict = {0};
     if (!options)
         options = &strict;
-    const char *prefix = options->prefix ? options->prefix : "";
-    int64_t fitting = check_load(params, weights, options, prefix, error);
+    const loading l = {params, weights, options, options->prefix ? options->prefix : ""};
+    int64_t fitting = check_load(&l, error);
     if (fitting < 0)
         return false;
     for (int64_t i = 0; i < assay_params_count(params); i++) {
-        const assay_stored *stored = stored_for(assay_params_at(params, i), weights, prefix, error);
-        if (stored && !assay_stored_read(stored, assay_params_at(params, i)->value, error))
+        const assay_parameter *parameter = assay_params_at(params, i);
+        const assay_stored *stored = stored_for(&l, parameter, error);
+        if (stored && !take(&l, stored, parameter, error))
             return false;
     }
     if (loaded)

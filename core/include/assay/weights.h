@@ -119,6 +119,10 @@ typedef struct assay_load_options {
     const char *prefix; /* put before every parameter's name to find it in the file; NULL: none */
     bool allow_missing; /* a parameter that the file lacks keeps its value instead of failing */
     bool allow_unused;  /* a tensor of the file that no parameter takes is no error */
+    /* Optional: asked about a tensor of another shape than its parameter's, before anything is changed
+     * with `out` NULL, and then to fill `out`, the parameter's numbers. False: it does not fit. */
+    bool (*fit)(const assay_params *params, const assay_parameter *parameter,
+                const assay_stored *stored, float *out, assay_error *error);
 } assay_load_options;
 
 /* Copies stored tensors of a floating type into the parameters of the same name and shape. With

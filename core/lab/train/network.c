@@ -7,6 +7,7 @@
 #include "lab/train/network.h"
 
 #include "lab/train/checkpoint.h"
+#include "lab/train/positions.h"
 
 #include <assay/memory.h>
 #include <assay/weights.h>
@@ -119,7 +120,7 @@ static bool teacher_resume(void *user, assay_tape *tape, const assay_batch *batc
 static bool load_teacher(teacher *t, const char *path, assay_error *error)
 {
     /* A run's file also holds what its losses own. */
-    static const assay_load_options options = {.allow_unused = true};
+    static const assay_load_options options = {.allow_unused = true, .fit = positions_fit};
     assay_weights *weights = assay_weights_open(path, error);
     bool ok = weights && assay_params_load(t->assembly->params, weights, &options, NULL, error) &&
               assay_params_train(t->assembly->params, NULL, false, error) >= 0;

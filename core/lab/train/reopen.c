@@ -2,6 +2,7 @@
 #include "lab/train/checkpoint.h"
 #include "lab/train/datasets.h"
 #include "lab/train/network.h"
+#include "lab/train/positions.h"
 
 #include <assay/memory.h>
 #include <assay/weights.h>
@@ -17,7 +18,9 @@ struct train_opened {
 static bool load_weights(train_opened *opened, const train_reopening *request, assay_error *error)
 {
     /* A run's file also holds what its losses own; published files lack the heads of ours. */
-    const assay_load_options options = {.allow_unused = true, .allow_missing = request->published};
+    const assay_load_options options = {.allow_unused = true,
+                                        .allow_missing = request->published,
+                                        .fit = request->published ? positions_fit : NULL};
     int64_t loaded = 0;
     assay_weights *weights = assay_weights_open(request->weights, error);
     bool ok =

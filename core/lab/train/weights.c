@@ -2,6 +2,7 @@
 #include "lab/train/weights.h"
 
 #include "lab/train/checkpoint.h"
+#include "lab/train/positions.h"
 
 #include <assay/log.h>
 #include <assay/weights.h>
@@ -59,6 +60,10 @@ static bool compare_shapes(const assembly *a, const assay_weights *weights, int6
         const assay_stored *stored = assay_weights_find(weights, parameter->name);
         if (!stored)
             continue;
+        if (positions_fit(a->params, parameter, stored, NULL, NULL)) {
+            (*fitting)++;
+            continue;
+        }
         if (stored->rank != value->rank ||
             memcmp(stored->shape, value->shape, (size_t)value->rank * sizeof *value->shape) != 0)
             return ASSAY_FAIL(error, ASSAY_BAD_SHAPE,
@@ -82,7 +87,8 @@ static bool fail_in(const char *path, const assay_error *own, assay_error *error
 
 bool weights_start(assembly *a, bool complete, assay_error *error)
 {
-    static const assay_load_options lenient = {.allow_missing = true, .allow_unused = true};
+    static const assay_load_options lenient = {
+        .allow_missing = true, .allow_unused = true, .fit = positions_fit};
     const setting *init = &a->recipe->init;
     char path[4096];
     int64_t fitting = 0;
