@@ -1,0 +1,189 @@
+/* check.c - every file of every set, checked before a run starts; and the set's fingerprint. */
+#include "index.h"
+#include "seg.h"
+
+#include <assay/hash.h>
+#include <assay/log.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#define STOP_EVERY 32 /* images between two looks whether to stop */
+
+/* What broken images leave behind when they are skipped. */
+typedef struct skipped {
+    int64_t count;
+    assay_error first;
+} skipped;
+
+/* ---- one image ---- */
+
+static bool check_values(const seg_layout *layout, const seg_facts *labels, const char *path,
+                         assay_error *error)
+{
+    for (int v = 0; v < 256; v++) {
+        if ((labels->values[v / 8] >> v % 8 & 1) == 0 || layout->class_of[v] >= 0)
+            continue;
+        return ASSAY_FAIL(
+            error, ASSAY_BAD_FILE, .where = path, .what = assay_text("label %d is no class", v),
+            .expected = assay_text("0 to %d, or the ignored", layout->class_count - 1),
+            .hint = "option `remap` says what stored labels mean");
+    }
+    return true;
+}
+
+static bool check_truth(seg_index *index, const seg_data *data, seg_item *item, assay_error *error)
+{
+    char path[SEG_LONGEST_PATH];
+    const seg_layout *layout = &data->layout;
+    seg_label_path(layout, &data->sets, item, path);
+    const seg_facts *labels =
+        seg_index_get(index, SEG_LABELS, path + strlen(layout->base), path, error);
+    if (labels == NULL)
+        return false;
+    if (labels->width != item->width || labels->height != item->height)
+        return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = path,
+                          .what = "the labels differ from their image in size",
+                          .expected = assay_text("%d x %d", item->width, item->height),
+                          .got = assay_text("%d x %d", labels->width, labels->height));
+    memcpy(item->truth, labels->content, sizeof item->truth);
+    return check_values(layout, labels, path, error);
+}
+
+static bool check_item(seg_index *index, const seg_data *data, seg_item *item, assay_error *error)
+{
+    char path[SEG_LONGEST_PATH];
+    const seg_layout *layout = &data->layout;
+    seg_image_path(layout, &data->sets, item, path);
+    const seg_facts *image =
+        seg_index_get(index, SEG_IMAGE, path + strlen(layout->base), path, error);
+    if (image == NULL)
+        return false;
+    if (layout->channel >= image->channels)
+        return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = path,
+                          .what = "the image has not the channel that is read",
+                          .expected = assay_text("%d channels or more", layout->channel + 1),
+                          .got = assay_text("%d", image->channels));
+    item->width = image->width;
+    item->height = image->height;
+    memcpy(item->image, image->content, sizeof item->image);
+    return layout->labels == NULL || check_truth(index, data, item, error);
+}
+
+/* ---- all of them ---- */
+
+static bool is_stopping(const assay_host *host)
+{
+    return host != NULL && host->stopping != NULL && host->stopping(host->user);
+}
+
+/* Checks a split's images; broken ones leave it when the script says so. */
+static bool check_set(seg_index *index, seg_data *data, seg_set *set, const assay_host *host,
+                      skipped *broken, assay_error *error)
+{
+    bool skips = data->options->on_error == 1;
+    int64_t kept = 0;
+    for (int64_t i = 0; i < set->count; i++) {
+        assay_error why = {0};
+        if (i % STOP_EVERY == 0 && is_stopping(host))
+            return ASSAY_FAIL(error, ASSAY_STOPPED, .where = data->layout.base,
+                              .what = "stopped while the images were checked");
+        if (check_item(index, data, &set->items[i], &why)) {
+            set->items[kept++] = set->items[i];
+            continue;
+        }
+        if (!skips || why.code != ASSAY_BAD_FILE) {
+            if (error != NULL && error->code == ASSAY_OK)
+                *error = why;
+            return false;
+        }
+        if (broken->count++ == 0)
+            broken->first = why;
+    }
+    set->count = kept;
+    return true;
+}
+
+/* Nothing may be empty after broken images have left. */
+static bool check_left(const seg_data *data, const skipped *broken, assay_error *error)
+{
+    char line[1200];
+    bool labelled = data->layout.labels != NULL;
+    for (int s = 0; s < ASSAY_SPLITS && broken->count > 0; s++) {
+        bool due = labelled ? s != ASSAY_PRETRAIN : s == ASSAY_PRETRAIN;
+        if (due && data->sets.of[s].count == 0)
+            return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = data->layout.base,
+                              .what = assay_text("every image of split %s is broken",
+                                                 assay_split_name((assay_data_split)s)),
+                              .got = assay_error_format(&broken->first, line, sizeof line));
+    }
+    return true;
+}
+
+static void tell(const seg_data *data, const seg_index *index, const skipped *broken)
+{
+    char line[1200];
+    const seg_sets *sets = &data->sets;
+    if (index->read > 0)
+        assay_log(ASSAY_LOG_INFO,
+                  "%s: pretrain %lld, train %lld, valid %lld, test %lld images; %lld files read",
+                  data->layout.base, (long long)sets->of[0].count, (long long)sets->of[1].count,
+                  (long long)sets->of[2].count, (long long)sets->of[3].count,
+                  (long long)index->read);
+    if (broken->count > 0)
+        assay_log(ASSAY_LOG_WARNING, "%s: %lld images skipped, the first: %s", data->layout.base,
+                  (long long)broken->count, assay_error_format(&broken->first, line, sizeof line));
+    if (sets->copies > 0)
+        assay_log(ASSAY_LOG_WARNING,
+                  "%s: %lld names look like copies (\"(1)\", \"~temp\"), %lld of them left out; "
+                  "copies = \"drop\" leaves them out",
+                  data->layout.base, (long long)sets->copies, (long long)sets->dropped);
+    if (sets->shared > 0)
+        assay_log(ASSAY_LOG_WARNING,
+                  "%s: valid and test share %lld images: what is chosen on valid has seen test",
+                  data->layout.base, (long long)sets->shared);
+}
+
+/* Contents in order, and what labels are called: not names of files, nor where they lie. */
+static void make_fingerprint(seg_data *data)
+{
+    static const uint8_t end[1] = {0};
+    uint8_t sum[32];
+    assay_sha256 hash;
+    assay_sha256_begin(&hash);
+    assay_sha256_add(&hash, "image_seg 1", 11);
+    for (int s = 0; s < ASSAY_SPLITS; s++) {
+        const seg_set *set = &data->sets.of[s];
+        assay_sha256_add(&hash, &set->count, sizeof set->count);
+        for (int64_t i = 0; i < set->count; i++) {
+            assay_sha256_add(&hash, set->items[i].image, sizeof set->items[i].image);
+            assay_sha256_add(&hash, set->items[i].truth, sizeof set->items[i].truth);
+        }
+    }
+    for (int c = 0; c < data->layout.class_count; c++) {
+        assay_sha256_add(&hash, data->layout.classes[c], strlen(data->layout.classes[c]));
+        assay_sha256_add(&hash, end, 1);
+    }
+    assay_sha256_add(&hash, &data->layout.channel, sizeof data->layout.channel);
+    assay_sha256_add(&hash, data->layout.class_of, sizeof data->layout.class_of);
+    assay_sha256_end(&hash, sum);
+    assay_sha256_hex(sum, data->fingerprint);
+}
+
+bool seg_check(seg_data *data, const assay_host *host, assay_error *error)
+{
+    seg_index index = {0};
+    skipped broken = {0};
+    bool good = seg_index_open(&index, data->layout.base, host, error);
+    for (int s = 0; s < ASSAY_SPLITS && good; s++)
+        good = check_set(&index, data, &data->sets.of[s], host, &broken, error);
+    /* What was learnt before a broken file stays known. */
+    seg_index_keep(&index);
+    good = good && check_left(data, &broken, error);
+    if (good) {
+        tell(data, &index, &broken);
+        make_fingerprint(data);
+    }
+    seg_index_clear(&index);
+    return good;
+}
