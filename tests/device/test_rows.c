@@ -60,6 +60,35 @@ static void run_d_cross_entropy_in_place(const assay_kernels *k, const twin_inpu
                             in->out[2], false);
 }
 
+/* A teacher a column's number away from x, so that it is no twin of the student even where both are
+ * small: between equal rows only rounding is left. The caller frees it. */
+static float *teacher_of(const twin_input *in)
+{
+    float *teacher = twin_floats(in->rows * in->width);
+    for (int64_t i = 0; i < in->rows * in->width; i++)
+        teacher[i] = in->x[0][i] + in->by_column[0][i % in->width];
+    return teacher;
+}
+
+static void run_divergence_rows(const assay_kernels *k, const twin_input *in)
+{
+    float *teacher = teacher_of(in), *lse = in->out[1];
+    if (in->width > 1) {
+        k->divergence_rows(in->rows, in->width, teacher, in->x[1], false, in->out[0], lse);
+        k->d_divergence_rows(in->rows, in->width, teacher, in->x[1], lse, 0.125f, in->out[2],
+                             in->add);
+    }
+    free(teacher);
+}
+
+static void run_divergence_rows_crossed(const assay_kernels *k, const twin_input *in)
+{
+    float *teacher = teacher_of(in);
+    if (in->width > 1)
+        k->divergence_rows(in->rows, in->width, teacher, in->x[1], true, in->out[0], in->out[1]);
+    free(teacher);
+}
+
 static void run_rms_norm(const assay_kernels *k, const twin_input *in)
 {
     k->rms_norm(in->rows, in->width, in->x[0], in->by_column[0], 1e-6f, in->out[0], in->out[1]);
@@ -106,6 +135,8 @@ static const twin_case cases[] = {
     {"d_softmax_rows", run_d_softmax_rows, 2e-6},
     {"cross_entropy_rows", run_cross_entropy_rows, 2e-5},
     {"d_cross_entropy_rows in place", run_d_cross_entropy_in_place, 2e-5},
+    {"divergence_rows", run_divergence_rows, 2e-5},
+    {"divergence_rows, cross-entropy", run_divergence_rows_crossed, 2e-5},
     {"rms_norm", run_rms_norm, 1e-6},
     {"d_rms_norm", run_d_rms_norm, 2e-6},
     {"layer_norm", run_layer_norm, 2e-6},
@@ -152,6 +183,25 @@ static void softmax_shows_nan_in_its_whole_row_and_no_other(void **state)
         device->kernels->softmax_rows(2, 3, x, y);
         assert_true(isnan(y[0]) && isnan(y[1]) && isnan(y[2]));
         assert_true(isfinite(y[3]) && isfinite(y[4]) && isfinite(y[5]));
+    }
+}
+
+/* Equal rows are no distance apart whatever their size and common shift; a key that neither sees adds
+ * nothing; a NaN shows. */
+static void divergence_is_exact_where_it_can_be(void **state)
+{
+    (void)state;
+    const float teacher[] = {1e4f, 1e4f, -INFINITY, 1.0f, 2.0f, 3.0f, 1.0f, NAN, 3.0f};
+    const float student[] = {5.0f, 5.0f, -INFINITY, 1.0f, 2.0f, 3.0f, 0.5f, 0.5f, 2.0f};
+    float loss[3], lse[6], d[9];
+    const assay_device *device = assay_device_plain();
+    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
+        device->kernels->divergence_rows(3, 3, teacher, student, false, loss, lse);
+        device->kernels->d_divergence_rows(3, 3, teacher, student, lse, 1.0f, d, false);
+        assert_true(fabsf(loss[0]) < 1e-6f && fabsf(loss[1]) < 1e-7f && isnan(loss[2]));
+        for (int i = 0; i < 6; i++)
+            assert_true(fabsf(d[i]) < 1e-3f);
+        assert_true(d[2] == 0.0f && isnan(d[7]));
     }
 }
 
@@ -293,6 +343,7 @@ int main(void)
         cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(softmax_of_huge_and_hidden_numbers_is_exact),
         cmocka_unit_test(softmax_shows_nan_in_its_whole_row_and_no_other),
+        cmocka_unit_test(divergence_is_exact_where_it_can_be),
         cmocka_unit_test(cross_entropy_survives_huge_logits_and_ignores_what_it_is_told_to),
         cmocka_unit_test(rows_of_any_size_are_normalised),
         cmocka_unit_test(a_row_shorter_than_eps_is_divided_by_eps),

@@ -90,6 +90,35 @@ static void add_heads(case_list *list)
     INPUT(c, FILL_NORMAL, 5, 3);
 }
 
+/* ---- a student's softmax against a teacher's ---- */
+
+static assay_tensor *divergence(assay_tape *tape, assay_tensor *const in[], int n, void *user)
+{
+    const op_case *c = user;
+    (void)n;
+    return assay_softmax_divergence(tape, in[0], in[1], (assay_divergence)c->option);
+}
+
+static void add_divergences(case_list *list)
+{
+    static const int64_t sizes[][2] = {{1, 1}, {3, 65}, {65, 3}, {2, 64}};
+    op_case *c = NULL;
+    for (int kind = 0; kind < 2; kind++) {
+        for (int s = 0; s < 4; s++) {
+            c = case_add(list, divergence, "softmax_divergence %d of %lld x %lld", kind,
+                         (long long)sizes[s][0], (long long)sizes[s][1]);
+            c->option = kind;
+            c->entries = 16;
+            INPUT(c, FILL_NORMAL, sizes[s][0], sizes[s][1]);
+            INPUT(c, FILL_NORMAL, sizes[s][0], sizes[s][1])->fixed = true;
+        }
+        c = case_add(list, divergence, "softmax_divergence %d of maps", kind);
+        c->option = kind;
+        INPUT(c, FILL_NORMAL, 2, 3, 4, 4);
+        INPUT(c, FILL_NORMAL, 2, 3, 4, 4)->fixed = true;
+    }
+}
+
 /* ---- contrastive ---- */
 
 static assay_tensor *contrastive(assay_tape *tape, assay_tensor *const in[], int n, void *user)
@@ -147,5 +176,6 @@ void family_cases(case_list *list)
     }
     add_cross_entropies(list);
     add_heads(list);
+    add_divergences(list);
     add_contrastives(list);
 }

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -125,6 +126,51 @@ static void a_loss_of_ignored_rows_is_zero_and_so_is_its_gradient(void **state)
     assay_tape_free(tape);
 }
 
+/* ---- a student's softmax against a teacher's (infrared spec, section 4, item 3) ---- */
+
+static void a_divergence_is_that_of_the_spec_and_reaches_the_student_alone(void **state)
+{
+    (void)state;
+    static const float of_teacher[] = {1, 2, 3}, of_student[] = {0.5f, 0.5f, 2};
+    assay_tape *tape = new_tape();
+    assay_tensor *teacher = leaf(1, 3, "teacher"), *student = leaf(1, 3, "student");
+    double p[3], q[3], sum_p = 0, sum_q = 0, entropy = 0;
+    memcpy(teacher->data, of_teacher, sizeof of_teacher);
+    memcpy(student->data, of_student, sizeof of_student);
+    for (int j = 0; j < 3; j++) {
+        sum_p += p[j] = exp((double)of_teacher[j]);
+        sum_q += q[j] = exp((double)of_student[j]);
+    }
+    assay_tensor *loss = assay_softmax_divergence(tape, student, teacher, ASSAY_KL);
+    assert_float_equal(assay_value(loss), 0.038724120, 2e-8);
+    assert_true(assay_tape_backward(tape, loss, 1.0f));
+    assert_false(teacher->has_grad);
+    for (int j = 0; j < 3; j++) {
+        assert_float_equal(student->grad[j], q[j] / sum_q - p[j] / sum_p, 1e-7);
+        entropy -= p[j] / sum_p * log(p[j] / sum_p);
+    }
+    assay_tape_begin(tape, (assay_step){.seed = 1});
+    loss = assay_softmax_divergence(tape, student, teacher, ASSAY_SOFT_CROSS_ENTROPY);
+    assert_float_equal(assay_value(loss), 0.038724120 + entropy, 2e-7);
+    assay_tensor_free(teacher);
+    assay_tensor_free(student);
+    assay_tape_free(tape);
+}
+
+static void a_divergence_of_other_shapes_is_an_error_that_shows_both(void **state)
+{
+    (void)state;
+    assay_tape *tape = new_tape();
+    assay_tensor *x = leaf(2, 3, "x"), *y = leaf(3, 2, "y");
+    assert_null(assay_softmax_divergence(tape, x, y, ASSAY_KL));
+    assert_int_equal(assay_tape_error(tape)->code, ASSAY_BAD_SHAPE);
+    assert_non_null(strstr(assay_tape_error(tape)->expected, "(2, 3)"));
+    assert_non_null(strstr(assay_tape_error(tape)->got, "(3, 2)"));
+    assay_tensor_free(x);
+    assay_tensor_free(y);
+    assay_tape_free(tape);
+}
+
 /* ---- contrastive: two anchors that are one, and positives at 60 degrees on either side ----
  * a_i.b_j = 1/2 for all i, j; a_1.a_2 = 1; b_1.b_2 = -1/2. */
 
@@ -180,6 +226,8 @@ int main(void)
         cmocka_unit_test(equal_logits_cost_the_log_of_their_number),
         cmocka_unit_test(large_logits_do_not_overflow),
         cmocka_unit_test(a_loss_of_ignored_rows_is_zero_and_so_is_its_gradient),
+        cmocka_unit_test(a_divergence_is_that_of_the_spec_and_reaches_the_student_alone),
+        cmocka_unit_test(a_divergence_of_other_shapes_is_an_error_that_shows_both),
         cmocka_unit_test(false_negatives_are_left_out_and_counted),
         cmocka_unit_test(a_wide_margin_leaves_nothing_out),
     };

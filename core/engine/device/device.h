@@ -202,6 +202,15 @@ typedef struct assay_kernels {
     void (*d_cross_entropy_rows)(int64_t rows, int64_t classes, const float *x,
                                  const int32_t *target, int32_t ignore, const float *lse,
                                  float factor, float *d_x, bool add);
+    /* loss[r] = sum_j p (log p - log q), p and q the softmax of row r of teacher and student (R, D);
+     * `cross`: sum_j -p log q. lse (R, 2): of teacher and student. A key of probability p = 0 costs
+     * nothing. */
+    void (*divergence_rows)(int64_t rows, int64_t width, const float *teacher, const float *student,
+                            bool cross, float *loss, float *lse);
+    /* d_student = [d_student +] factor (q - p), of both */
+    void (*d_divergence_rows)(int64_t rows, int64_t width, const float *teacher,
+                              const float *student, const float *lse, float factor,
+                              float *d_student, bool add);
     /* y = w x rstd, rstd (R) = 1 / sqrt(mean(x^2) + eps) */
     void (*rms_norm)(int64_t rows, int64_t width, const float *x, const float *w, float eps,
                      float *y, float *rstd);

@@ -125,6 +125,16 @@ assay_tensor *assay_cross_entropy(assay_tape *tape, assay_tensor *x, const assay
 assay_tensor *assay_cross_entropy_head(assay_tape *tape, assay_tensor *hidden, assay_tensor *weight,
                                        const assay_tensor *target, assay_reduction reduction);
 
+/* What the rows of a student's softmax q cost against a teacher's p, from the logits of both: sum_j p
+ * (log p - log q), or sum_j -p log q, which is more by the teacher's entropy. */
+typedef enum assay_divergence { ASSAY_KL, ASSAY_SOFT_CROSS_ENTROPY } assay_divergence;
+
+/* The mean over rows, for logits of one shape (..., D); attention scores (B, H, T, T) give the
+ * distillation loss of infrared spec 2.5. The teacher is a constant, whatever it wants: it gets no
+ * gradient, and lives until the backward pass. */
+assay_tensor *assay_softmax_divergence(assay_tape *tape, assay_tensor *student,
+                                       const assay_tensor *teacher, assay_divergence kind);
+
 /* Contrastive loss with a false-negative mask: the four variants of user-modelling spec 1.6 (QA is
  * Q-Anchor, GG is GG-SM; paper or published code). The 1e-8 of GG's code is left out. */
 typedef enum assay_contrastive_variant {

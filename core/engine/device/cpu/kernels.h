@@ -35,6 +35,8 @@
     X(d_softmax_rows)                                                                              \
     X(cross_entropy_rows)                                                                          \
     X(d_cross_entropy_rows)                                                                        \
+    X(divergence_rows)                                                                             \
+    X(d_divergence_rows)                                                                           \
     X(rms_norm)                                                                                    \
     X(d_rms_norm)                                                                                  \
     X(layer_norm)                                                                                  \
