@@ -1,6 +1,7 @@
 /* test_shapes.c - every operation with each way of being wrong: it returns NULL, and the tape's
  * error names the operation, what was expected and what was got. */
 #include <assay/attention.h>
+#include <assay/maps.h>
 #include <assay/ops.h>
 
 #include <math.h>
@@ -19,7 +20,7 @@ typedef struct arg {
     assay_dtype dtype;
     int rank;
     int64_t shape[ASSAY_MAX_RANK];
-    int32_t value; /* of every entry, for i32 */
+    int32_t value; /* of every entry, for i32 and u8 */
 } arg;
 
 #define RANK_OF(...) ((int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))
@@ -34,6 +35,10 @@ typedef struct arg {
 #define I(value, ...)                                                                              \
     {                                                                                              \
         true, ASSAY_I32, RANK_OF(__VA_ARGS__), {__VA_ARGS__}, (value)                              \
+    }
+#define U(value, ...)                                                                              \
+    {                                                                                              \
+        true, ASSAY_U8, RANK_OF(__VA_ARGS__), {__VA_ARGS__}, (value)                               \
     }
 #define SCALAR                                                                                     \
     {                                                                                              \
@@ -97,6 +102,16 @@ CALL(contrastive,
      assay_contrastive(tape, t[0], t[1],
                        &(assay_contrastive_options){(assay_contrastive_variant)w->a, w->x, w->y},
                        NULL))
+CALL(conv2d, assay_conv2d(tape, t[0], t[1], t[2], w->a, w->b))
+CALL(conv_transpose2d, assay_conv_transpose2d(tape, t[0], t[1], t[2]))
+CALL(batch_norm,
+     assay_batch_norm(tape, t[0], t[1], t[2], &(assay_batch_stats){t[3], t[4], 0.1f}, 1e-5f))
+CALL(max_pool2d, assay_max_pool2d(tape, t[0], w->a))
+CALL(average_pool, assay_adaptive_average_pool2d(tape, t[0], w->a, w->b))
+CALL(bilinear, assay_resize_bilinear(tape, t[0], w->a, w->b))
+CALL(dropout2d, assay_dropout2d(tape, t[0], w->x, "name"))
+CALL(tokens_to_map, assay_tokens_to_map(tape, t[0], w->a, w->b, w->c))
+CALL(pixel_loss, assay_pixel_cross_entropy(tape, t[0], t[1], 255, w->a))
 CALL(step_tensor, assay_tape_tensor(tape, ASSAY_F32, (int)w->a, (const int64_t[]){w->b, w->c}))
 
 static assay_tensor *split(assay_tape *tape, assay_tensor *const t[], const wrong *w)
@@ -319,6 +334,64 @@ static const wrong pooling_wrongs[] = {
         .x = 1),
 };
 
+#define MAP  F(2, 3, 4, 5)
+#define NORM MAP, F(3), F(3)
+
+static const wrong map_wrongs[] = {
+    ROW("conv2d", "no x", conv2d, VALUE, .args = {NONE, F(2, 3, 3, 3)}, .a = 1, .b = 1),
+    ROW("conv2d", "no weight", conv2d, VALUE, .args = {MAP}, .a = 1, .b = 1),
+    ROW("conv2d", "x of rank 3", conv2d, SHAPE, .args = {F(3, 4, 5), F(2, 3, 3, 3)}, .a = 1),
+    ROW("conv2d", "x without pixels", conv2d, SHAPE, .args = {F(2, 3, 0, 5), F(2, 3, 1, 1)},
+        .a = 1),
+    ROW("conv2d", "other channels", conv2d, SHAPE, .args = {MAP, F(2, 4, 3, 3)}, .a = 1),
+    ROW("conv2d", "a weight of rank 3", conv2d, SHAPE, .args = {MAP, F(2, 3, 3)}, .a = 1),
+    ROW("conv2d", "an oblong window", conv2d, SHAPE, .args = {MAP, F(2, 3, 3, 1)}, .a = 1),
+    ROW("conv2d", "no filters", conv2d, SHAPE, .args = {MAP, F(0, 3, 3, 3)}, .a = 1),
+    ROW("conv2d", "another bias", conv2d, SHAPE, .args = {MAP, F(2, 3, 3, 3), F(3)}, .a = 1),
+    ROW("conv2d", "a bias of integers", conv2d, SHAPE, .args = {MAP, F(2, 3, 3, 3), I(0, 2)},
+        .a = 1),
+    ROW("conv2d", "stride 0", conv2d, VALUE, .args = {MAP, F(2, 3, 3, 3)}, .a = 0),
+    ROW("conv2d", "padding below 0", conv2d, VALUE, .args = {MAP, F(2, 3, 3, 3)}, .a = 1, .b = -1),
+    ROW("conv2d", "padding as wide as the window", conv2d, VALUE, .args = {MAP, F(2, 3, 3, 3)},
+        .a = 1, .b = 3),
+    ROW("conv2d", "a window too large", conv2d, SHAPE, .args = {MAP, F(2, 3, 5, 5)}, .a = 1),
+    ROW("conv_transpose2d", "no weight", conv_transpose2d, VALUE, .args = {MAP}),
+    ROW("conv_transpose2d", "other channels", conv_transpose2d, SHAPE,
+        .args = {MAP, F(2, 3, 2, 2)}),
+    ROW("conv_transpose2d", "another bias", conv_transpose2d, SHAPE,
+        .args = {MAP, F(3, 2, 2, 2), F(3)}),
+    ROW("batch_norm", "no weight", batch_norm, VALUE, .args = {MAP, NONE, F(3), F(3), F(3)}),
+    ROW("batch_norm", "no statistics", batch_norm, VALUE, .args = {NORM}),
+    ROW("batch_norm", "rank 2", batch_norm, SHAPE, .args = {F(2, 3), F(3), F(3), F(3), F(3)}),
+    ROW("batch_norm", "another weight", batch_norm, SHAPE, .args = {MAP, F(4), F(3), F(3), F(3)}),
+    ROW("batch_norm", "another bias", batch_norm, SHAPE, .args = {MAP, F(3), F(1), F(3), F(3)}),
+    ROW("batch_norm", "other statistics", batch_norm, SHAPE, .args = {NORM, F(3), F(2)}),
+    ROW("batch_norm", "statistics of bf16", batch_norm, SHAPE, .args = {NORM, F(3), H(3)}),
+    ROW("max_pool2d", "no x", max_pool2d, VALUE, .args = {NONE}, .a = 2),
+    ROW("max_pool2d", "no window", max_pool2d, SHAPE, .args = {MAP}, .a = 0),
+    ROW("max_pool2d", "a window too large", max_pool2d, SHAPE, .args = {MAP}, .a = 5),
+    ROW("adaptive_average_pool2d", "rank 3", average_pool, SHAPE, .args = {F(3, 4, 5)}, .a = 1,
+        .b = 1),
+    ROW("adaptive_average_pool2d", "no windows", average_pool, VALUE, .args = {MAP}, .a = 1),
+    ROW("resize_bilinear", "rank 3", bilinear, SHAPE, .args = {F(3, 4, 5)}, .a = 1, .b = 1),
+    ROW("resize_bilinear", "a height of -1", bilinear, VALUE, .args = {MAP}, .a = -1, .b = 1),
+    ROW("dropout2d", "no x", dropout2d, VALUE, .args = {NONE}, .x = 0.5f),
+    ROW("dropout2d", "rank 3", dropout2d, SHAPE, .args = {F(3, 4, 5)}, .x = 0.5f),
+    ROW("dropout2d", "p of 1", dropout2d, VALUE, .args = {MAP}, .x = 1),
+    ROW("tokens_to_map", "rank 2", tokens_to_map, SHAPE, .args = {F(4, 5)}, .b = 2, .c = 2),
+    ROW("tokens_to_map", "a token too many", tokens_to_map, SHAPE, .args = {F(2, 6, 3)}, .a = 1,
+        .b = 2, .c = 2),
+    ROW("tokens_to_map", "no map", tokens_to_map, SHAPE, .args = {F(2, 1, 3)}, .a = 1, .b = 0,
+        .c = 2),
+    ROW("tokens_to_map", "skip below 0", tokens_to_map, SHAPE, .args = {F(2, 3, 3)}, .a = -1,
+        .b = 2, .c = 2),
+    ROW("pixel_cross_entropy", "no logits", pixel_loss, VALUE, .args = {NONE, U(0, 2, 4, 5)}),
+    ROW("pixel_cross_entropy", "no truth", pixel_loss, VALUE, .args = {MAP}),
+    ROW("pixel_cross_entropy", "truth of i32", pixel_loss, SHAPE, .args = {MAP, I(0, 2, 4, 5)}),
+    ROW("pixel_cross_entropy", "another size", pixel_loss, SHAPE, .args = {MAP, U(0, 2, 5, 4)}),
+    ROW("pixel_cross_entropy", "a class too high", pixel_loss, VALUE, .args = {MAP, U(3, 2, 4, 5)}),
+};
+
 #define QKV F(2, 3, 8), F(2, 3, 8), F(2, 3, 8)
 
 /* The same for attention and for its map, which does not read v. */
@@ -397,6 +470,8 @@ static void give(assay_tape *tape, const wrong *w, assay_tensor *t[])
             memset(t[i]->data, 0, (size_t)assay_tensor_bytes(t[i]));
         for (int64_t j = 0; t[i]->dtype == ASSAY_I32 && j < assay_tensor_count(t[i]); j++)
             assay_i32(t[i])[j] = w->args[i].value;
+        if (t[i]->dtype == ASSAY_U8)
+            memset(t[i]->data, w->args[i].value, (size_t)assay_tensor_bytes(t[i]));
     }
 }
 
@@ -446,6 +521,12 @@ static void pooling_and_losses_refuse_what_does_not_fit(void **state)
 {
     (void)state;
     TRY_ALL(pooling_wrongs);
+}
+
+static void maps_refuse_what_does_not_fit(void **state)
+{
+    (void)state;
+    TRY_ALL(map_wrongs);
 }
 
 static void attention_refuses_what_does_not_fit(void **state)
@@ -523,6 +604,7 @@ int main(void)
         cmocka_unit_test(layers_refuse_what_does_not_fit),
         cmocka_unit_test(rearrangements_refuse_what_does_not_fit),
         cmocka_unit_test(pooling_and_losses_refuse_what_does_not_fit),
+        cmocka_unit_test(maps_refuse_what_does_not_fit),
         cmocka_unit_test(attention_refuses_what_does_not_fit),
         cmocka_unit_test(a_tensor_that_cannot_be_is_refused),
         cmocka_unit_test(a_rotary_table_that_cannot_be_is_refused),

@@ -10,7 +10,7 @@
  * whose partial sums are added in order, whatever the number of threads.
  *
  * Letters: rows R, width D (the last axis), n elements; B batch, T tokens, H heads, d the width of
- * a head. */
+ * a head. Of maps: B batch, C channels, H x W pixels, planes B C. */
 #ifndef ASSAY_DEVICE_DEVICE_H
 #define ASSAY_DEVICE_DEVICE_H
 
@@ -116,6 +116,33 @@ typedef struct device_suffix {
     bool add_q, add_k, add_v;
     void *scratch; /* suffix_scratch() bytes, aligned */
 } device_suffix;
+
+/* A convolution of maps, zero-padded: y (B, O, H', W') of x (B, C, H, W) and w (O, C, k, k) with
+ * H' = (H + 2 pad - k) / stride + 1, W' alike. */
+typedef struct device_conv {
+    int64_t batch, channels, height, width, filters, side, stride, pad;
+    const float *x, *w, *bias; /* bias (O) or NULL; of the forward pass */
+    float *y;                  /* forward result */
+    /* backward only */
+    const float *d_y;
+    float *d_x, *d_w; /* each or NULL */
+    bool add_x, add_w;
+    void *scratch; /* conv_scratch() bytes, aligned */
+} device_conv;
+
+/* Batch norm of maps x (B, C, pixels), channel by channel: h = (x - mean) rstd, y = w h + b, with
+ * `relu` max(y, 0). */
+typedef struct device_batch_norm {
+    int64_t batch, channels, pixels;
+    const float *x, *w, *b, *mean, *rstd; /* all but x (C) */
+    bool relu;
+    float *y; /* forward result */
+    /* backward only */
+    const float *d_y;
+    bool of_batch;          /* mean and rstd are x's own, and move with it */
+    float *d_x, *d_w, *d_b; /* each or NULL */
+    bool add_x, add_w, add_b;
+} device_batch_norm;
 
 /* In the order of assay_contrastive_variant. */
 typedef enum device_contrastive_variant {
@@ -273,6 +300,54 @@ typedef struct assay_kernels {
     int64_t (*suffix_scratch)(const device_suffix *suffix, bool backward);
     void (*suffix_attention)(const device_suffix *suffix);
     void (*d_suffix_attention)(const device_suffix *suffix);
+
+    /* ---- maps ---- */
+    /* Bytes of scratch for the pass; its sizes, pointers and add flags are set already. */
+    int64_t (*conv_scratch)(const device_conv *conv, bool backward);
+    void (*conv)(const device_conv *conv);
+    void (*d_conv)(const device_conv *conv);
+    /* y (C) = [y +] sum over batch and pixels of x (B, C, pixels) */
+    void (*sum_channels)(int64_t batch, int64_t channels, int64_t pixels, const float *x, float *y,
+                         bool add);
+    /* mean (C) and biased variance (C) of x (B, C, pixels), by two passes over it */
+    void (*channel_moments)(int64_t batch, int64_t channels, int64_t pixels, const float *x,
+                            float *mean, float *variance);
+    void (*batch_norm)(const device_batch_norm *norm);
+    void (*d_batch_norm)(const device_batch_norm *norm);
+    /* y (planes, H / k, W / k) = maxima of whole k x k windows of x (planes, H, W); backwards the
+     * gradient goes to a window's first maximum */
+    void (*max_pool)(int64_t planes, int64_t height, int64_t width, int64_t side, const float *x,
+                     float *y);
+    void (*d_max_pool)(int64_t planes, int64_t height, int64_t width, int64_t side, const float *x,
+                       const float *d_y, float *d_x, bool add);
+    /* y (planes, to_height, to_width) = means of x (planes, H, W) over the windows floor(i H /
+     * to_height) .. ceil((i + 1) H / to_height) - 1, columns alike */
+    void (*average_pool)(int64_t planes, int64_t height, int64_t width, int64_t to_height,
+                         int64_t to_width, const float *x, float *y);
+    void (*d_average_pool)(int64_t planes, int64_t height, int64_t width, int64_t to_height,
+                           int64_t to_width, const float *d_y, float *d_x, bool add);
+    /* y (planes, to_height, to_width) = x (planes, H, W), bilinear with half-pixel centres */
+    void (*resize)(int64_t planes, int64_t height, int64_t width, int64_t to_height,
+                   int64_t to_width, const float *x, float *y);
+    void (*d_resize)(int64_t planes, int64_t height, int64_t width, int64_t to_height,
+                     int64_t to_width, const float *d_y, float *d_x, bool add);
+    /* y (C, k H, k W) of x (C, k, k, H, W), plus bias (C) or NULL; and back */
+    void (*depth_to_space)(int64_t channels, int64_t side, int64_t height, int64_t width,
+                           const float *x, const float *bias, float *y);
+    void (*space_to_depth)(int64_t channels, int64_t side, int64_t height, int64_t width,
+                           const float *y, float *x);
+    /* y (columns, rows) = [y +] transposed x (rows, columns), for each of a batch whose items start
+     * at strides */
+    void (*transpose)(int64_t batch, int64_t rows, int64_t columns, const float *x,
+                      int64_t x_stride, float *y, int64_t y_stride, bool add);
+    /* Sum over pixels of lse - x[truth] for logits x (B, C, pixels) and truth (B, pixels), 0 where
+     * truth == ignore; lse (B, pixels) over the channels */
+    double (*pixel_cross_entropy)(int64_t batch, int64_t classes, int64_t pixels, const float *x,
+                                  const uint8_t *truth, int64_t ignore, float *lse);
+    /* d_x = [d_x +] factor (softmax(x) - onehot), 0 where truth == ignore */
+    void (*d_pixel_cross_entropy)(int64_t batch, int64_t classes, int64_t pixels, const float *x,
+                                  const uint8_t *truth, int64_t ignore, const float *lse,
+                                  float factor, float *d_x, bool add);
 
     /* ---- losses, sums and steps ---- */
     void (*contrastive)(const device_contrastive *contrastive);

@@ -1,13 +1,14 @@
-/* dropout.c - dropout and drop path, at addressed random numbers: the backward pass draws the same
+/* dropout.c - dropout, of elements, channels or paths, at addressed random numbers: the backward pass draws the same
  * ones again instead of keeping a mask. */
-#include <assay/ops.h>
+#include <assay/maps.h>
 
 #include "engine/tensor/operand.h"
 
 typedef struct dropout_saved {
     float p;
     assay_stream stream;
-    float *factor; /* (B) of drop path; NULL for dropout */
+    int64_t rows; /* drawn together: of drop path (B), of dropout2d (B C); 0: every element alone */
+    float *factor; /* (rows), or NULL */
 } dropout_saved;
 
 static bool drops(assay_tape *tape, const char *op, const assay_tensor *x, float p)
@@ -27,9 +28,9 @@ static bool drops(assay_tape *tape, const char *op, const assay_tensor *x, float
 static void dropout_apply(assay_tape *tape, const dropout_saved *saved, const assay_tensor *x,
                           const float *from, float *to, bool add)
 {
-    int64_t n = assay_tensor_count(x), batch = x->rank ? x->shape[0] : 1;
-    if (saved->factor)
-        op_kernels(tape)->scale_rows(batch, batch ? n / batch : 0, from, saved->factor, to, add);
+    int64_t n = assay_tensor_count(x);
+    if (saved->rows)
+        op_kernels(tape)->scale_rows(saved->rows, n / saved->rows, from, saved->factor, to, add);
     else
         op_kernels(tape)->dropout(n, from, saved->p, saved->stream, to, add);
 }
@@ -44,8 +45,9 @@ static bool dropout_backward(assay_tape *tape, const assay_node *node)
 
 static const assay_op dropout_op = {sizeof(assay_op), "dropout", dropout_backward};
 
+/* `rows` > 0: one decision for each of so many equal parts of x. */
 static assay_tensor *drop(assay_tape *tape, assay_tensor *x, float p, const char *family,
-                          const char *name, bool per_item)
+                          const char *name, int64_t rows)
 {
     assay_step step = assay_tape_step(tape);
     assay_tensor *y = op_like(tape, x, x->dtype);
@@ -55,14 +57,11 @@ static assay_tensor *drop(assay_tape *tape, assay_tensor *x, float p, const char
         return NULL;
     saved->p = p;
     saved->stream = assay_stream_of(step.seed, assay_text("%s/%s", family, name), step.clock);
-    saved->factor = NULL;
-    if (per_item) {
-        int64_t batch = x->rank ? x->shape[0] : 1;
-        saved->factor = operand_scratch(tape, batch).data;
-        for (int64_t b = 0; b < batch && saved->factor; b++)
-            saved->factor[b] =
-                assay_random_uniform(saved->stream, (uint64_t)b) >= p ? 1.0f / (1.0f - p) : 0.0f;
-    }
+    saved->rows = rows;
+    saved->factor = rows ? operand_scratch(tape, rows).data : NULL;
+    for (int64_t r = 0; r < rows && saved->factor; r++)
+        saved->factor[r] =
+            assay_random_uniform(saved->stream, (uint64_t)r) >= p ? 1.0f / (1.0f - p) : 0.0f;
     in = operand_read(tape, x);
     out = operand_for(tape, y);
     if (!op_sound(tape))
@@ -77,12 +76,23 @@ assay_tensor *assay_dropout(assay_tape *tape, assay_tensor *x, float p, const ch
 {
     if (!drops(tape, "dropout", x, p))
         return op_sound(tape) ? x : NULL;
-    return drop(tape, x, p, "dropout", name, false);
+    return drop(tape, x, p, "dropout", name, 0);
 }
 
 assay_tensor *assay_drop_path(assay_tape *tape, assay_tensor *x, float p, const char *name)
 {
     if (!drops(tape, "drop_path", x, p))
         return op_sound(tape) ? x : NULL;
-    return drop(tape, x, p, "drop_path", name, true);
+    return drop(tape, x, p, "drop_path", name, x->rank ? x->shape[0] : 1);
+}
+
+assay_tensor *assay_dropout2d(assay_tape *tape, assay_tensor *x, float p, const char *name)
+{
+    if (!op_takes(tape, "dropout2d", 1, (const assay_tensor *[]){x}))
+        return NULL;
+    if (x->rank != 4)
+        return op_mismatch(tape, "dropout2d", "maps are needed", "(B, C, H, W)", x);
+    if (!drops(tape, "dropout2d", x, p))
+        return op_sound(tape) ? x : NULL;
+    return drop(tape, x, p, "dropout2d", name, x->shape[0] * x->shape[1]);
 }

@@ -14,6 +14,7 @@
 #include <assay/hash.h>
 #include <assay/log.h>
 #include <assay/loss.h>
+#include <assay/maps.h>
 #include <assay/mask.h>
 #include <assay/memory.h>
 #include <assay/metrics.h>

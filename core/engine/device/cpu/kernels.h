@@ -13,7 +13,7 @@
 #define KERNEL_EXPAND(name, variant) KERNEL_PASTE(name, variant)
 #define KERNEL(name)                 KERNEL_EXPAND(name, ASSAY_VARIANT)
 
-/* Every kernel of the table but gemm, which has no variants. */
+/* Every kernel of the table but products and convolutions, which have no variants. */
 #define KERNEL_LIST(X)                                                                             \
     X(to_bf16)                                                                                     \
     X(from_bf16)                                                                                   \
@@ -58,6 +58,21 @@
     X(suffix_scratch)                                                                              \
     X(suffix_attention)                                                                            \
     X(d_suffix_attention)                                                                          \
+    X(sum_channels)                                                                                \
+    X(channel_moments)                                                                             \
+    X(batch_norm)                                                                                  \
+    X(d_batch_norm)                                                                                \
+    X(max_pool)                                                                                    \
+    X(d_max_pool)                                                                                  \
+    X(average_pool)                                                                                \
+    X(d_average_pool)                                                                              \
+    X(resize)                                                                                      \
+    X(d_resize)                                                                                    \
+    X(depth_to_space)                                                                              \
+    X(space_to_depth)                                                                              \
+    X(transpose)                                                                                   \
+    X(pixel_cross_entropy)                                                                         \
+    X(d_pixel_cross_entropy)                                                                       \
     X(contrastive)                                                                                 \
     X(sum)                                                                                         \
     X(sum_squares)                                                                                 \

@@ -1,0 +1,265 @@
+/* maps_conv.c - convolution and transposed convolution of maps. */
+#include "engine/tensor/maps.h"
+
+#include <inttypes.h>
+
+typedef struct conv_saved {
+    int64_t stride, pad;
+} conv_saved;
+
+/* The weight is floating (a, b, k, k) with its axis `axis` equal to the channels of x. */
+static bool takes_weight(assay_tape *tape, const char *op, const assay_tensor *x,
+                         const assay_tensor *weight, int axis)
+{
+    if (!op_takes_map(tape, op, x) || !op_takes(tape, op, 1, (const assay_tensor *[]){weight}))
+        return false;
+    if (weight->rank == 4 && weight->shape[axis] == x->shape[1] && weight->shape[1 - axis] >= 1 &&
+        weight->shape[2] >= 1 && weight->shape[2] == weight->shape[3])
+        return true;
+    op_mismatch(tape, op, "the weight does not fit x",
+                assay_text(axis == 1 ? "(O, %" PRId64 ", k, k) for x %s"
+                                     : "(%" PRId64 ", O, k, k) for x %s",
+                           x->shape[1], assay_tensor_text(x)),
+                weight);
+    return false;
+}
+
+static device_conv conv_of(const conv_saved *saved, const assay_tensor *x,
+                           const assay_tensor *weight)
+{
+    return (device_conv){.batch = x->shape[0],
+                         .channels = x->shape[1],
+                         .height = x->shape[2],
+                         .width = x->shape[3],
+                         .filters = weight->shape[0],
+                         .side = weight->shape[2],
+                         .stride = saved->stride,
+                         .pad = saved->pad};
+}
+
+/* The gradient of a bias: the sum over images and pixels of the result's. */
+static void add_bias_gradient(assay_tape *tape, assay_tensor *bias, const assay_tensor *y)
+{
+    assay_grad_target to = assay_tape_grad(tape, bias);
+    if (to.data)
+        op_kernels(tape)->sum_channels(y->shape[0], y->shape[1], y->shape[2] * y->shape[3], y->grad,
+                                       to.data, to.add);
+}
+
+static bool conv2d_backward(assay_tape *tape, const assay_node *node)
+{
+    assay_tensor *x = node->inputs[0], *weight = node->inputs[1], *y = node->outputs[0];
+    const assay_kernels *k = op_kernels(tape);
+    assay_grad_target d_x = assay_tape_grad(tape, x), d_w = assay_tape_grad(tape, weight);
+    operand in = operand_read(tape, x), w = operand_read(tape, weight);
+    device_conv conv = conv_of(node->saved, x, weight);
+    int64_t bytes = 0;
+    conv.x = in.data;
+    conv.w = w.data;
+    conv.d_y = y->grad;
+    conv.d_x = d_x.data;
+    conv.d_w = d_w.data;
+    conv.add_x = d_x.add;
+    conv.add_w = d_w.add;
+    if (op_sound(tape) && (conv.d_x || conv.d_w)) {
+        bytes = k->conv_scratch(&conv, true);
+        conv.scratch = assay_tape_scratch(tape, bytes);
+        if (conv.scratch)
+            k->d_conv(&conv);
+        assay_tape_release(tape, conv.scratch, bytes);
+    }
+    add_bias_gradient(tape, node->inputs[2], y);
+    operand_end(tape, &w);
+    operand_end(tape, &in);
+    return op_sound(tape);
+}
+
+static const assay_op conv2d_op = {sizeof(assay_op), "conv2d", conv2d_backward};
+
+static bool takes_window(assay_tape *tape, const assay_tensor *x, const assay_tensor *weight,
+                         int64_t stride, int64_t pad)
+{
+    int64_t side = weight->shape[2];
+    if (stride < 1 || pad < 0 || pad >= side) {
+        assay_tape_fail(
+            tape, ASSAY_BAD_INPUT,
+            (assay_failure){.where = "conv2d",
+                            .what = "stride or padding is out of range",
+                            .expected = assay_text("stride >= 1, 0 <= padding < %" PRId64, side),
+                            .got =
+                                assay_text("stride %" PRId64 ", padding %" PRId64, stride, pad)});
+        return false;
+    }
+    if (x->shape[2] + 2 * pad >= side && x->shape[3] + 2 * pad >= side)
+        return true;
+    op_mismatch(tape, "conv2d", "the map is smaller than the window",
+                assay_text("sides of at least %" PRId64, side - 2 * pad), x);
+    return false;
+}
+
+assay_tensor *assay_conv2d(assay_tape *tape, assay_tensor *x, assay_tensor *weight,
+                           assay_tensor *bias, int64_t stride, int64_t pad)
+{
+    assay_tensor *const inputs[] = {x, weight, bias};
+    assay_tensor *y = NULL;
+    conv_saved *saved = NULL;
+    device_conv conv;
+    operand in, w, b = {NULL, 0};
+    int64_t bytes = 0;
+    if (!takes_weight(tape, "conv2d", x, weight, 1) ||
+        !op_takes_vector(tape, "conv2d", "the bias", bias, weight->shape[0]) ||
+        !takes_window(tape, x, weight, stride, pad))
+        return NULL;
+    saved = assay_tape_scratch(tape, (int64_t)sizeof *saved);
+    if (!saved)
+        return NULL;
+    *saved = (conv_saved){stride, pad};
+    conv = conv_of(saved, x, weight);
+    y = assay_tape_tensor(tape, ASSAY_F32, 4,
+                          (int64_t[]){x->shape[0], weight->shape[0],
+                                      (x->shape[2] + 2 * pad - conv.side) / stride + 1,
+                                      (x->shape[3] + 2 * pad - conv.side) / stride + 1});
+    in = operand_read(tape, x);
+    w = operand_read(tape, weight);
+    if (bias)
+        b = operand_read(tape, bias);
+    if (!op_sound(tape))
+        return NULL;
+    conv.x = in.data;
+    conv.w = w.data;
+    conv.bias = b.data;
+    conv.y = y->data;
+    bytes = op_kernels(tape)->conv_scratch(&conv, false);
+    conv.scratch = assay_tape_scratch(tape, bytes);
+    if (!conv.scratch)
+        return NULL;
+    op_kernels(tape)->conv(&conv);
+    assay_tape_release(tape, conv.scratch, bytes);
+    operand_end(tape, &b);
+    operand_end(tape, &w);
+    operand_end(tape, &in);
+    return assay_tape_record(tape, &conv2d_op, 3, inputs, 1, &y, saved) ? y : NULL;
+}
+
+/* ---- transposed: a product per image, whose rows (O, k, k) are then woven into a map ---- */
+
+/* Sizes of one image: x (C, pixels), parts (O k k, pixels), y (O, k H, k W). */
+typedef struct transposed {
+    int64_t channels, filters, side, height, width, pixels, parts;
+} transposed;
+
+static transposed transposed_of(const assay_tensor *x, const assay_tensor *weight)
+{
+    int64_t side = weight->shape[2];
+    return (transposed){.channels = x->shape[1],
+                        .filters = weight->shape[1],
+                        .side = side,
+                        .height = x->shape[2],
+                        .width = x->shape[3],
+                        .pixels = x->shape[2] * x->shape[3],
+                        .parts = weight->shape[1] * side * side};
+}
+
+static void transposed_image(const assay_kernels *k, const transposed *t, const float *x,
+                             const float *w, const float *bias, float *parts, float *y)
+{
+    k->gemm(&(device_gemm){.a = w,
+                           .b = x,
+                           .c = parts,
+                           .m = t->parts,
+                           .n = t->pixels,
+                           .k = t->channels,
+                           .lda = t->parts,
+                           .ldb = t->pixels,
+                           .ldc = t->pixels,
+                           .transpose_a = true});
+    k->depth_to_space(t->filters, t->side, t->height, t->width, parts, bias, y);
+}
+
+static void d_transposed_image(const assay_kernels *k, const transposed *t, const float *x,
+                               const float *w, const float *d_y, float *parts, float *d_x,
+                               bool add_x, float *d_w, bool add_w)
+{
+    k->space_to_depth(t->filters, t->side, t->height, t->width, d_y, parts);
+    if (d_x)
+        k->gemm(&(device_gemm){.a = w,
+                               .b = parts,
+                               .c = d_x,
+                               .m = t->channels,
+                               .n = t->pixels,
+                               .k = t->parts,
+                               .lda = t->parts,
+                               .ldb = t->pixels,
+                               .ldc = t->pixels,
+                               .add = add_x});
+    if (d_w)
+        k->gemm(&(device_gemm){.a = x,
+                               .b = parts,
+                               .c = d_w,
+                               .m = t->channels,
+                               .n = t->parts,
+                               .k = t->pixels,
+                               .lda = t->pixels,
+                               .ldb = t->pixels,
+                               .ldc = t->parts,
+                               .transpose_b = true,
+                               .add = add_w});
+}
+
+static bool conv_transpose2d_backward(assay_tape *tape, const assay_node *node)
+{
+    assay_tensor *x = node->inputs[0], *weight = node->inputs[1], *y = node->outputs[0];
+    assay_grad_target d_x = assay_tape_grad(tape, x), d_w = assay_tape_grad(tape, weight);
+    operand in = operand_read(tape, x), w = operand_read(tape, weight);
+    transposed t = transposed_of(x, weight);
+    operand parts = operand_scratch(tape, t.parts * t.pixels);
+    int64_t of_x = t.channels * t.pixels, of_y = t.parts * t.pixels;
+    if (op_sound(tape) && d_w.data && x->shape[0] == 0 && !d_w.add)
+        op_kernels(tape)->fill(assay_tensor_count(weight), 0.0f, d_w.data, false);
+    for (int64_t b = 0; op_sound(tape) && (d_x.data || d_w.data) && b < x->shape[0]; b++)
+        d_transposed_image(op_kernels(tape), &t, in.data + b * of_x, w.data, y->grad + b * of_y,
+                           parts.data, d_x.data ? d_x.data + b * of_x : NULL, d_x.add, d_w.data,
+                           d_w.add || b > 0);
+    add_bias_gradient(tape, node->inputs[2], y);
+    operand_end(tape, &parts);
+    operand_end(tape, &w);
+    operand_end(tape, &in);
+    return op_sound(tape);
+}
+
+static const assay_op conv_transpose2d_op = {sizeof(assay_op), "conv_transpose2d",
+                                             conv_transpose2d_backward};
+
+assay_tensor *assay_conv_transpose2d(assay_tape *tape, assay_tensor *x, assay_tensor *weight,
+                                     assay_tensor *bias)
+{
+    assay_tensor *const inputs[] = {x, weight, bias};
+    assay_tensor *y = NULL;
+    transposed t;
+    operand in, w, b = {NULL, 0}, parts;
+    int64_t height = 0, width = 0;
+    if (!takes_weight(tape, "conv_transpose2d", x, weight, 0) ||
+        !op_takes_vector(tape, "conv_transpose2d", "the bias", bias, weight->shape[1]))
+        return NULL;
+    t = transposed_of(x, weight);
+    if (!assay_size_mul(&height, t.height, t.side) || !assay_size_mul(&width, t.width, t.side))
+        return op_mismatch(tape, "conv_transpose2d", "the result is too large", "a smaller map", x);
+    y = assay_tape_tensor(tape, ASSAY_F32, 4, (int64_t[]){x->shape[0], t.filters, height, width});
+    if (!y)
+        return NULL;
+    in = operand_read(tape, x);
+    w = operand_read(tape, weight);
+    if (bias)
+        b = operand_read(tape, bias);
+    parts = operand_scratch(tape, t.parts * t.pixels);
+    if (!op_sound(tape))
+        return NULL;
+    for (int64_t i = 0; i < x->shape[0]; i++)
+        transposed_image(op_kernels(tape), &t, in.data + i * t.channels * t.pixels, w.data, b.data,
+                         parts.data, assay_f32(y) + i * t.parts * t.pixels);
+    operand_end(tape, &parts);
+    operand_end(tape, &b);
+    operand_end(tape, &w);
+    operand_end(tape, &in);
+    return assay_tape_record(tape, &conv_transpose2d_op, 3, inputs, 1, &y, NULL) ? y : NULL;
+}
