@@ -452,6 +452,31 @@ static void parameters_start_as_in_segmentation(void **state)
     close_fixture(&f);
 }
 
+/* Spec section 4, item 7: the factors of layer-wise decay. */
+static void depths_give_the_published_factors(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double decay, factor;
+    } expected[] = {{"cls_token", 0.65, 0.003697},
+                    {"blocks.0.norm1.weight", 0.65, 0.005688},
+                    {"blocks.11.mlp.fc2.bias", 0.65, 0.65},
+                    {"norm.weight", 0.65, 1},
+                    {"patch_embed.proj.weight", 0.85, 0.120905},
+                    {"blocks.11.gamma_1", 0.85, 0.85},
+                    {"blocks.12.norm1.weight", 0.85, 1},
+                    {"pos_embed", 0.85, 0.120905}};
+    assay_error error = {0};
+    assay_vit_config base;
+    must(assay_vit_config_named("base", 224, &base, &error), &error);
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        int64_t depth = assay_vit_depth(&base, expected[i].name);
+        double factor = pow(expected[i].decay, (double)(base.layers + 1 - depth));
+        assert_true(fabs(factor - expected[i].factor) < 5e-7);
+    }
+}
+
 static void blocks_stand_alone(void **state)
 {
     (void)state;
@@ -560,6 +585,7 @@ int main(void)
         cmocka_unit_test(a_pass_stops_where_nothing_more_is_wanted),
         cmocka_unit_test(a_relative_bias_needs_every_token),
         cmocka_unit_test(parameters_start_as_in_segmentation),
+        cmocka_unit_test(depths_give_the_published_factors),
         cmocka_unit_test(blocks_stand_alone),
         cmocka_unit_test(adapters_act_at_every_linear_layer_and_beside_the_mlp),
         cmocka_unit_test(gradients_of_biases_and_last_heads_match_differences),

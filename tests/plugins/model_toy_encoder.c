@@ -281,6 +281,18 @@ static bool toy_forward(void *model, assay_tape *tape, const assay_batch *batch,
     return true;
 }
 
+/* Embeddings 0, blocks from 1, the rest behind them. */
+static int64_t toy_depth(void *model, const char *parameter)
+{
+    const toy *t = model;
+    long long layer = 0;
+    if (strncmp(parameter, "model.embed_tokens.", 19) == 0)
+        return 0;
+    if (sscanf(parameter, "model.layers.%lld.", &layer) == 1)
+        return layer + 1;
+    return t->o.layers + 1;
+}
+
 static const char *const losses[] = {"toy_contrast", NULL};
 static const char *const evaluators[] = {"toy_probe", NULL};
 
@@ -294,6 +306,7 @@ static const assay_model_functions functions = {
     .collate = toy_collate,
     .embed = toy_embed,
     .forward = toy_forward,
+    .depth = toy_depth,
 };
 
 ASSAY_PLUGIN(ASSAY_KIND_MODEL, "toy_encoder", 1, "a decoder of a few thousand parameters", options,

@@ -204,6 +204,14 @@ static adamw_slot *slot_of(const assay_adamw *adamw, const char *parameter)
     return i < 0 || i >= adamw->slot_count ? NULL : &adamw->slots[i];
 }
 
+bool assay_adamw_scale_factor(assay_adamw *adamw, const char *parameter, float factor)
+{
+    adamw_slot *slot = slot_of(adamw, parameter);
+    if (slot)
+        slot->factor *= factor;
+    return slot != NULL;
+}
+
 assay_tensor *assay_adamw_first(const assay_adamw *adamw, const char *parameter)
 {
     const adamw_slot *slot = slot_of(adamw, parameter);

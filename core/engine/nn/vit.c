@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct vit_layer {
@@ -194,6 +195,20 @@ void assay_vit_free(assay_vit *vit)
 const assay_vit_config *assay_vit_config_get(const assay_vit *vit)
 {
     return &vit->config;
+}
+
+int64_t assay_vit_depth(const assay_vit_config *config, const char *parameter)
+{
+    static const char *const inputs[] = {"patch_embed.", "cls_token", "pos_embed"};
+    int64_t layer = 0;
+    int read = 0;
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++)
+        if (strncmp(parameter, inputs[i], strlen(inputs[i])) == 0)
+            return 0;
+    if (sscanf(parameter, "blocks.%" SCNd64 ".%n", &layer, &read) == 1 && read > 0 && layer >= 0 &&
+        layer < config->layers)
+        return layer + 1;
+    return config->layers + 1;
 }
 
 /* ---- forward ---- */

@@ -184,6 +184,9 @@ assay_tensor *assay_vit_traced(assay_tape *tape, const assay_vit *vit, assay_ten
 /* The final norm; x itself in a stack without one. */
 assay_tensor *assay_vit_norm(assay_tape *tape, const assay_vit *vit, assay_tensor *x);
 
+/* How deep the parameter of this name (without the stack's prefix) stands, for layer-wise learning
+ * rates (spec 2.9.6): 0 the patches, class token and positions, i block i - 1, layers + 1 the rest. */
+int64_t assay_vit_depth(const assay_vit_config *config, const char *parameter);
 /* The fixed 2-D sine-cosine table (1 + grid^2, D) of spec 1.2, class row zero, into out. D is a
  * multiple of 4. */
 void assay_sincos_positions(int64_t grid, int64_t width, float *out);

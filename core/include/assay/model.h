@@ -223,6 +223,10 @@ typedef struct assay_model_functions {
      * out (most, D). How many there were; -1 with the error set. */
     int64_t (*text_vectors)(void *model, const char *text, int64_t bytes, int64_t most, float *out,
                             assay_error *error);
+    /* Optional, for train.layer_decay: how deep the parameter of this name stands: 0 input embeddings,
+     * i block i - 1, facts.layers + 1 whatever follows the blocks or is none of the model's. An
+     * adapter's parameters are asked for without their prefix ("blocks.3.down.weight"). */
+    int64_t (*depth)(void *model, const char *parameter);
 } assay_model_functions;
 
 /* ---- a network: a model with its mask, adapters and parameters, ready to run ----

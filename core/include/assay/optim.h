@@ -36,6 +36,9 @@ bool assay_adamw_step(assay_adamw *adamw, float lr, float clip, double *norm, as
  * decay); returns how many there were. */
 int64_t assay_adamw_set_factor(assay_adamw *adamw, const char *prefix, float factor);
 
+/* Multiplies the factor of this one parameter; false when there is none of the name. */
+bool assay_adamw_scale_factor(assay_adamw *adamw, const char *parameter, float factor);
+
 /* State for checkpoints. Borrowed; NULL while the parameter has none. */
 assay_tensor *assay_adamw_first(const assay_adamw *adamw, const char *parameter);
 assay_tensor *assay_adamw_second(const assay_adamw *adamw, const char *parameter);

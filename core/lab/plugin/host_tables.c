@@ -22,10 +22,14 @@ const assay_option train_table[] = {
                   "parts that a micro-batch is run in, to bound memory; losses see it whole"),
     ASSAY_CHOICE(train_options, optimizer, "adamw", "adamw", "how gradients become steps"),
     ASSAY_POSITIVE(train_options, lr, "", 1e-3, 100, "peak learning rate"),
-    ASSAY_CHOICE(train_options, schedule, "cosine", "constant|linear|cosine|poly",
-                 "how the learning rate goes from its peak to its floor"),
-    ASSAY_NUMBER(train_options, warmup, "fraction", 0.0, 0.0, 1.0,
-                 "of the steps, in which the learning rate rises to its peak"),
+    ASSAY_CHOICE(
+        train_options, schedule, "cosine", "constant|linear|cosine|poly",
+        "how the learning rate goes from its peak to its floor; poly: (1 - step / steps), as "
+        "mmcv has it"),
+    ASSAY_NUMBER(
+        train_options, warmup, "fraction", 0.0, 0.0, 1.0,
+        "of the steps, in which the learning rate rises to its peak; poly's falls on beneath "
+        "it"),
     ASSAY_NUMBER(train_options, floor, "fraction", 0.0, 0.0, 1.0,
                  "of the peak, where the schedule ends"),
     {ASSAY_OPTION_AT(train_options, beta1, ASSAY_OPTION_NUMBER), .flags = ASSAY_OPTION_BELOW_HIGH,
@@ -36,6 +40,10 @@ const assay_option train_table[] = {
     ASSAY_POSITIVE(train_options, eps, "", 1e-8, 1, "added to AdamW's denominator"),
     ASSAY_NUMBER(train_options, weight_decay, "", 0.01, 0.0, 10.0,
                  "decoupled decay of matrices; norms and biases have none"),
+    {ASSAY_OPTION_AT(train_options, layer_decay, ASSAY_OPTION_NUMBER),
+     .flags = ASSAY_OPTION_ABOVE_LOW, .unit = "",
+     .meaning = "factor on the learning rate from each block to the one before it; 1: all alike",
+     .number = 1, .high = 1},
     ASSAY_NUMBER(train_options, clip, "", 1.0, 0.0, 1e6,
                  "largest norm of all gradients together; 0: not clipped"),
     ASSAY_CHOICE(train_options, precision, "fp32", "fp32|bf16|tf32",

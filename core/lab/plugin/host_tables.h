@@ -28,8 +28,9 @@ typedef struct train_options {
     double floor;             /* of the peak, where the schedule ends */
     double beta1, beta2, eps; /* of AdamW */
     double weight_decay;
-    double clip;   /* of the global gradient norm; 0: none */
-    int precision; /* train_precision */
+    double layer_decay; /* of the learning rate, from the last block to the first; 1: none */
+    double clip;        /* of the global gradient norm; 0: none */
+    int precision;      /* train_precision */
     bool shuffle;
     bool balance;             /* classes take turns in the order of samples */
     int split;                /* 0 auto (pretrain, or train without it), 1 pretrain, 2 train */

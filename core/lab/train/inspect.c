@@ -3,6 +3,7 @@
 #include "lab/train/datasets.h"
 #include "lab/train/network.h"
 #include "lab/train/prefixes.h"
+#include "lab/train/rates.h"
 
 #include <assay/memory.h>
 
@@ -193,8 +194,8 @@ static bool inspect(const recipe *from, dataset_pool *pool, const train_sources 
     networks_init(&teachers, &host, &setup, ASSAY_PRECISION_FP32);
     a = assembly_open(&setup, error);
     if (!a || !check_data(a, o, out, error) || !check_losses(a, o, error) ||
-        !prefixes_chosen(a, o, &kept, error) || !check_pieces(a, o, error) ||
-        !check_evaluators(a, error))
+        !rates_check(a, o, error) || !prefixes_chosen(a, o, &kept, error) ||
+        !check_pieces(a, o, error) || !check_evaluators(a, error))
         goto done;
     count_parts(a, out);
     estimate(a, o, out);

@@ -2,6 +2,7 @@
 #include "lab/train/step.h"
 
 #include "lab/train/datasets.h"
+#include "lab/train/rates.h"
 
 #include <assay/memory.h>
 #include <assay/ops.h>
@@ -10,34 +11,6 @@
 #include <string.h>
 
 /* ---- life ---- */
-
-static assay_schedule schedule_of(const train_options *o)
-{
-    static const assay_schedule_kind kinds[] = {
-        [TRAIN_CONSTANT] = ASSAY_CONSTANT,
-        [TRAIN_LINEAR] = ASSAY_LINEAR,
-        [TRAIN_COSINE] = ASSAY_COSINE,
-        [TRAIN_POLY] = ASSAY_POLY,
-    };
-    return (assay_schedule){
-        .kind = kinds[o->schedule],
-        .warmup_kind = ASSAY_WARMUP_LINEAR,
-        .warmup = o->warmup * (double)o->steps,
-        .total = (double)o->steps,
-        .floor = o->floor,
-        .power = 1.0,
-    };
-}
-
-/* Parameters of adapters and losses may learn at a rate of their own. */
-static void scale_rates(stepper *s)
-{
-    const assembly *a = s->assembly;
-    for (int i = 0; i < a->adapter_count; i++)
-        assay_adamw_set_factor(s->adamw, a->adapters[i].prefix, (float)a->adapters[i].lr_scale);
-    for (int i = 0; i < a->loss_count; i++)
-        assay_adamw_set_factor(s->adamw, a->losses[i].prefix, (float)a->losses[i].lr_scale);
-}
 
 static bool make_optimizer(stepper *s, assay_error *error)
 {
@@ -48,14 +21,13 @@ static bool make_optimizer(stepper *s, assay_error *error)
         .eps = (float)o->eps,
         .weight_decay = (float)o->weight_decay,
     };
-    s->schedule = schedule_of(o);
+    s->schedule = rates_schedule(o);
     if (!assay_schedule_check(&s->schedule, error))
         return false;
     s->adamw = assay_adamw_new(s->assembly->params, s->assembly->device, adamw, error);
     if (!s->adamw)
         return false;
-    scale_rates(s);
-    return true;
+    return rates_scale(s->assembly, o, s->adamw, error);
 }
 
 static bool make_prefixes(stepper *s, assay_error *error)

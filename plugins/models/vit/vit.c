@@ -147,6 +147,11 @@ static void *model_open(const void *chosen, const assay_model_setup *setup, assa
     return m;
 }
 
+static int64_t model_depth(void *opened, const char *parameter)
+{
+    return assay_vit_depth(&((const model *)opened)->config, parameter);
+}
+
 static const assay_model_functions functions = {
     .size = sizeof functions,
     .open = model_open,
@@ -155,6 +160,7 @@ static const assay_model_functions functions = {
     .collate = model_collate,
     .embed = model_embed,
     .forward = model_forward,
+    .depth = model_depth,
 };
 
 ASSAY_PLUGIN(ASSAY_KIND_MODEL, "vit", 1, "a plain vision transformer on gray images", settings,

@@ -156,6 +156,79 @@ static void an_adapter_acts_at_its_place_only(void **state)
     bench_remove(&nowhere);
 }
 
+/* ---- learning rates by layer ---- */
+
+/* Norm of what a parameter has moved from `before`. */
+static double moved(const assay_weights *before, const assay_weights *after, const char *name)
+{
+    const assay_stored *x = assay_weights_find(before, name), *y = assay_weights_find(after, name);
+    double sum = 0, *values = assay_alloc(2 * x->count * (int64_t)sizeof *values, NULL);
+    assay_stored_doubles(x, values);
+    assay_stored_doubles(y, values + x->count);
+    for (int64_t i = 0; i < x->count; i++)
+        sum += (values[i] - values[x->count + i]) * (values[i] - values[x->count + i]);
+    assay_free(values);
+    return sqrt(sum);
+}
+
+/* One step of AdamW is linear in the learning rate: each parameter moves by its layer's factor. An
+ * adapter's parameters are none of the model's names here and keep the whole rate. */
+static void deeper_layers_learn_faster_under_layer_decay(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double factor; /* 0.5 ^ (layers + 1 - depth), two layers */
+    } expected[] = {{"model.embed_tokens.weight", 0.125},
+                    {"model.layers.0.mlp.up_proj.weight", 0.25},
+                    {"model.layers.1.mlp.up_proj.weight", 0.5},
+                    {"model.norm.weight", 1},
+                    {"adapter.toy_scale.scale", 1}};
+    assay_weights *weights[3];
+    bench runs[3];
+    for (int i = 0; i < 3; i++) {
+        bench_make(&runs[i]);
+        set_adapter(&runs[i], "toy_scale");
+        set_number(&runs[i].recipe.adapters[0], "freeze", 0);
+        set_number(&runs[i].recipe.model, "layers", 2);
+        set_number(&runs[i].recipe.train, "steps", i == 0 ? 0 : 1);
+        set_number(&runs[i].recipe.train, "lr", 0.05);
+        set_text(&runs[i].recipe.train, "schedule", "constant");
+        set_number(&runs[i].recipe.train, "layer_decay", i == 2 ? 0.5 : 1);
+        must_run(&runs[i]);
+        weights[i] = weights_of(&runs[i]);
+    }
+    for (size_t k = 0; k < sizeof expected / sizeof expected[0]; k++) {
+        double all = moved(weights[0], weights[1], expected[k].name);
+        double some = moved(weights[0], weights[2], expected[k].name);
+        if (!(all > 0 && fabs(some / all - expected[k].factor) < 1e-3))
+            fail_msg("%s moved %g, %g with decay", expected[k].name, all, some);
+    }
+    for (int i = 0; i < 3; i++) {
+        assay_weights_close(weights[i]);
+        bench_remove(&runs[i]);
+    }
+}
+
+/* Infrared spec section 4, item 6, through the options of a run: mmcv's warm-up under poly. */
+static void poly_rises_as_mmcv_has_it(void **state)
+{
+    (void)state;
+    bench b;
+    bench_make(&b);
+    set_number(&b.recipe.train, "steps", 8);
+    set_number(&b.recipe.train, "lr", 1e-2);
+    set_number(&b.recipe.train, "warmup", 0.5);
+    set_text(&b.recipe.train, "schedule", "poly");
+    must_run(&b);
+    for (int t = 0; t < 8; t++) {
+        double r = 1e-2 * (1 - t / 8.0);
+        double want = t < 4 ? r * (1 - (1 - t / 4.0) * (1 - 1e-6)) : r;
+        assert_true(fabs(series_at(&b, "lr", t + 1) - want) < 1e-9);
+    }
+    bench_remove(&b);
+}
+
 /* ---- initial weights ---- */
 
 static void a_run_starts_from_given_weights(void **state)
@@ -283,6 +356,8 @@ int main(void)
         cmocka_unit_test(bf16_learns_nearly_the_same),
         cmocka_unit_test(frozen_parameters_do_not_move),
         cmocka_unit_test(an_adapter_acts_at_its_place_only),
+        cmocka_unit_test(deeper_layers_learn_faster_under_layer_decay),
+        cmocka_unit_test(poly_rises_as_mmcv_has_it),
         cmocka_unit_test(a_run_starts_from_given_weights),
         cmocka_unit_test(a_steady_step_allocates_nothing),
         cmocka_unit_test(what_is_not_finite_stops_the_run_by_name),
