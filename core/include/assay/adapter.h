@@ -41,6 +41,8 @@ typedef struct assay_adapter_functions {
                            assay_tensor *output);
     /* Optional: the vectors asked for, (extra.readout, D) or (extra.history, D). */
     assay_tensor *(*readout)(void *adapter, assay_tape *tape);
+    /* Optional: which pass of a tower begins, before anything of it is computed. */
+    void (*begin)(void *adapter, const assay_clock *clock);
 } assay_adapter_functions;
 
 #endif

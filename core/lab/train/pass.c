@@ -104,6 +104,9 @@ static assay_tensor *enter_tower(assembly *a, assay_tape *tape, const assay_batc
     const bool history = a->extra.history > 0 && batch->part != ASSAY_HISTORY;
     assay_insert insert = {0};
     *bias = assay_bias_causal();
+    for (int i = 0; i < a->adapter_count; i++)
+        if (a->adapters[i].part.plugin->adapter.begin)
+            a->adapters[i].part.plugin->adapter.begin(a->adapters[i].part.state, clock);
     if (front) {
         insert.front = a->mask.plugin->mask.front(a->mask.state, tape);
         if (!check_vectors(a, tape, insert.front, a->extra.front, "mask"))
