@@ -255,7 +255,7 @@ const cli_command export_command = {
         "in "
         "assay.safetensors. scores.csv and series.csv have a row for each value. Of an experiment, "
         "weights are in run_N, one folder a run.\n"
-        "Of a script, the datasets that can write themselves (user_synth) are written.",
+        "Of a script, the datasets that can write themselves (the synthetic ones) are written.",
     .example = "assay export 7 -o out/run7 --dtype bf16\n"
                "assay export mask_ablation -o out/tables\n"
                "assay export data.lua --what data -o data/synthetic",

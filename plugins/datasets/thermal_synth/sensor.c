@@ -1,0 +1,165 @@
+/* sensor.c - see sensor.h. */
+#include "sensor.h"
+
+#include <math.h>
+#include <string.h>
+
+void sensor_choose(sensor *s, uint64_t seed, double netd, double nonuniformity, double blur,
+                   uint64_t frame)
+{
+    static const double sharpness[SENSOR_MODELS] = {0.8, 1, 1.25, 0.9};
+    assay_stream stream = assay_stream_of(seed, "thermal_synth/camera", frame);
+    int model = (int)assay_random_below(stream, 0, SENSOR_MODELS);
+    *s = (sensor){seed, netd, nonuniformity, blur * sharpness[model], model % 2 == 1, model};
+}
+
+/* ---- optics ---- */
+
+#define MOST_TAPS 33
+
+static void blur_line(const float *in, int64_t n, int64_t stride, const float *taps, int reach,
+                      float *out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float sum = 0;
+        for (int k = -reach; k <= reach; k++) {
+            int64_t at = i + k < 0 ? 0 : i + k >= n ? n - 1 : i + k;
+            sum += taps[k + reach] * in[at * stride];
+        }
+        out[i] = sum;
+    }
+}
+
+static void blur(double spread, int64_t width, int64_t height, float *plane, float *line)
+{
+    int reach = (int)ceil(3 * spread);
+    float taps[MOST_TAPS], sum = 0;
+    reach = reach > MOST_TAPS / 2 ? MOST_TAPS / 2 : reach;
+    for (int k = -reach; k <= reach; k++)
+        sum += taps[k + reach] = (float)exp(-0.5 * k * k / (spread * spread));
+    for (int k = 0; k <= 2 * reach; k++)
+        taps[k] /= sum;
+    for (int64_t y = 0; y < height; y++) {
+        blur_line(plane + y * width, width, 1, taps, reach, line);
+        memcpy(plane + y * width, line, (size_t)width * sizeof *line);
+    }
+    for (int64_t x = 0; x < width; x++) {
+        blur_line(plane + x, height, width, taps, reach, line);
+        for (int64_t y = 0; y < height; y++)
+            plane[y * width + x] = line[y];
+    }
+}
+
+/* ---- detector ---- */
+
+typedef struct pattern {
+    assay_stream pixels, columns, rows, gains;
+} pattern;
+
+/* Kelvins that pixel (x, y) is off by: every pixel, every column and every row by itself. Their
+ * variances are 0.5, 0.3 and 0.1 of the whole; what is left is a shade towards the corners. */
+static double offset_at(const pattern *p, double spread, int64_t x, int64_t y, int64_t width,
+                        int64_t height, const float *pixel_row)
+{
+    double own = 0.707 * (double)pixel_row[x];
+    double column = 0.548 * (double)assay_random_normal(p->columns, (uint64_t)x);
+    double row = 0.316 * (double)assay_random_normal(p->rows, (uint64_t)y);
+    double dx = 2.0 * (double)x / (double)width - 1, dy = 2.0 * (double)y / (double)height - 1;
+    double shade = 1.2 * (0.5 * (dx * dx + dy * dy) - 0.33);
+    return spread * (own + column + row + shade);
+}
+
+bool sensor_expose(const sensor *s, const band *table, uint64_t frame, int64_t width,
+                   int64_t height, float *radiance, uint16_t *counts, assay_arena *arena,
+                   assay_error *error)
+{
+    int64_t side = width > height ? width : height, bytes = 3 * side * (int64_t)sizeof(float);
+    float *line = assay_arena_alloc(arena, bytes, error);
+    if (line == NULL)
+        return false;
+    float *fixed = line, *noise = line + width;
+    assay_stream temporal = assay_stream_of(s->seed, "thermal_synth/noise", frame);
+    uint64_t model = (uint64_t)s->model;
+    pattern p = {assay_stream_of(s->seed, "thermal_synth/pixels", model),
+                 assay_stream_of(s->seed, "thermal_synth/columns", model),
+                 assay_stream_of(s->seed, "thermal_synth/rows", model),
+                 assay_stream_of(s->seed, "thermal_synth/gains", model)};
+    float middle = band_of(table, 300);
+    if (s->blur > 0.05)
+        blur(s->blur, width, height, radiance, line);
+    for (int64_t y = 0; y < height; y++) {
+        assay_random_fill_normal(p.pixels, (uint64_t)(y * width), width, fixed);
+        assay_random_fill_normal(temporal, (uint64_t)(y * width), width, noise);
+        for (int64_t x = 0; x < width; x++) {
+            double kelvin = (double)((radiance[y * width + x] - middle) / table->slope);
+            double gain = 1;
+            if (s->nonuniformity > 0) {
+                kelvin += offset_at(&p, s->nonuniformity, x, y, width, height, fixed);
+                gain +=
+                    0.02 * s->nonuniformity * (double)assay_random_uniform(p.gains, (uint64_t)x);
+            }
+            kelvin = kelvin * gain + s->netd * (double)noise[x];
+            double count = nearbyint(8192 + SENSOR_KELVIN * kelvin);
+            counts[y * width + x] = (uint16_t)(count < 0            ? 0
+                                               : count > SENSOR_TOP ? SENSOR_TOP
+                                                                    : count);
+        }
+    }
+    assay_arena_release(arena, line, bytes);
+    return true;
+}
+
+/* ---- automatic gain ---- */
+
+/* The count that `share` of the pixels lie below. */
+static int percentile(const int32_t *histogram, int64_t n, double share)
+{
+    int64_t wanted = (int64_t)(share * (double)n), seen = 0;
+    int count = 0;
+    while (count < SENSOR_TOP && seen + histogram[count] <= wanted)
+        seen += histogram[count++];
+    return count;
+}
+
+/* Gray in proportion to the count. The median and what is warmer than it (to one pixel in 200) set
+ * the range, so that a cold sky turns black instead of taking all grays from the ground. */
+static void stretch(const int32_t *histogram, int64_t n, uint8_t *table)
+{
+    double low = percentile(histogram, n, 0.005), middle = percentile(histogram, n, 0.5);
+    double reach = percentile(histogram, n, 0.995) - middle;
+    reach = reach < 3 * SENSOR_KELVIN ? 3 * SENSOR_KELVIN : reach;
+    low = low < middle - 0.7 * reach ? middle - 0.7 * reach : low;
+    double scale = 245 / (middle + 1.05 * reach - low);
+    for (int count = 0; count <= SENSOR_TOP; count++) {
+        double v = 5 + scale * (count - low);
+        table[count] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v + 0.5);
+    }
+}
+
+/* Histogram equalisation in which no count weighs more than a plateau, which keeps large even areas
+ * from taking all grays. */
+static void equalise(const int32_t *histogram, int64_t n, uint8_t *table)
+{
+    double plateau = 0.0004 * (double)n + 1, sum = 0, all = 0;
+    for (int count = 0; count <= SENSOR_TOP; count++)
+        all += fmin(histogram[count], plateau);
+    for (int count = 0; count <= SENSOR_TOP; count++) {
+        double weight = fmin(histogram[count], plateau);
+        table[count] = (uint8_t)(8 + 230 * (sum + 0.5 * weight) / all);
+        sum += weight;
+    }
+}
+
+void sensor_gain(const sensor *s, const uint16_t *counts, int64_t n, uint8_t *gray)
+{
+    int32_t histogram[SENSOR_TOP + 1] = {0};
+    uint8_t table[SENSOR_TOP + 1];
+    for (int64_t i = 0; i < n; i++)
+        histogram[counts[i]]++;
+    if (s->equalise)
+        equalise(histogram, n, table);
+    else
+        stretch(histogram, n, table);
+    for (int64_t i = 0; i < n; i++)
+        gray[i] = table[counts[i]];
+}
