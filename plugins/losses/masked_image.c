@@ -133,15 +133,23 @@ static bool add_blocks(masked_image *loss, const assay_loss_setup *setup, assay_
 
 /* ---- published decoders ---- */
 
-/* The parameter in the file: by MAE's name, or by the name that a run of this loss gave it. */
-static const assay_stored *stored_of(const assay_weights *file, const char *name,
-                                     const char *prefix)
+/* What stands before MAE's names in a file ("", "module.", "loss.masked_image." ...), length -1 without a
+ * decoder. Borrowed from the file. */
+typedef struct base {
+    const char *text;
+    int length;
+} base;
+
+static base base_of(const assay_weights *file)
 {
-    const char *bare = name + strlen(prefix);
-    const assay_stored *stored = assay_weights_find(file, bare);
-    if (!stored)
-        stored = assay_weights_find(file, name);
-    return stored ? stored : assay_weights_find(file, assay_text("loss.masked_image.%s", bare));
+    static const char known[] = "decoder_embed.weight";
+    for (int64_t i = 0; i < assay_weights_count(file); i++) {
+        const char *name = assay_weights_at(file, i)->name;
+        size_t length = strlen(name), tail = sizeof known - 1;
+        if (length >= tail && strcmp(name + length - tail, known) == 0)
+            return (base){name, (int)(length - tail)};
+    }
+    return (base){"", -1};
 }
 
 static bool fits(const assay_stored *stored, const assay_tensor *value, const char *path,
@@ -156,19 +164,22 @@ static bool fits(const assay_stored *stored, const assay_tensor *value, const ch
                       .got = assay_shape_text(stored->rank, stored->shape));
 }
 
-/* Fills every parameter of the decoder; one that the file lacks is an error. */
-static bool fill(const assay_loss_setup *setup, const assay_weights *file, const char *path,
-                 assay_error *error)
+/* Fills every parameter of the decoder; one that the file lacks is an error. Parameters before `first`
+ * are the model's. */
+static bool fill(const assay_loss_setup *setup, int64_t first, const assay_weights *file,
+                 const char *path, assay_error *error)
 {
-    for (int64_t i = 0; i < assay_params_count(setup->params); i++) {
+    base at = base_of(file);
+    for (int64_t i = first; i < assay_params_count(setup->params); i++) {
         const assay_parameter *p = assay_params_at(setup->params, i);
-        if (strncmp(p->name, setup->prefix, strlen(setup->prefix)) != 0)
-            continue;
-        const assay_stored *stored = stored_of(file, p->name, setup->prefix);
+        const char *own = p->name + strlen(setup->prefix);
+        const assay_stored *stored =
+            at.length < 0 ? NULL
+                          : assay_weights_find(file, assay_text("%.*s%s", at.length, at.text, own));
         if (!stored)
             return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = path,
-                              .what = "the file has no decoder of this many blocks",
-                              .expected = p->name + strlen(setup->prefix));
+                              .what = "the file has no such decoder", .expected = own,
+                              .hint = "layers and width are the decoder's in the file");
         if (!fits(stored, p->value, path, error) ||
             (!setup->counting && !assay_stored_read(stored, p->value, error)))
             return false;
@@ -176,13 +187,14 @@ static bool fill(const assay_loss_setup *setup, const assay_weights *file, const
     return true;
 }
 
-static bool start(const masked_image *loss, const assay_loss_setup *setup, assay_error *error)
+static bool start(const masked_image *loss, const assay_loss_setup *setup, int64_t first,
+                  assay_error *error)
 {
     const assay_weights_source *from = &loss->settings.decoder;
     if (!from->path || (setup->counting && from->stage))
         return true;
     assay_weights *file = assay_weights_open(from->path, error);
-    bool ok = file && fill(setup, file, from->path, error);
+    bool ok = file && fill(setup, first, file, from->path, error);
     assay_weights_close(file);
     return ok;
 }
@@ -206,12 +218,13 @@ static bool build(masked_image *loss, const assay_loss_setup *setup, assay_error
     loss->channels = encoder->channels;
     loss->patches = grid * grid;
     int64_t pixels = loss->patch * loss->patch * loss->channels;
+    int64_t first = assay_params_count(setup->params);
     return add_linear(setup, "decoder_embed", loss->settings.width, width, &loss->embed,
                       &loss->embed_bias, error) &&
            add_tokens(loss, setup, grid, error) && add_blocks(loss, setup, error) &&
            add_linear(setup, "decoder_pred", pixels, loss->settings.width, &loss->pred,
                       &loss->pred_bias, error) &&
-           start(loss, setup, error) &&
+           start(loss, setup, first, error) &&
            (!loss->settings.freeze_embed ||
             assay_params_train(setup->params, assay_text("%sdecoder_embed.", setup->prefix), false,
                                error) >= 0);

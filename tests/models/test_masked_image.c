@@ -238,6 +238,50 @@ static void pad_agrees_under_every_fusion(void **state)
     }
 }
 
+/* ---- published decoders ---- */
+
+/* The decoder of the golden file, read by the loss itself. */
+static void a_published_decoder_is_where_it_starts(void **state)
+{
+    (void)state;
+    char path[4096];
+    assay_error error = {0};
+    golden_path("infrared/mae_decoder.safetensors", path, sizeof path);
+    assay_weights *file = assay_weights_open(path, &error);
+    must(file != NULL, &error);
+    for (int wrong = 0; wrong < 2; wrong++) {
+        assay_params *params = assay_params_new(9, &error);
+        assay_vit *vit = assay_vit_new(params, NULL, &small, &error);
+        must(vit != NULL, &error);
+        use loss = use_open("loss_masked_image");
+        use_number(&loss, "width", 32);
+        use_number(&loss, "heads", 4);
+        use_number(&loss, "layers", wrong ? 3 : 2);
+        use_text(&loss, "decoder", path);
+        const assay_loss_setup setup = {
+            .size = sizeof setup, .params = params, .prefix = "loss.masked_image."};
+        void *opened = use_loss(&loss)->open(loss.options, &setup, &error);
+        if (wrong) {
+            assert_null(opened);
+            assert_non_null(strstr(error.what, "no such decoder"));
+        } else {
+            must(opened != NULL, &error);
+            for (int64_t i = 0; i < assay_weights_count(file); i++) {
+                const assay_stored *stored = assay_weights_at(file, i);
+                const assay_parameter *p =
+                    assay_params_find(params, assay_text("loss.masked_image.%s", stored->name));
+                assert_non_null(p);
+                assert_memory_equal(p->value->data, stored->data, (size_t)stored->bytes);
+            }
+            use_loss(&loss)->close(opened);
+        }
+        use_close(&loss);
+        assay_vit_free(vit);
+        assay_params_free(params);
+    }
+    assay_weights_close(file);
+}
+
 /* ---- a fresh adapter ---- */
 
 /* Spec section 4, item 10: whatever its kind, it leaves the loss as it was, bit for bit. */
@@ -424,6 +468,7 @@ int main(void)
     const golden_test tests[] = {
         {cmocka_unit_test(mae_agrees), mae},
         {cmocka_unit_test(pad_agrees_under_every_fusion), pad},
+        {cmocka_unit_test(a_published_decoder_is_where_it_starts), mae},
         {cmocka_unit_test(a_fresh_adapter_changes_nothing), mae},
         {cmocka_unit_test(what_is_frozen_does_not_move), mae},
         {cmocka_unit_test(the_adapter_and_decoder_learn), mae},

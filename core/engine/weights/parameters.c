@@ -42,6 +42,8 @@ static const assay_stored *stored_for(const loading *l, const assay_parameter *p
 {
     const assay_stored *stored =
         assay_weights_find(l->weights, assay_text("%s%s", l->prefix, parameter->name));
+    if (!stored && l->options->find)
+        stored = l->options->find(l->params, l->weights, parameter->name);
     if (stored && l->options->fit && !same_shape(stored, parameter->value) &&
         l->options->fit(l->params, parameter, stored, NULL, NULL))
         return stored;

@@ -123,6 +123,9 @@ typedef struct assay_load_options {
      * with `out` NULL, and then to fill `out`, the parameter's numbers. False: it does not fit. */
     bool (*fit)(const assay_params *params, const assay_parameter *parameter,
                 const assay_stored *stored, float *out, assay_error *error);
+    /* Optional: the tensor of a parameter that the file does not have under its own name; NULL: none. */
+    const assay_stored *(*find)(const assay_params *params, const assay_weights *weights,
+                                const char *name);
 } assay_load_options;
 
 /* Copies stored tensors of a floating type into the parameters of the same name and shape. With

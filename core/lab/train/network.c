@@ -8,6 +8,7 @@
 
 #include "lab/train/checkpoint.h"
 #include "lab/train/positions.h"
+#include "lab/train/published.h"
 
 #include <assay/memory.h>
 #include <assay/weights.h>
@@ -120,9 +121,11 @@ static bool teacher_resume(void *user, assay_tape *tape, const assay_batch *batc
 static bool load_teacher(teacher *t, const char *path, assay_error *error)
 {
     /* A run's file also holds what its losses own. */
-    static const assay_load_options options = {.allow_unused = true, .fit = positions_fit};
+    static const assay_load_options options = {
+        .allow_unused = true, .fit = positions_fit, .find = published_find};
     assay_weights *weights = assay_weights_open(path, error);
-    bool ok = weights && assay_params_load(t->assembly->params, weights, &options, NULL, error) &&
+    bool ok = weights && published_check(t->assembly->params, weights, error) &&
+              assay_params_load(t->assembly->params, weights, &options, NULL, error) &&
               assay_params_train(t->assembly->params, NULL, false, error) >= 0;
     assay_weights_close(weights);
     return ok;

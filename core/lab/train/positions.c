@@ -41,17 +41,31 @@ static void transpose(const float *in, int64_t rows, int64_t columns, float *out
             out[c * rows + r] = in[r * columns + c];
 }
 
-/* `from` (1 + g g, width) to `out` (1 + side side, width). */
-static bool resize(const float *from, int64_t g, float *out, int64_t side, int64_t width,
-                   assay_error *error)
+/* The tokens of a stored table: how many stand before the patches (a class token, or none), and the side
+ * of their grid; 0: it is no table of positions. DeiT III adds positions before the class token is there
+ * (spec 2.14). */
+static int64_t stored_grid(int64_t tokens, int64_t *before)
+{
+    int64_t side = grid_of(tokens);
+    *before = side > 0;
+    return side > 0 ? side : grid_of(tokens + 1);
+}
+
+/* `from` (before + g g, width) to `out` (1 + side side, width). */
+static bool resize(const float *from, int64_t before, int64_t g, float *out, int64_t side,
+                   int64_t width, assay_error *error)
 {
     float *in = assay_alloc(width * g * g * (int64_t)sizeof *in, error);
     float *made = assay_alloc(width * side * side * (int64_t)sizeof *made, error);
     bool ok = in && made;
     if (ok) {
-        transpose(from + width, g * g, width, in);
-        assay_resize_planes(in, width, g, g, made, side, side, ASSAY_BICUBIC);
-        memcpy(out, from, (size_t)width * sizeof *out);
+        transpose(from + before * width, g * g, width, in);
+        if (g == side)
+            memcpy(made, in, (size_t)(width * g * g) * sizeof *made);
+        else
+            assay_resize_planes(in, width, g, g, made, side, side, ASSAY_BICUBIC);
+        memset(out, 0, (size_t)width * sizeof *out);
+        memcpy(out, from, (size_t)(before * width) * sizeof *out);
         transpose(made, width, side * side, out + width);
     }
     assay_free(in);
@@ -67,13 +81,14 @@ bool positions_fit(const assay_params *params, const assay_parameter *parameter,
         stored->shape[0] != 1 || stored->shape[2] != value->shape[2] ||
         stored->dtype > ASSAY_STORED_BF16)
         return false;
-    const int64_t from = grid_of(stored->shape[1]), to = grid_of(value->shape[1]);
+    int64_t before = 0;
+    const int64_t from = stored_grid(stored->shape[1], &before), to = grid_of(value->shape[1]);
     if (from == 0 || to == 0)
         return false;
     if (!out)
         return true;
     assay_tensor *table = assay_stored_tensor(stored, ASSAY_F32, error);
-    bool ok = table && resize(assay_f32(table), from, out, to, value->shape[2], error);
+    bool ok = table && resize(assay_f32(table), before, from, out, to, value->shape[2], error);
     assay_tensor_free(table);
     if (ok)
         assay_log(ASSAY_LOG_INFO,

@@ -3,6 +3,7 @@
 #include "lab/train/datasets.h"
 #include "lab/train/network.h"
 #include "lab/train/positions.h"
+#include "lab/train/published.h"
 
 #include <assay/memory.h>
 #include <assay/weights.h>
@@ -20,7 +21,8 @@ static bool load_weights(train_opened *opened, const train_reopening *request, a
     /* A run's file also holds what its losses own; published files lack the heads of ours. */
     const assay_load_options options = {.allow_unused = true,
                                         .allow_missing = request->published,
-                                        .fit = request->published ? positions_fit : NULL};
+                                        .fit = request->published ? positions_fit : NULL,
+                                        .find = request->published ? published_find : NULL};
     int64_t loaded = 0;
     assay_weights *weights = assay_weights_open(request->weights, error);
     bool ok =

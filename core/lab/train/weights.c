@@ -3,6 +3,7 @@
 
 #include "lab/train/checkpoint.h"
 #include "lab/train/positions.h"
+#include "lab/train/published.h"
 
 #include <assay/log.h>
 #include <assay/weights.h>
@@ -32,6 +33,13 @@ static bool begins(const char *name, const char *prefix)
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
+static const assay_stored *stored_of(const assembly *a, const assay_weights *weights,
+                                     const char *name)
+{
+    const assay_stored *stored = assay_weights_find(weights, name);
+    return stored ? stored : published_find(a->params, weights, name);
+}
+
 /* Names the model's parameters that the file lacks, the first few of them. */
 static void warn_missing(const assembly *a, const assay_weights *weights, const char *path)
 {
@@ -39,7 +47,7 @@ static void warn_missing(const assembly *a, const assay_weights *weights, const 
     const char *first = NULL;
     for (int64_t i = 0; i < assay_params_count(a->params); i++) {
         const char *name = assay_params_at(a->params, i)->name;
-        if (assay_weights_find(weights, name) || begins(name, "adapter.") || begins(name, "mask."))
+        if (stored_of(a, weights, name) || begins(name, "adapter.") || begins(name, "mask."))
             continue;
         missing++;
         first = first ? first : name;
@@ -57,7 +65,7 @@ static bool compare_shapes(const assembly *a, const assay_weights *weights, int6
     for (int64_t i = 0; i < assay_params_count(a->params); i++) {
         const assay_parameter *parameter = assay_params_at(a->params, i);
         const assay_tensor *value = parameter->value;
-        const assay_stored *stored = assay_weights_find(weights, parameter->name);
+        const assay_stored *stored = stored_of(a, weights, parameter->name);
         if (!stored)
             continue;
         if (positions_fit(a->params, parameter, stored, NULL, NULL)) {
@@ -88,7 +96,7 @@ static bool fail_in(const char *path, const assay_error *own, assay_error *error
 bool weights_start(assembly *a, bool complete, assay_error *error)
 {
     static const assay_load_options lenient = {
-        .allow_missing = true, .allow_unused = true, .fit = positions_fit};
+        .allow_missing = true, .allow_unused = true, .fit = positions_fit, .find = published_find};
     const setting *init = &a->recipe->init;
     char path[4096];
     int64_t fitting = 0;
@@ -100,6 +108,10 @@ bool weights_start(assembly *a, bool complete, assay_error *error)
     assay_weights *weights = assay_weights_open(path, error);
     if (!weights)
         return false;
+    if (!published_check(a->params, weights, error)) {
+        assay_weights_close(weights);
+        return false;
+    }
     bool ok = a->counting ? compare_shapes(a, weights, &fitting, &own)
                           : assay_params_load(a->params, weights, &lenient, &fitting, &own);
     if (!ok)
