@@ -8,16 +8,9 @@
  * JSON line.
  *
  * usage: decoder [fp32|bf16] [threads] [steps] [--profile] */
-#include <assay/assay.h>
+#include "timing.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <time.h>
-
-enum { BATCH = 8, TOKENS = 512, MAX_STEPS = 1000, MAX_OPS = 64 };
+enum { BATCH = 8, TOKENS = 512 };
 
 static const assay_decoder_config config = {.vocabulary = 8192,
                                             .width = 512,
@@ -42,38 +35,9 @@ typedef struct bench {
     assay_tensor *ids;
 } bench;
 
-/* Seconds by operation and direction, for --profile. */
-typedef struct profile {
-    const char *name[MAX_OPS];
-    bool backward[MAX_OPS];
-    double seconds[MAX_OPS];
-    int count;
-} profile;
-
-static void profile_add(const char *op, bool backward, double seconds, void *user)
+static bool set_up(void *user, assay_precision precision, assay_error *error)
 {
-    profile *p = user;
-    int i = 0;
-    while (i < p->count && !(p->backward[i] == backward && strcmp(p->name[i], op) == 0))
-        i++;
-    if (i == MAX_OPS)
-        return;
-    if (i == p->count) {
-        p->name[p->count] = op;
-        p->backward[p->count++] = backward;
-    }
-    p->seconds[i] += seconds;
-}
-
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static bool set_up(bench *b, assay_precision precision, assay_error *error)
-{
+    bench *b = user;
     const assay_device *device = assay_device_cpu(error);
     assay_stream stream = assay_stream_of(0, "bench/ids", 0);
     if (!device || !(b->params = assay_params_new(0, error)) ||
@@ -101,8 +65,9 @@ static assay_tensor *info_nce(assay_tape *tape, assay_tensor *last)
         ASSAY_MEAN);
 }
 
-static bool train_step(bench *b, uint64_t clock, double *loss_value, assay_error *error)
+static bool train_step(void *user, uint64_t clock, double *loss_value, assay_error *error)
 {
+    bench *b = user;
     assay_attention_bias bias = assay_bias_causal();
     assay_tensor *hidden = NULL, *loss = NULL;
     assay_tape_begin(b->tape, (assay_step){.clock = clock, .training = true});
@@ -120,80 +85,30 @@ static bool train_step(bench *b, uint64_t clock, double *loss_value, assay_error
     return true;
 }
 
-static int by_value(const void *a, const void *b)
+/* 6 n per token, and causal attention counted once, as the peer does. */
+static double work(const void *user)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    double n = (double)assay_params_size(((const bench *)user)->params, NULL, false);
+    double tokens = BATCH * TOKENS;
+    return 6.0 * n * tokens + 12.0 * (double)(config.layers * config.width) * TOKENS * tokens / 2.0;
 }
 
-static void print_result(const bench *b, const char *mode, double *seconds, int steps, double loss)
+static assay_tape *tape_of(void *user)
 {
-    double n = (double)assay_params_size(b->params, NULL, false), tokens = BATCH * TOKENS;
-    /* 6 n per token, and causal attention counted once, as the peer does */
-    double work =
-        6.0 * n * tokens + 12.0 * (double)(config.layers * config.width) * TOKENS * tokens / 2.0;
-    struct rusage usage;
-    double median;
-    getrusage(RUSAGE_SELF, &usage);
-    qsort(seconds, (size_t)steps, sizeof *seconds, by_value);
-    median = seconds[steps / 2];
-    printf("{\"peer\": \"assay\", \"mode\": \"%s\", \"threads\": %d, \"median_s\": %.6f, "
-           "\"min_s\": %.6f, \"tokens_per_s\": %.1f, \"gflops\": %.2f, \"peak_mb\": %.1f, "
-           "\"loss\": %.6f, \"device\": \"%s %s, %s\"}\n",
-           mode, assay_threads(), median, seconds[0], tokens / median, work / median / 1e9,
-           (double)usage.ru_maxrss / 1024.0, loss, assay_device_name(assay_tape_device(b->tape)),
-           assay_device_variant(assay_tape_device(b->tape)), assay_products_version());
-}
-
-static void print_profile(const profile *p, int steps, double total)
-{
-    double known = 0.0;
-    for (int i = 0; i < p->count; i++) {
-        printf("%-20s %-8s %8.1f ms %5.1f %%\n", p->name[i],
-               p->backward[i] ? "backward" : "forward", 1e3 * p->seconds[i] / steps,
-               100.0 * p->seconds[i] / total);
-        known += p->seconds[i];
-    }
-    printf("%-20s %-8s %8.1f ms %5.1f %%\n", "optimizer and rest", "",
-           1e3 * (total - known) / steps, 100.0 * (total - known) / total);
+    return ((bench *)user)->tape;
 }
 
 int main(int argc, char **argv)
 {
-    const char *mode = argc > 1 ? argv[1] : "fp32";
-    int threads = argc > 2 ? atoi(argv[2]) : 2, steps = argc > 3 ? atoi(argv[3]) : 5, status = 1;
-    bool profiled = argc > 4 && strcmp(argv[4], "--profile") == 0, bf16 = strcmp(mode, "bf16") == 0;
-    static double seconds[MAX_STEPS];
-    profile times = {.count = 0};
+    static const timed what = {.name = "decoder",
+                               .unit = "tokens",
+                               .units = BATCH * TOKENS,
+                               .set_up = set_up,
+                               .step = train_step,
+                               .work = work,
+                               .tape = tape_of};
     bench b = {.params = NULL};
-    assay_error error = {0};
-    double loss = 0.0, total = 0.0;
-    char line[1024];
-    if ((!bf16 && strcmp(mode, "fp32") != 0) || steps < 1 || steps > MAX_STEPS) {
-        fprintf(stderr, "usage: decoder [fp32|bf16] [threads] [steps 1-%d] [--profile]\n",
-                MAX_STEPS);
-        return 2;
-    }
-    if (!assay_threads_set(threads, &error) ||
-        !set_up(&b, bf16 ? ASSAY_PRECISION_BF16 : ASSAY_PRECISION_FP32, &error) ||
-        !train_step(&b, 0, &loss, &error))
-        goto done;
-    if (profiled)
-        assay_tape_profile(b.tape, profile_add, &times);
-    for (int i = 0; i < steps; i++) {
-        double begun = seconds_now();
-        if (!train_step(&b, (uint64_t)i + 1, &loss, &error))
-            goto done;
-        seconds[i] = seconds_now() - begun;
-        total += seconds[i];
-    }
-    print_result(&b, mode, seconds, steps, loss);
-    if (profiled)
-        print_profile(&times, steps, total);
-    status = 0;
-done:
-    if (status)
-        fprintf(stderr, "decoder: %s\n", assay_error_format(&error, line, sizeof line));
+    int status = timing_main(argc, argv, &what, &b);
     assay_tensor_free(b.ids);
     assay_tape_free(b.tape);
     assay_adamw_free(b.adamw);

@@ -1,0 +1,22 @@
+/* bench/timing.h - times a training step of the engine: one to warm up, then the median of the rest, as
+ * one JSON line that scripts/bench sets beside its peer's. */
+#ifndef BENCH_TIMING_H
+#define BENCH_TIMING_H
+
+#include <assay/assay.h>
+
+typedef struct timed {
+    const char *name; /* "decoder": of the program */
+    const char *unit; /* "tokens" or "images" */
+    double units;     /* of one step */
+    bool (*set_up)(void *user, assay_precision precision, assay_error *error);
+    bool (*step)(void *user, uint64_t clock, double *loss, assay_error *error);
+    double (*work)(
+        const void *user); /* floating point operations of one step, as the peer counts */
+    assay_tape *(*tape)(void *user);
+} timed;
+
+/* usage: PROGRAM [fp32|bf16] [threads] [steps] [--profile]; the program's exit status. */
+int timing_main(int argc, char **argv, const timed *what, void *user);
+
+#endif
