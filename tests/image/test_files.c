@@ -171,6 +171,13 @@ static void what_is_written_is_read(void **state)
         assert_true(assay_image_read(&out, in_folder("out.png"), ASSAY_LUMA, NULL, &error));
         assert_int_equal(out.bits, bits);
         assert_memory_equal(in.data, out.data, (size_t)(15 * bits / 8));
+        void *png = NULL;
+        int64_t count = 0;
+        assay_image_free(&out);
+        assert_true(assay_image_encode(&in, &png, &count, &error));
+        assert_true(assay_image_decode(&out, png, count, "png", ASSAY_LUMA, NULL, &error));
+        assert_memory_equal(in.data, out.data, (size_t)(15 * bits / 8));
+        assay_free(png);
         assay_image_free(&in);
         assay_image_free(&out);
     }

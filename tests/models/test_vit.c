@@ -170,7 +170,7 @@ static void every_listed_output_is_given(void **state)
     begin(&r);
     use_number(&r.model, "mask_ratio", 0.5);
     open_rig(&r);
-    assert_int_equal(r.facts.output_count, 5 + 3 * LAYERS);
+    assert_int_equal(r.facts.output_count, 5 + 3 * (LAYERS + 1));
     for (int i = 0; i < r.facts.output_count; i++) {
         const assay_wanted wanted = {1, &r.facts.outputs[i]};
         assay_outputs out = {0};

@@ -166,18 +166,40 @@ bool read_png(image_pixels *out, const image_source *source, bool stored, assay_
 
 /* ---- writing ---- */
 
+/* To a file, or to memory when there is none. */
 typedef struct writer {
     assay_publisher *file;
+    uint8_t *data; /* owned */
+    int64_t bytes, room;
     png_structp png;
     png_infop info;
     char why[96];
     assay_error *error;
 } writer;
 
+static bool keep_bytes(writer *w, const uint8_t *data, int64_t bytes)
+{
+    if (bytes > w->room - w->bytes) {
+        const int64_t room = 2 * (w->bytes + bytes) + 4096;
+        uint8_t *larger = assay_alloc(room, w->error);
+        if (larger == NULL)
+            return false;
+        if (w->bytes > 0)
+            memcpy(larger, w->data, (size_t)w->bytes);
+        assay_free(w->data);
+        w->data = larger;
+        w->room = room;
+    }
+    memcpy(w->data + w->bytes, data, (size_t)bytes);
+    w->bytes += bytes;
+    return true;
+}
+
 static void give_bytes(png_structp png, png_bytep data, size_t bytes)
 {
     writer *w = png_get_io_ptr(png);
-    if (!assay_publish_write(w->file, data, (int64_t)bytes, w->error))
+    if (w->file == NULL ? !keep_bytes(w, data, (int64_t)bytes)
+                        : !assay_publish_write(w->file, data, (int64_t)bytes, w->error))
         png_error(png, "writing failed");
 }
 
@@ -203,26 +225,44 @@ static bool write_all(writer *w, const assay_image *image)
     return true;
 }
 
+/* The whole of it, to where the writer says. `where` is for messages. */
+static bool write_png(writer *w, const assay_image *image, const char *where)
+{
+    bool ok = false;
+    w->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, w->why, note_error, ignore_warning);
+    if (w->png != NULL)
+        w->info = png_create_info_struct(w->png);
+    if (w->info == NULL)
+        ASSAY_FAIL(w->error, ASSAY_NO_MEMORY, .where = where, .what = "no memory for libpng");
+    else
+        ok = write_all(w, image);
+    if (!ok && w->why[0] != '\0')
+        ASSAY_FAIL(w->error, ASSAY_IO, .where = where, .what = "the PNG cannot be written",
+                   .got = w->why);
+    png_destroy_write_struct(&w->png, &w->info);
+    return ok;
+}
+
 bool assay_image_write(const assay_image *image, const char *path, assay_error *error)
 {
     writer w = {.error = error};
-    bool ok = false;
     w.file = assay_publish_begin(path, error);
     if (w.file == NULL)
         return false;
-    w.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, w.why, note_error, ignore_warning);
-    if (w.png != NULL)
-        w.info = png_create_info_struct(w.png);
-    if (w.info == NULL)
-        ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = path, .what = "no memory for libpng");
-    else
-        ok = write_all(&w, image);
-    if (!ok && w.why[0] != '\0')
-        ASSAY_FAIL(error, ASSAY_IO, .where = path, .what = "the PNG cannot be written",
-                   .got = w.why);
-    png_destroy_write_struct(&w.png, &w.info);
-    if (ok)
+    if (write_png(&w, image, path))
         return assay_publish_commit(w.file, error);
     assay_publish_abandon(w.file);
     return false;
+}
+
+bool assay_image_encode(const assay_image *image, void **data, int64_t *bytes, assay_error *error)
+{
+    writer w = {.error = error};
+    if (!write_png(&w, image, "image")) {
+        assay_free(w.data);
+        return false;
+    }
+    *data = w.data;
+    *bytes = w.bytes;
+    return true;
 }

@@ -59,6 +59,8 @@ bool assay_image_read_labels(assay_image *out, const char *path, assay_arena *ar
                              assay_error *error);
 /* Publishes an image of 8 or 16 bits as a gray PNG. */
 bool assay_image_write(const assay_image *image, const char *path, assay_error *error);
+/* The bytes of that PNG; the caller owns them (assay_free). */
+bool assay_image_encode(const assay_image *image, void **data, int64_t *bytes, assay_error *error);
 /* 8 bits of 16, in place: the upper byte. */
 void assay_image_narrow(assay_image *image);
 

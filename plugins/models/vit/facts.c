@@ -21,16 +21,17 @@ enum {
 
 bool facts_outputs(model *m, assay_error *error)
 {
-    int64_t count = SINGLE + BY_LAYER * m->config.layers;
+    int64_t count = SINGLE + BY_LAYER * (m->config.layers + 1);
     m->outputs = assay_zalloc(count * (int64_t)sizeof *m->outputs, error);
     if (!m->outputs)
         return false;
     for (int64_t i = 0; i < count; i++) {
         int64_t layer = (i - SINGLE) / BY_LAYER;
-        const char *name =
-            i < SINGLE
-                ? single[i]
-                : assay_text("image.%s.%lld", by_layer[(i - SINGLE) % BY_LAYER], (long long)layer);
+        const char *name = i < SINGLE ? single[i] : by_layer[(i - SINGLE) % BY_LAYER];
+        if (i >= SINGLE && layer == m->config.layers)
+            name = assay_text("image.%s.last", name);
+        else if (i >= SINGLE)
+            name = assay_text("image.%s.%lld", name, (long long)layer);
         m->outputs[m->output_count] = assay_strdup(name, error);
         if (!m->outputs[m->output_count])
             return false;

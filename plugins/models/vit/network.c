@@ -85,12 +85,15 @@ assay_tensor *model_embed(void *opened, assay_tape *tape, const assay_batch *bat
 static const char *const of_the_end[] = {"image.embedding", "image.states", "image.visible"};
 enum { OF_THE_END = sizeof of_the_end / sizeof of_the_end[0] };
 
-/* L of "image.WHAT.L" in an open model; -1 for another name. */
+/* L of "image.WHAT.L" in an open model, whose last is also "image.WHAT.last"; -1 for another name. */
 static int64_t layer_of(const model *m, const char *name, const char *what)
 {
     int64_t layer = -1;
     char expected[64];
     const char *dot = strrchr(name, '.');
+    snprintf(expected, sizeof expected, "image.%s.last", what);
+    if (strcmp(name, expected) == 0)
+        return m->config.layers - 1;
     if (!dot || sscanf(dot + 1, "%lld", (long long *)&layer) != 1 || layer < 0 ||
         layer >= m->config.layers)
         return -1;
@@ -118,19 +121,23 @@ static void plan(const model *m, const assay_wanted *wanted, assay_vit_trace *tr
     }
 }
 
+static void put_layer(const model *m, int64_t layer, const char *what, assay_tensor *tensor,
+                      const assay_wanted *wanted, assay_outputs *out)
+{
+    if (!tensor)
+        return;
+    assay_outputs_put(out, wanted, assay_text("image.%s.%lld", what, (long long)layer), tensor);
+    if (layer == m->config.layers - 1)
+        assay_outputs_put(out, wanted, assay_text("image.%s.last", what), tensor);
+}
+
 static void put_traced(const model *m, const assay_vit_trace *trace, const assay_wanted *wanted,
                        assay_outputs *out)
 {
     for (int64_t i = 0; i < m->config.layers; i++) {
-        if (trace->layers[i])
-            assay_outputs_put(out, wanted, assay_text("image.layers.%lld", (long long)i),
-                              trace->layers[i]);
-        if (trace->maps[i])
-            assay_outputs_put(out, wanted, assay_text("image.attention.%lld", (long long)i),
-                              trace->maps[i]);
-        if (trace->scores[i])
-            assay_outputs_put(out, wanted, assay_text("image.scores.%lld", (long long)i),
-                              trace->scores[i]);
+        put_layer(m, i, "layers", trace->layers[i], wanted, out);
+        put_layer(m, i, "attention", trace->maps[i], wanted, out);
+        put_layer(m, i, "scores", trace->scores[i], wanted, out);
     }
 }
 
