@@ -413,6 +413,100 @@ static void a_few_images_are_learned_by_heart(void **state)
     }
 }
 
+/* ---- outputs ---- */
+
+static void layers_and_maps_stop_where_nobody_wants_more(void **state)
+{
+    static const char *const names[] = {"image.layers.0", "image.attention.1"};
+    static const char *const all[] = {"image.layers.0", "image.attention.1", "image.layers.2",
+                                      "image.logits", "image.truth"};
+    (void)state;
+    labelled images;
+    segmenting s;
+    labelled_open(&images, 3);
+    labelled_draw(&images, 40, 64, 1);
+    segmenting_begin(&s, &images, 32);
+    segmenting_open(&s, 4);
+    segmenting_pass(&s, 0, 1, ASSAY_EVALUATION, &(assay_wanted){2, names});
+    const assay_tensor *x = segmenting_output(&s, names[0]);
+    const assay_tensor *map = segmenting_output(&s, names[1]);
+    assert_true(x->shape[0] == 1 && x->shape[1] == 65 && x->shape[2] == 32);
+    assert_true(map->shape[1] == 2 && map->shape[2] == 65 && map->shape[3] == 65);
+    const float kept = assay_f32(x)[70];
+    /* The middle window of the image, which is fitted to 51 x 32. */
+    segmenting_pass(&s, 0, 1, ASSAY_EVALUATION, &(assay_wanted){5, all});
+    assert_true(assay_f32(segmenting_output(&s, names[0]))[70] == kept);
+    const assay_tensor *truth = segmenting_output(&s, "image.truth");
+    const labelled_image *image = &images.images[0];
+    for (int64_t y = 0; y < 32; y++)
+        for (int64_t c = 0; c < 32; c++)
+            assert_int_equal(assay_u8(truth)[y * 32 + c],
+                             image->truth[y * 40 / 32 * 64 + (9 + c) * 64 / 51]);
+    segmenting_close(&s);
+    labelled_close(&images);
+}
+
+/* ---- what is refused ---- */
+
+static void refuse(const labelled *images, const char *name, const char *value, double number,
+                   const char *what)
+{
+    segmenting s;
+    assay_error error = {0};
+    segmenting_begin(&s, images, 32);
+    if (name && value && strcmp(name, "blocks") == 0)
+        use_list(&s.model, name, value);
+    else if (name && value)
+        use_text(&s.model, name, value);
+    else if (name)
+        use_number(&s.model, name, number);
+    assert_false(segmenting_try(&s, 1, false, &error));
+    if (!strstr(error.what, what))
+        fail_msg("'%s' was said, '%s' expected", error.what, what);
+    s.opened = NULL;
+    segmenting_close(&s);
+}
+
+static void what_does_not_go_together_is_named(void **state)
+{
+    (void)state;
+    labelled images, nameless;
+    labelled_open(&images, 3);
+    labelled_open(&nameless, 0);
+    refuse(&nameless, NULL, NULL, 0, "does not name classes");
+    refuse(&images, "neck", "none", 0, "head and neck");
+    refuse(&images, "patch", NULL, 5, "whole number of patches");
+    refuse(&images, "patch", NULL, 32, "patches to pool");
+    refuse(&images, "stride", NULL, 33, "leave pixels out");
+    refuse(&images, "blocks", "0,1", 0, "that many blocks");
+    refuse(&images, "blocks", "0,1,2,3", 0, "no block 3");
+    refuse(&images, "width", NULL, 0, "custom size");
+}
+
+static void wrong_crops_are_named(void **state)
+{
+    static const char *const names[] = {"image.logits", "image.truth"};
+    (void)state;
+    labelled images;
+    segmenting s;
+    assay_error error = {0};
+    labelled_open(&images, 3);
+    labelled_draw(&images, 32, 40, 1);
+    labelled_draw(&images, 32, 32, 1);
+    segmenting_begin(&s, &images, 32);
+    segmenting_open(&s, 4);
+    assert_false(segmenting_collate(&s, 0, 1, ASSAY_TRAINING, &(assay_wanted){2, names}, &error));
+    assert_string_equal(error.expected, "32 x 32");
+    assert_non_null(strstr(error.got, "40 x 32"));
+    free(images.images[1].truth);
+    images.images[1].truth = NULL;
+    assay_error_clear(&error);
+    assert_false(segmenting_collate(&s, 1, 1, ASSAY_TRAINING, &(assay_wanted){2, names}, &error));
+    assert_non_null(strstr(error.what, "no truth"));
+    segmenting_close(&s);
+    labelled_close(&images);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +518,9 @@ int main(void)
         cmocka_unit_test(predictions_depend_on_no_batch_and_no_threads),
         cmocka_unit_test(a_frozen_vit_keeps_its_bits),
         cmocka_unit_test(a_few_images_are_learned_by_heart),
+        cmocka_unit_test(layers_and_maps_stop_where_nobody_wants_more),
+        cmocka_unit_test(what_does_not_go_together_is_named),
+        cmocka_unit_test(wrong_crops_are_named),
     };
     return cmocka_run_group_tests_name("segmenter", tests, NULL, NULL);
 }

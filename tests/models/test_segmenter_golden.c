@@ -72,26 +72,35 @@ static void take_images(const files *f, labelled *to)
     assay_tensor_free(labels);
 }
 
-/* Sizes from the shapes of the files. */
-static void begin(const files *f, segmenting *s, const labelled *images, const char *mode)
+static int64_t count_layers(const files *f)
 {
-    char blocks[64] = "";
     int64_t layers = 0;
-    assay_tensor *taken = golden_tensor(f->reference, assay_text("%s.layers", mode), ASSAY_I32);
     while (assay_weights_find(f->images, assay_text("layer.%lld", (long long)layers)))
         layers++;
+    return layers;
+}
+
+/* Sizes from the shapes of the files. */
+static void begin(const files *f, segmenting *s, const labelled *images)
+{
+    segmenting_begin(s, images, golden_get(f->images, "image")->shape[2]);
+    use_number(&s->model, "width", (double)golden_get(f->vit, "cls_token")->shape[2]);
+    use_number(&s->model, "layers", (double)count_layers(f));
+    use_number(&s->model, "heads", (double)golden_get(f->images, "attention.0")->shape[1]);
+    use_number(&s->model, "mlp", (double)golden_get(f->vit, "blocks.0.mlp.fc1.bias")->shape[0]);
+    use_number(&s->model, "patch", (double)golden_get(f->vit, "patch_embed.proj.weight")->shape[3]);
+    use_number(&s->model, "layer_scale", assay_weights_find(f->vit, "blocks.0.gamma_1") ? 1 : 0);
+}
+
+static void choose_head(const files *f, segmenting *s, const char *mode)
+{
+    char blocks[64] = "";
+    assay_tensor *taken = golden_tensor(f->reference, assay_text("%s.layers", mode), ASSAY_I32);
     assert_int_equal(assay_tensor_count(taken), BLOCKS);
     for (int i = 0; i < BLOCKS; i++)
         snprintf(blocks + strlen(blocks), sizeof blocks - strlen(blocks), "%s%d", i ? "," : "",
                  assay_i32(taken)[i]);
     assay_tensor_free(taken);
-    segmenting_begin(s, images, golden_get(f->images, "image")->shape[2]);
-    use_number(&s->model, "width", (double)golden_get(f->vit, "cls_token")->shape[2]);
-    use_number(&s->model, "layers", (double)layers);
-    use_number(&s->model, "heads", (double)golden_get(f->images, "attention.0")->shape[1]);
-    use_number(&s->model, "mlp", (double)golden_get(f->vit, "blocks.0.mlp.fc1.bias")->shape[0]);
-    use_number(&s->model, "patch", (double)golden_get(f->vit, "patch_embed.proj.weight")->shape[3]);
-    use_number(&s->model, "layer_scale", assay_weights_find(f->vit, "blocks.0.gamma_1") ? 1 : 0);
     use_list(&s->model, "blocks", blocks);
     use_number(&s->model, "channels", (double)golden_get(f->head, "conv_seg.weight")->shape[1]);
     use_number(&s->model, "auxiliary_channels",
@@ -142,7 +151,8 @@ static void check_mode(const char *mode)
     for (int d = 0; d < GOLDEN_DEVICES; d++) {
         segmenting s;
         golden_group group = golden_begin(mode, f.reference, golden_device(d));
-        begin(&f, &s, &images, mode);
+        begin(&f, &s, &images);
+        choose_head(&f, &s, mode);
         s.device = golden_device(d);
         segmenting_open(&s, 1);
         load(&f, &s);
@@ -170,12 +180,72 @@ static void the_last_block_agrees(void **state)
     check_mode("last");
 }
 
+/* Every block through the linear head: weight (C, layers D) times the other framework's outputs. */
+static void check_linear(const files *f, segmenting *s, int64_t layers)
+{
+    static const char *const names[] = {"image.logits"};
+    segmenting_pass(s, 0, s->dataset->count, ASSAY_EVALUATION, &(assay_wanted){1, names});
+    const assay_tensor *logits = segmenting_output(s, names[0]);
+    const assay_tensor *weight = assay_params_find(s->params, "decode_head.conv_seg.weight")->value;
+    const assay_stored *first = golden_get(f->images, "layer.0");
+    const int64_t images = first->shape[0], tokens = first->shape[1], width = first->shape[2];
+    const int64_t classes = weight->shape[0], patches = tokens - 1;
+    double distance = 0, norm = 0;
+    assert_int_equal(assay_tensor_count(logits), images * classes * patches);
+    double *expected = test_calloc((size_t)(images * classes * patches), sizeof *expected);
+    for (int64_t l = 0; l < layers; l++) {
+        double *x = golden_doubles(golden_get(f->images, assay_text("layer.%lld", (long long)l)));
+        for (int64_t i = 0; i < images * classes * patches; i++) {
+            const int64_t image = i / (classes * patches), c = i / patches % classes;
+            const double *token = x + (image * tokens + 1 + i % patches) * width;
+            for (int64_t d = 0; d < width; d++)
+                expected[i] += token[d] * (double)assay_f32(weight)[(c * layers + l) * width + d];
+        }
+        test_free(x);
+    }
+    for (int64_t i = 0; i < images * classes * patches; i++) {
+        distance += pow((double)assay_f32(logits)[i] - expected[i], 2);
+        norm += pow(expected[i], 2);
+    }
+    test_free(expected);
+    assert_true(norm > 0 && sqrt(distance) <= GOLDEN_AGREEMENT * sqrt(norm));
+}
+
+static void the_linear_head_reads_every_block(void **state)
+{
+    (void)state;
+    files f = {golden_open(VIT), golden_open(IMAGES), golden_open(HEAD), golden_open(REFERENCE)};
+    const assay_load_options lenient = {.allow_missing = true, .allow_unused = true};
+    const int64_t layers = count_layers(&f);
+    char blocks[64] = "";
+    labelled images;
+    segmenting s;
+    assay_error error = {0};
+    take_images(&f, &images);
+    begin(&f, &s, &images);
+    for (int64_t l = 0; l < layers; l++)
+        snprintf(blocks + strlen(blocks), sizeof blocks - strlen(blocks), "%s%lld", l ? "," : "",
+                 (long long)l);
+    use_list(&s.model, "blocks", blocks);
+    use_text(&s.model, "head", "linear");
+    segmenting_open(&s, 1);
+    must(assay_params_load(s.params, f.vit, &lenient, NULL, &error), &error);
+    check_linear(&f, &s, layers);
+    segmenting_close(&s);
+    labelled_close(&images);
+    assay_weights_close(f.vit);
+    assay_weights_close(f.images);
+    assay_weights_close(f.head);
+    assay_weights_close(f.reference);
+}
+
 int main(void)
 {
     static const char *const needed[] = {VIT, IMAGES, HEAD, REFERENCE, NULL};
     const golden_test tests[] = {
         {cmocka_unit_test(several_blocks_agree), needed},
         {cmocka_unit_test(the_last_block_agrees), needed},
+        {cmocka_unit_test(the_linear_head_reads_every_block), needed},
     };
     return golden_run("golden segmenter", sizeof tests / sizeof tests[0], tests);
 }

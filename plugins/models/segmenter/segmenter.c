@@ -291,6 +291,11 @@ static void model_facts(void *opened, assay_model_facts *out)
     };
 }
 
+static int64_t model_depth(void *opened, const char *parameter)
+{
+    return assay_vit_depth(((const model *)opened)->config, parameter);
+}
+
 static const char *const standard_losses[] = {"segmentation", NULL};
 static const char *const standard_evaluators[] = {"segmentation", NULL};
 
@@ -304,6 +309,7 @@ static const assay_model_functions functions = {
     .collate = model_collate,
     .embed = model_embed,
     .forward = model_forward,
+    .depth = model_depth,
 };
 
 ASSAY_PLUGIN(ASSAY_KIND_MODEL, "segmenter", 1,
