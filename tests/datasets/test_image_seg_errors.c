@@ -233,6 +233,33 @@ static void folders_and_lists_that_are_missing(void **state)
     must_hold(error.where, "/nowhere");
 }
 
+static void a_name_that_would_cut_a_path(void **state)
+{
+    image_place *place = *state;
+    write_small_set(place);
+    place->options.name = "night/day";
+    must_hold(must_refuse(place, ASSAY_BAD_INPUT).where, "name");
+}
+
+static void a_folder_with_the_name_of_an_image(void **state)
+{
+    image_place *place = *state;
+    write_small_set(place);
+    must_remove(place, "images/b.png");
+    must_make_folder(place, "images/b.png");
+    must_blame(place, "images/b.png", "there is no such image");
+}
+
+static void a_folder_without_images(void **state)
+{
+    image_place *place = *state;
+    must_make_folder(place, "images");
+    must_put_text(place, "images/a.PNG", "");
+    place->options.task = SEG_TASK_PRETRAINING;
+    must_blame(place, "images", "split pretrain has no image");
+    must_hold(must_refuse(place, ASSAY_BAD_FILE).expected, ".png, .jpg");
+}
+
 static void classes_without_names(void **state)
 {
     image_place *place = *state;
@@ -288,13 +315,14 @@ static void broken_images_can_be_skipped(void **state)
     write_small_set(place);
     must_put_text(place, "images/b.png", "not a picture");
     must_put_flat(place, "labels/d.png", 24, 16, 77);
+    must_put_text(place, "train.txt", "a\nb\nc\nd\nghost\n");
     place->options.on_error = 1;
     void *data = must_open(place);
     assert_int_equal(image_functions()->count(data, ASSAY_TRAIN, 0), 2);
-    must_hold(place->warned, "2 images skipped, the first: ");
+    must_hold(place->warned, "3 images skipped, the first: ");
     must_hold(place->warned, "images/b.png");
     image_functions()->close(data);
-    must_put_text(place, "images/e.png", "not a picture");
+    must_remove(place, "images/e.png");
     assay_error error = must_refuse(place, ASSAY_BAD_FILE);
     must_hold(error.what, "every image of split valid is broken");
 }
@@ -368,6 +396,9 @@ int main(void)
         HERE(names_that_are_no_stems),
         HERE(an_empty_split),
         HERE(folders_and_lists_that_are_missing),
+        HERE(a_name_that_would_cut_a_path),
+        HERE(a_folder_with_the_name_of_an_image),
+        HERE(a_folder_without_images),
         HERE(classes_without_names),
         HERE(remappings_that_make_no_sense),
         HERE(a_label_without_a_pair),

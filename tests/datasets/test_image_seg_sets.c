@@ -189,6 +189,21 @@ static void without_lists_a_hash_decides(void **state)
     image_functions()->close(data);
 }
 
+static void stems_may_lie_in_folders(void **state)
+{
+    image_place *place = *state;
+    write_small_set(place);
+    must_make_folder(place, "images/day");
+    must_make_folder(place, "labels/day");
+    must_put_flat(place, "images/day/a.png", 8, 6, 33);
+    must_put_flat(place, "labels/day/a.png", 8, 6, 2);
+    must_put_text(place, "test.txt", "day/a\n");
+    void *data = must_open(place);
+    assert_int_equal(gray_of(place, data, ASSAY_TEST), 33);
+    assert_int_equal(truth_of(place, data, ASSAY_TEST), 2);
+    image_functions()->close(data);
+}
+
 static void what_is_trained_on_can_be_thinned(void **state)
 {
     image_place *place = *state;
@@ -346,6 +361,7 @@ int main(void)
         HERE(mfnet_reads_the_fourth_channel),
         HERE(scut_is_remapped_when_it_is_raw),
         HERE(without_lists_a_hash_decides),
+        HERE(stems_may_lie_in_folders),
         HERE(what_is_trained_on_can_be_thinned),
         HERE(the_fingerprint_is_of_contents),
         HERE(unchanged_files_are_not_read_again),

@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STOP_EVERY 32 /* images between two looks whether to stop */
+#define STOP_EVERY 32  /* images between two looks whether to stop */
+#define MANY       500 /* files to read: worth saying that it takes a while */
 
 /* What broken images leave behind when they are skipped. */
 typedef struct skipped {
@@ -88,7 +89,12 @@ static bool check_set(seg_index *index, seg_data *data, seg_set *set, const assa
         if (i % STOP_EVERY == 0 && is_stopping(host))
             return ASSAY_FAIL(error, ASSAY_STOPPED, .where = data->layout.base,
                               .what = "stopped while the images were checked");
-        if (check_item(index, data, &set->items[i], &why)) {
+        int64_t before = index->read;
+        bool good = check_item(index, data, &set->items[i], &why);
+        if (before < MANY && index->read >= MANY)
+            assay_log(ASSAY_LOG_INFO, "%s: reading every file once, to check it",
+                      data->layout.base);
+        if (good) {
             set->items[kept++] = set->items[i];
             continue;
         }

@@ -14,7 +14,8 @@
 #define LIST_BYTES (INT64_C(1) << 28)
 
 static const char *const suffixes[] = {".png", ".jpg", ".jpeg", ".JPEG", ".bmp"};
-#define SUFFIXES (int)(sizeof suffixes / sizeof *suffixes)
+#define SUFFIXES     (int)(sizeof suffixes / sizeof *suffixes)
+#define SUFFIX_WORDS ".png, .jpg, .jpeg, .JPEG or .bmp"
 
 bool seg_ends_with(const char *name, const char *suffix)
 {
@@ -111,9 +112,10 @@ static const char *place_of(const char *path, int64_t line)
     return assay_text("%s:%lld", path, (long long)line);
 }
 
-/* The suffix of the image of the item that was added last, where files of several will do. */
-static bool find_suffix(const seg_layout *layout, seg_sets *sets, seg_item *item, const char *where,
-                        assay_error *error)
+/* The suffix of an item's image, where files of several will do. None is there: the first, which
+ * check.c will miss when broken images may be skipped. */
+static bool find_suffix(const seg_layout *layout, const seg_sets *sets, seg_item *item,
+                        bool may_miss, const char *where, assay_error *error)
 {
     char path[SEG_LONGEST_PATH];
     for (int i = 0; i < SUFFIXES; i++) {
@@ -122,10 +124,11 @@ static bool find_suffix(const seg_layout *layout, seg_sets *sets, seg_item *item
         if (access(path, F_OK) == 0)
             return true;
     }
-    return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = where,
-                      .what = "there is no image of this stem",
-                      .expected = assay_text("%s/%.100s.png, .jpg, .jpeg, .JPEG or .bmp",
-                                             layout->images, sets->text + item->stem));
+    item->suffix = 0;
+    return may_miss || ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = where,
+                                  .what = "there is no image of this stem",
+                                  .expected = assay_text("%s/%.100s%s", layout->images,
+                                                         sets->text + item->stem, SUFFIX_WORDS));
 }
 
 static bool add_listed(seg_sets *sets, const seg_layout *layout, const seg_options *options,
@@ -146,7 +149,8 @@ static bool add_listed(seg_sets *sets, const seg_layout *layout, const seg_optio
         return false;
     seg_set *set = &sets->of[split];
     return layout->image_suffix[0] != '\0' ||
-           find_suffix(layout, sets, &set->items[set->count - 1], place_of(path, item.line), error);
+           find_suffix(layout, sets, &set->items[set->count - 1], options->on_error == 1,
+                       place_of(path, item.line), error);
 }
 
 /* One stem a line; blank lines say nothing. */
@@ -336,6 +340,9 @@ static bool check_empty(const seg_sets *sets, const seg_layout *layout, const se
             return ASSAY_FAIL(
                 error, ASSAY_BAD_FILE, .where = assay_text("%s/%s", layout->base, layout->images),
                 .what = assay_text("split %s has no image", assay_split_name((assay_data_split)s)),
+                .expected = layout->image_suffix[0] != '\0'
+                                ? assay_text("files *%s", layout->image_suffix)
+                                : "files *" SUFFIX_WORDS,
                 .hint = layout->listed ? "options `train`, `valid`, `test` name lists of stems"
                                        : "without lists splits are 70/15/15 by hash of the stem");
     return true;

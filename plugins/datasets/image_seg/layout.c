@@ -313,6 +313,9 @@ bool seg_layout_make(seg_layout *out, const seg_options *options, assay_error *e
     bool raw = false;
     *out = (seg_layout){.name = has_text(options->name) ? options->name : from->name,
                         .path = options->path};
+    if (strchr(out->name, '/') != NULL)
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = DATASET ": name",
+                          .what = "a suite's name has no '/'", .got = out->name);
     if (!find_base(out, from, options->path, error) ||
         !find_folders(out, from, options, &raw, error) || !find_lists(out, from, options, error) ||
         !find_classes(out, from, options, error))
