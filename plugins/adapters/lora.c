@@ -85,10 +85,11 @@ static bool is_target(const char *name, size_t length, const char *target)
  * places. */
 static const char *place_of(const assay_stack *stack, const char *name)
 {
-    static const char *const layers[] = {
-        [ASSAY_STACK_DECODER] = "model.layers.", [ASSAY_STACK_BERT] = "encoder.layer."};
+    static const char *const layers[] = {[ASSAY_STACK_DECODER] = "model.layers.",
+                                         [ASSAY_STACK_BERT] = "encoder.layer.",
+                                         [ASSAY_STACK_VIT] = "blocks."};
     const char *own = name + strlen(stack->prefix);
-    if (stack->kind > ASSAY_STACK_BERT || !begins_with(own, layers[stack->kind]))
+    if (!begins_with(own, layers[stack->kind]))
         return NULL;
     /* A decoder's places are the same in every model; the others' carry their prefix. */
     return stack->kind == ASSAY_STACK_DECODER ? own + strlen("model.") : name;

@@ -1,4 +1,4 @@
-/* test_lora.c - adapter `lora` at the decoder's and BERT's places: what it adds, counts, freezes and
+/* test_lora.c - adapter `lora` at the stacks' places: what it adds, counts, freezes and
  * refuses, its gradients, and that a fresh one changes no bit. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -320,6 +320,65 @@ static void a_branch_is_a_change_of_its_matrix(void **state)
     }
 }
 
+static assay_tensor *run_vit(bench *b, const assay_vit *vit, assay_tensor *images)
+{
+    assay_tape_begin(b->tape, (assay_step){0});
+    assay_tensor *x = assay_vit_forward(b->tape, vit, images, NULL, NULL);
+    tape_must(b->tape, x != NULL);
+    return x;
+}
+
+/* The same at a vision transformer's places, which carry its prefix: fused qkv, and fc1 with its GELU. */
+static void a_vision_transformer_takes_branches(void **state)
+{
+    static const char *const modules[] = {"sight.blocks.0.attn.qkv", "sight.blocks.1.attn.qkv",
+                                          "sight.blocks.0.mlp.fc1", "sight.blocks.1.mlp.fc1"};
+    const assay_vit_config config = {.width = 16,
+                                     .layers = 2,
+                                     .heads = 2,
+                                     .mlp_width = 24,
+                                     .patch = 2,
+                                     .image = 4,
+                                     .channels = 3,
+                                     .norm_eps = 1e-6f,
+                                     .final_norm = true};
+    (void)state;
+    bench b = {0};
+    size_t bytes;
+    assay_error error = {0};
+    b.params = assay_params_new(5, &error);
+    b.tape = assay_tape_new(assay_device_cpu(&error), ASSAY_PRECISION_FP32, &error);
+    assay_tensor *images = assay_tensor_new(ASSAY_F32, 4, (int64_t[]){BATCH, 3, 4, 4}, &error);
+    must(b.params && b.tape && images, &error);
+    assay_random_fill_normal(assay_stream_of(1, "images", 0), 0, BATCH * 3 * 16, assay_f32(images));
+    assay_vit *vit = assay_vit_new(b.params, "sight.", &config, &error);
+    must(vit != NULL, &error);
+    float *before = copy_of(run_vit(&b, vit, images), &bytes);
+    bench_adapt(&b, "qkv,mlp.fc1", 4);
+    same_bytes(run_vit(&b, vit, images)->data, before, bytes);
+    assert_false(trains(&b, "sight.blocks.1.norm2.weight"));
+    fill_b(&b);
+    float *with = copy_of(run_vit(&b, vit, images), &bytes);
+    for (int i = 0; i < 4; i++)
+        merge_by_hand(&b, modules[i], 4, 16 / 4.0);
+    assay_tape *attached = b.tape;
+    b.tape = assay_tape_new(assay_device_cpu(&error), ASSAY_PRECISION_FP32, &error);
+    must(b.tape != NULL, &error);
+    const float *merged = assay_f32(run_vit(&b, vit, images));
+    double apart = 0;
+    for (size_t i = 0; i < bytes / sizeof(float); i++) {
+        assert_true(fabsf(merged[i] - with[i]) < 2e-5f);
+        apart = fmax(apart, fabs((double)(with[i] - before[i])));
+    }
+    assert_true(apart > 1e-2);
+    assay_tape_free(attached);
+    assay_tensor_free(images);
+    assay_vit_free(vit);
+    free(before);
+    free(with);
+    bench_close(&b);
+}
+
 static assay_tensor *forward(assay_tape *tape, assay_tensor *const inputs[], int n, void *user)
 {
     bench *b = user;
@@ -597,6 +656,7 @@ int main(void)
         cmocka_unit_test(fused_places_are_reached),
         cmocka_unit_test(a_starts_kaiming_uniform_and_b_zero),
         cmocka_unit_test(a_branch_is_a_change_of_its_matrix),
+        cmocka_unit_test(a_vision_transformer_takes_branches),
         cmocka_unit_test(gradients_agree_with_differences),
         cmocka_unit_test(towers_drop_their_own),
         cmocka_unit_test(an_adapter_of_peft_is_read),
