@@ -45,21 +45,24 @@ static const char *const *photos_classes(void *user, int *count)
     return class_names;
 }
 
+static const photos *photos_of(const photos *all, assay_data_split split)
+{
+    return split == ASSAY_VALID && all->valid ? all->valid : all;
+}
+
 static int64_t photos_count(void *user, assay_data_split split, int of)
 {
-    (void)split;
     (void)of;
-    return ((const photos *)user)->count;
+    return photos_of(user, split)->count;
 }
 
 static bool photos_sample(void *user, assay_data_split split, int of, int64_t index,
                           const assay_draw *draw, assay_arena *arena, assay_sample *out,
                           assay_error *error)
 {
-    const photos *p = user;
+    const photos *p = photos_of(user, split);
     const int64_t pixels = p->side * p->side;
     assay_field_value *values = assay_arena_alloc(arena, 2 * (int64_t)sizeof *values, error);
-    (void)split;
     (void)of;
     (void)draw;
     if (!values)

@@ -12,6 +12,7 @@ typedef struct photos {
     int64_t count, side;
     const float *pixels;  /* (count, side, side), borrowed */
     const uint8_t *truth; /* the same, or NULL */
+    struct photos *valid; /* what the valid split holds instead; NULL: the same */
 } photos;
 /* Must not move afterwards. */
 void photos_open(photos *out, int64_t count, int64_t side, const float *pixels,
