@@ -28,9 +28,9 @@ static const assay_option options[] = {
     ASSAY_WEIGHTS(settings, teacher, ASSAY_OPTION_REQUIRED,
                   "a stage with a model of any size, or weights that fit a model of the run's own "
                   "options"),
-    {ASSAY_OPTION_AT(settings, teacher_layer, ASSAY_OPTION_INTEGER), .flags = ASSAY_OPTION_REQUIRED,
-     .unit = "block", .low = 1, .high = ASSAY_VIT_LAYERS,
-     .meaning = "of the teacher, from 1; stage:score(\"attention_pattern/layer\") chooses by NMI"},
+    ASSAY_INTEGER(settings, teacher_layer, "block", 0, 0, ASSAY_VIT_LAYERS,
+                  "of the teacher, from 1; 0: its last. stage:score(\"attention_pattern/layer\") "
+                  "is the choice by NMI"),
     ASSAY_INTEGER(settings, student_layer, "block", 0, 0, ASSAY_VIT_LAYERS,
                   "of the student, from 1; 0: its last"),
     ASSAY_BOOL(settings, include_class, true, "the class token counts as query and key"),

@@ -27,8 +27,8 @@ static const assay_option options[] = {
     ASSAY_WEIGHTS(settings, teacher, ASSAY_OPTION_REQUIRED,
                   "a stage with a model of any size, or weights that fit a model of the run's own "
                   "options"),
-    {ASSAY_OPTION_AT(settings, teacher_layer, ASSAY_OPTION_INTEGER), .flags = ASSAY_OPTION_REQUIRED,
-     .unit = "block", .low = 1, .high = ASSAY_VIT_LAYERS, .meaning = "of the teacher, from 1"},
+    ASSAY_INTEGER(settings, teacher_layer, "block", 0, 0, ASSAY_VIT_LAYERS,
+                  "of the teacher, from 1; 0: its last"),
     ASSAY_INTEGER(settings, student_layer, "block", 0, 0, ASSAY_VIT_LAYERS,
                   "of the student, from 1; 0: its last"),
     ASSAY_CHOICE(settings, distance, "smooth_l1", "smooth_l1|mse|cosine",

@@ -6,15 +6,15 @@
 
 #include <inttypes.h>
 
-static bool check_layer(const teacher *t, int64_t layer, const char *where, assay_error *error)
+static bool check_layer(const teacher *t, const char *where, assay_error *error)
 {
     const assay_model_facts *facts = t->network->facts;
     const int64_t most = facts->layers < ASSAY_VIT_LAYERS ? facts->layers : ASSAY_VIT_LAYERS;
-    if (layer < 1 || layer > most)
+    if (t->layer < 0 || t->layer >= most)
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = where,
                           .what = "the teacher has no such layer",
                           .expected = assay_text("1 to %" PRId64, most),
-                          .got = assay_text("teacher_layer %" PRId64, layer));
+                          .got = assay_text("teacher_layer %" PRId64, t->layer + 1));
     for (int i = 0; i < facts->output_count; i++)
         if (assay_same_text(facts->outputs[i], t->output))
             return true;
@@ -26,12 +26,13 @@ static bool check_layer(const teacher *t, int64_t layer, const char *where, assa
 bool teacher_open(teacher *t, const assay_loss_setup *setup, const assay_weights_source *source,
                   int64_t layer, const char *const outputs[], const char *where, assay_error *error)
 {
-    *t = (teacher){.layer = layer - 1};
+    *t = (teacher){0};
     t->network = setup->host->network(setup->host->user, source, error);
     if (!t->network)
         return false;
-    t->output = outputs[layer >= 1 && layer <= ASSAY_VIT_LAYERS ? layer - 1 : 0];
-    if (!check_layer(t, layer, where, error))
+    t->layer = (layer > 0 ? layer : t->network->facts->layers) - 1;
+    t->output = outputs[t->layer < ASSAY_VIT_LAYERS ? t->layer : 0];
+    if (!check_layer(t, where, error))
         return false;
     const int64_t theirs = t->network->facts->tokens, ours = setup->facts->tokens;
     if (theirs != ours)

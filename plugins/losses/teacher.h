@@ -25,7 +25,7 @@ typedef struct teacher {
     int64_t layer;                /* from 0 */
 } teacher;
 
-/* Fails when the teacher has no such layer (counted from 1) or sees other tokens than the student.
+/* Fails when the teacher has no such layer (counted from 1; 0: its last) or sees other tokens than the student.
  * `outputs` are ASSAY_VIT_LAYERS names (LAYER_NAMES), one per layer. */
 bool teacher_open(teacher *t, const assay_loss_setup *setup, const assay_weights_source *source,
                   int64_t layer, const char *const outputs[], const char *where,
