@@ -6,6 +6,6 @@
 
 extern const cli_command run_command, plan_command, plugins_command, runs_command, show_command,
     compare_command, plot_command, query_command, merge_command, tokenize_command, embed_command,
-    export_command, doctor_command;
+    export_command, rois_command, doctor_command;
 
 #endif

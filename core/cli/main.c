@@ -47,9 +47,9 @@ static const cli_command help_page = {
 };
 
 const cli_command *const commands[] = {
-    &run_command,     &plan_command,   &plugins_command, &runs_command,  &show_command,
-    &compare_command, &plot_command,   &query_command,   &merge_command, &tokenize_command,
-    &embed_command,   &export_command, &doctor_command,  &help_page,
+    &run_command,     &plan_command,   &plugins_command, &runs_command,   &show_command,
+    &compare_command, &plot_command,   &query_command,   &merge_command,  &tokenize_command,
+    &embed_command,   &export_command, &rois_command,    &doctor_command, &help_page,
 };
 const int command_count = sizeof commands / sizeof *commands;
 

@@ -70,7 +70,9 @@ int image_place_make(void **state)
                                    .most = 0.75,
                                    .flip = true,
                                    .photometric = true,
-                                   .data_ratio = 1};
+                                   .data_ratio = 1,
+                                   .roi_p = 0.85,
+                                   .roi_unit = 1};
     place->arena = assay_arena_new(0, &error);
     assay_log_to(keep_warning, place, ASSAY_LOG_WARNING);
     *state = place;

@@ -217,6 +217,23 @@ static void pretraining_has_images_only(void **state)
     thermal_functions()->close(data);
 }
 
+static void crops_around_regions_are_others_and_stay(void **state)
+{
+    thermal_place *place = *state;
+    char hex[3][65];
+    place->options.task = THERMAL_PRETRAINING;
+    for (int i = 0; i < 3; i++) {
+        place->options.crop = i == 0 ? THERMAL_CROP_RANDOM : THERMAL_CROP_ROI;
+        thermal_data *data = must_open(place);
+        assay_sample s = must_sample(place, data, ASSAY_PRETRAIN, 2, &training);
+        assert_true(s.values[0].shape[0] == 48 && s.values[0].shape[1] == 48);
+        digest_sample(data, &s, hex[i]);
+        thermal_functions()->close(data);
+    }
+    assert_string_not_equal(hex[0], hex[1]);
+    assert_string_equal(hex[1], hex[2]);
+}
+
 /* ---- wrong options ---- */
 
 static void refuse(thermal_place *place, const char *where)
@@ -251,6 +268,9 @@ static void wrong_options_are_named(void **state)
     place->options.task = THERMAL_PRETRAINING;
     place->options.images = 0;
     refuse(place, "images");
+    place->options = good;
+    place->options.crop = THERMAL_CROP_ROI;
+    refuse(place, "crop");
 }
 
 /* ---- files ---- */
@@ -298,6 +318,7 @@ int main(void)
         IN_PLACE(classes_have_their_share),
         IN_PLACE(segmentation_has_the_sizes_it_says),
         IN_PLACE(pretraining_has_images_only),
+        IN_PLACE(crops_around_regions_are_others_and_stay),
         IN_PLACE(wrong_options_are_named),
         IN_PLACE(files_hold_the_same_pictures),
     };

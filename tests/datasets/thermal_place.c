@@ -39,6 +39,7 @@ int thermal_place_make(void **state)
                                        .crop_scale = {2, scale},
                                        .crop_ratio = {2, ratio},
                                        .most = 0.75,
+                                       .roi_p = 0.85,
                                        .flip = true,
                                        .photometric = true};
     place->arena = assay_arena_new(0, &error);

@@ -16,7 +16,7 @@ headers='
 error support   memory support   random support  hash support  stats support  file support
 log support     device device    tensor tensor   tape tensor   ops tensor   maps tensor     attention tensor
 gradcheck tensor  nn nn          optim nn        blocks nn     weights weights  metrics metrics
-text text       image image      assay all
+text text       image image      regions image      assay all
 option abi      plugin abi       dataset abi    model abi      mask abi
 loss abi        adapter abi      evaluator abi
 '

@@ -55,12 +55,11 @@ assay_box assay_random_box(int64_t width, int64_t height, const double scale[2],
     return (assay_box){(width - w) / 2, (height - h) / 2, w, h};
 }
 
-bool assay_image_change(assay_image *out, const assay_image *in,
-                        const assay_pretrain_change *change, assay_chance *chance,
-                        assay_arena *arena, assay_error *error)
+bool assay_image_change_box(assay_image *out, const assay_image *in, assay_box box,
+                            const assay_pretrain_change *change, assay_chance *chance,
+                            assay_arena *arena, assay_error *error)
 {
     assay_image cut = {0}, made = {0};
-    assay_box box = assay_random_box(in->width, in->height, change->scale, change->ratio, chance);
     bool flips = toss(chance) && change->flip;
     bool ok =
         assay_image_cut(&cut, in, box, NULL, error) &&
@@ -72,6 +71,14 @@ bool assay_image_change(assay_image *out, const assay_image *in,
         assay_image_flip(&made);
     *out = made;
     return true;
+}
+
+bool assay_image_change(assay_image *out, const assay_image *in,
+                        const assay_pretrain_change *change, assay_chance *chance,
+                        assay_arena *arena, assay_error *error)
+{
+    assay_box box = assay_random_box(in->width, in->height, change->scale, change->ratio, chance);
+    return assay_image_change_box(out, in, box, change, chance, arena, error);
 }
 
 /* ---- segmentation ---- */

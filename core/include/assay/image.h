@@ -128,6 +128,10 @@ typedef struct assay_pretrain_change {
 bool assay_image_change(assay_image *out, const assay_image *in,
                         const assay_pretrain_change *change, assay_chance *chance,
                         assay_arena *arena, assay_error *error);
+/* The same with a box that is given; `scale` and `ratio` are not looked at. */
+bool assay_image_change_box(assay_image *out, const assay_image *in, assay_box box,
+                            const assay_pretrain_change *change, assay_chance *chance,
+                            assay_arena *arena, assay_error *error);
 
 /* The changes of segmentation, in this order: resize to fit (long, short) * U(ratio), bilinear and
  * nearest; a window of at most side x side with, if 10 redraws can find one, two classes or more and

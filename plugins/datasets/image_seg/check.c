@@ -4,6 +4,7 @@
 
 #include <assay/hash.h>
 #include <assay/log.h>
+#include <assay/regions.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -150,8 +151,33 @@ static void tell(const seg_data *data, const seg_index *index, const skipped *br
                   data->layout.base, (long long)sets->shared);
 }
 
+/* The candidates for crops that lie beside the images go into the fingerprint too. */
+static bool check_rois(const seg_data *data, assay_sha256 *hash, assay_error *error)
+{
+    const seg_set *set = &data->sets.of[ASSAY_PRETRAIN];
+    char path[SEG_LONGEST_PATH];
+    int64_t found = 0;
+    assay_arena *arena = assay_arena_new(0, error);
+    bool good = arena != NULL;
+    for (int64_t i = 0; good && i < set->count; i++) {
+        assay_arena_reset(arena);
+        seg_image_path(&data->layout, &data->sets, &set->items[i], path);
+        good = assay_rois_check(path, hash, &found, arena, error);
+    }
+    assay_arena_free(arena);
+    if (good && found == 0)
+        return ASSAY_FAIL(
+            error, ASSAY_BAD_INPUT, .where = "dataset.image_seg: crop",
+            .what = "no image has a file of regions",
+            .hint = assay_text("assay rois %s/%s", data->layout.base, data->layout.images));
+    if (good && found < set->count)
+        assay_log(ASSAY_LOG_WARNING, "%s: %lld of %lld images have no file of regions",
+                  data->layout.base, (long long)(set->count - found), (long long)set->count);
+    return good;
+}
+
 /* Contents in order, and what labels are called: not names of files, nor where they lie. */
-static void make_fingerprint(seg_data *data)
+static bool make_fingerprint(seg_data *data, assay_error *error)
 {
     static const uint8_t end[1] = {0};
     uint8_t sum[32];
@@ -172,8 +198,11 @@ static void make_fingerprint(seg_data *data)
     }
     assay_sha256_add(&hash, &data->layout.channel, sizeof data->layout.channel);
     assay_sha256_add(&hash, data->layout.class_of, sizeof data->layout.class_of);
+    if (data->options->crop == SEG_CROP_ROI && !check_rois(data, &hash, error))
+        return false;
     assay_sha256_end(&hash, sum);
     assay_sha256_hex(sum, data->fingerprint);
+    return true;
 }
 
 bool seg_check(seg_data *data, const assay_host *host, assay_error *error)
@@ -188,7 +217,7 @@ bool seg_check(seg_data *data, const assay_host *host, assay_error *error)
     good = good && check_left(data, &broken, error);
     if (good) {
         tell(data, &index, &broken);
-        make_fingerprint(data);
+        good = make_fingerprint(data, error);
     }
     seg_index_clear(&index);
     return good;

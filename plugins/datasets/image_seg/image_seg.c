@@ -9,7 +9,7 @@
  *
  * Segmentation, in training: image and truth are side x side, changed at random (spec 2.9.1); else
  * the image is resized to fit into `fit` and the truth has the size of its file. Pre-training, in
- * training: a random box (spec 2.3), side x side; else the largest square in the middle. Images of
+ * training: a random box (spec 2.3) or a crop around a region (spec 3.3.3), side x side; else the largest square in the middle. Images of
  * 16 bits give their upper byte.
  *
  * The one benchmark is "segmentation" in a suite of the set's name. */
@@ -62,6 +62,13 @@ static const assay_option options[] = {
     ASSAY_BOOL(seg_options, flip, true, "half of the images are mirrored in training"),
     ASSAY_BOOL(seg_options, photometric, true,
                "random brightness and contrast in training (segmentation)"),
+    ASSAY_CHOICE(seg_options, crop, "random", "random|roi",
+                 "what is trained on: a random box, or a crop around a region that `assay rois` "
+                 "found (PAD; pretraining)"),
+    ASSAY_NUMBER(seg_options, roi_p, "", 0.85, 0, 1,
+                 "with this probability such a crop may be smaller than 0.15 of the image"),
+    ASSAY_POSITIVE(seg_options, roi_unit, "", 1, 100,
+                   "sides of such crops times this; 1 is for images of about 640 x 480"),
     ASSAY_NUMBERS(seg_options, crop_scale, "", "0.2,1", 0.0001, 1,
                   "least and largest share of the image in a random box (pretraining)"),
     ASSAY_NUMBERS(seg_options, crop_ratio, "", "0.75,1.3333333333333333", 0.01, 100,
@@ -91,6 +98,10 @@ static bool check_pair(const assay_numbers *pair, const char *name, bool ordered
 
 static bool check_options(const seg_options *o, assay_error *error)
 {
+    if (o->crop == SEG_CROP_ROI && o->task != SEG_TASK_PRETRAINING)
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "dataset.image_seg: crop",
+                          .what = "crops around regions are for pretraining",
+                          .expected = "task = \"pretraining\"");
     return check_pair(&o->fit, "fit", false, error) &&
            check_pair(&o->resize, "resize", true, error) &&
            check_pair(&o->crop_scale, "crop_scale", true, error) &&

@@ -4,6 +4,8 @@
  * arena, so that a batch is not as large as the pictures it was made of. */
 #include "seg.h"
 
+#include <assay/regions.h>
+
 #include <string.h>
 
 #define STREAM "image_seg"
@@ -152,6 +154,31 @@ static bool cut_middle(assay_image *out, const assay_image *in, int64_t side, as
     return good;
 }
 
+/* The box that is cut out: anywhere, or around a region. */
+static bool choose_box(const request *asked, const assay_image *image, assay_chance *chance,
+                       assay_box *out, assay_error *error)
+{
+    const seg_options *o = asked->data->options;
+    char path[SEG_LONGEST_PATH];
+    assay_roi_crop crop = assay_roi_crop_of(o->crop == SEG_CROP_ROI ? o->roi_unit : 1);
+    assay_rois rois = {NULL, 0};
+    assay_arena *arena = NULL;
+    crop.p = o->roi_p;
+    memcpy(crop.scale, o->crop_scale.items, sizeof crop.scale);
+    memcpy(crop.ratio, o->crop_ratio.items, sizeof crop.ratio);
+    if (o->crop == SEG_CROP_ROI) {
+        seg_image_path(&asked->data->layout, &asked->data->sets, asked->item, path);
+        arena = assay_arena_new(65536, error);
+        if (arena == NULL || !assay_rois_of(path, &rois, arena, error)) {
+            assay_arena_free(arena);
+            return false;
+        }
+    }
+    *out = assay_roi_box(image->width, image->height, &rois, &crop, chance);
+    assay_arena_free(arena);
+    return true;
+}
+
 static bool make_pretraining(const request *asked, assay_field_value *value, assay_error *error)
 {
     assay_image image = {0}, made = {0};
@@ -159,14 +186,12 @@ static bool make_pretraining(const request *asked, assay_field_value *value, ass
     int64_t side = asked->data->side;
     bool good = read_image(asked, &image, error);
     if (good && asked->draw != NULL && asked->draw->augment) {
-        const assay_pretrain_change change = {
-            .side = side,
-            .scale = {o->crop_scale.items[0], o->crop_scale.items[1]},
-            .ratio = {o->crop_ratio.items[0], o->crop_ratio.items[1]},
-            .flip = o->flip};
+        const assay_pretrain_change change = {.side = side, .flip = o->flip};
+        assay_box box = {0};
         assay_chance chance =
             assay_chance_of(asked->draw->seed, STREAM, asked->draw->epoch, asked->number);
-        good = assay_image_change(&made, &image, &change, &chance, NULL, error);
+        good = choose_box(asked, &image, &chance, &box, error) &&
+               assay_image_change_box(&made, &image, box, &change, &chance, NULL, error);
     } else if (good) {
         good = cut_middle(&made, &image, side, error);
     }

@@ -14,6 +14,7 @@
 #define SEG_IGNORED      255 /* in the field `truth`, whatever the files say */
 
 enum { SEG_TASK_SEGMENTATION, SEG_TASK_PRETRAINING };
+enum { SEG_CROP_RANDOM, SEG_CROP_ROI };
 
 typedef struct seg_options {
     const char *path, *name;
@@ -25,6 +26,8 @@ typedef struct seg_options {
     double mean, sd;
     int64_t side;
     assay_numbers fit, resize, crop_scale, crop_ratio;
+    int crop;
+    double roi_p, roi_unit;
     double most;
     bool flip, photometric;
     double data_ratio;

@@ -119,6 +119,30 @@ static bool fit_segmentation(const thermal_data *data, assay_image *image, assay
     return true;
 }
 
+/* The box that is cut out: anywhere, or around a region. */
+static bool choose_box(const thermal_data *data, const assay_image *image, assay_chance *chance,
+                       assay_box *out, assay_error *error)
+{
+    const thermal_options *o = data->options;
+    assay_roi_crop crop = assay_roi_crop_of(data->roi_unit);
+    const assay_roi_rule rule = assay_roi_rule_of(data->roi_unit);
+    assay_rois rois = {NULL, 0};
+    assay_arena *arena = NULL;
+    crop.p = o->roi_p;
+    memcpy(crop.scale, o->crop_scale.items, sizeof crop.scale);
+    memcpy(crop.ratio, o->crop_ratio.items, sizeof crop.ratio);
+    if (o->crop == THERMAL_CROP_ROI) {
+        arena = assay_arena_new(image->width * image->height * 128 + 65536, error);
+        if (arena == NULL || !assay_rois_find(image, &rule, &rois, arena, error)) {
+            assay_arena_free(arena);
+            return false;
+        }
+    }
+    *out = assay_roi_box(image->width, image->height, &rois, &crop, chance);
+    assay_arena_free(arena);
+    return true;
+}
+
 static bool fit_pretraining(const thermal_data *data, assay_image *image, bool changes,
                             assay_chance *chance, assay_error *error)
 {
@@ -130,7 +154,10 @@ static bool fit_pretraining(const thermal_data *data, assay_image *image, bool c
                                           o->flip};
     int64_t edge = o->width < o->height ? o->width : o->height;
     assay_box middle = {(o->width - edge) / 2, (o->height - edge) / 2, edge, edge};
-    bool good = changes ? assay_image_change(&made, image, &change, chance, NULL, error)
+    assay_box box = middle;
+    if (changes && !choose_box(data, image, chance, &box, error))
+        return false;
+    bool good = changes ? assay_image_change_box(&made, image, box, &change, chance, NULL, error)
                         : assay_image_cut(&cut, image, middle, NULL, error) &&
                               assay_image_resize(&made, &cut, data->side, data->side, ASSAY_BICUBIC,
                                                  NULL, error);

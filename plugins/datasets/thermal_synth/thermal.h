@@ -10,10 +10,12 @@
 #include "sensor.h"
 
 #include <assay/dataset.h>
+#include <assay/regions.h>
 
 #define THERMAL_IGNORED 255
 
 enum { THERMAL_SEGMENTATION, THERMAL_PRETRAINING };
+enum { THERMAL_CROP_RANDOM, THERMAL_CROP_ROI };
 
 typedef struct thermal_options {
     int task;
@@ -25,6 +27,8 @@ typedef struct thermal_options {
     double mean, sd;
     int64_t side;
     assay_numbers fit, resize, crop_scale, crop_ratio;
+    int crop;
+    double roi_p;
     double most;
     bool flip, photometric;
 } thermal_options;
@@ -37,6 +41,7 @@ typedef struct thermal_data {
     int field_count;
     int64_t side, long_side, short_side;
     double sd;
+    double roi_unit; /* PAD's rule for pictures of 640 x 480 is scaled down by it */
     char fingerprint[65];
 } thermal_data;
 

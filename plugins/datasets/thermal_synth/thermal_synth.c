@@ -18,7 +18,8 @@
  * Segmentation has the splits train, valid and test. In training image and truth are side x side,
  * changed at random (infrared spec 2.9.1); else the image is resized to fit into `fit` and the truth
  * is as large as the picture. Pre-training has the splits pretrain, valid and test: in training a
- * random box (spec 2.3), side x side; else the largest square in the middle. Both of one seed show
+ * random box (spec 2.3) or, with `crop = "roi"`, a crop around a region that selective search finds
+ * in the picture (spec 3.3), side x side; else the largest square in the middle. Both of one seed show
  * the same valid and test pictures; no picture stands in two splits.
  *
  * The one benchmark is thermal_synth/segmentation. Numbers made with these pictures compare with
@@ -29,6 +30,7 @@
 #include <assay/log.h>
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -80,6 +82,11 @@ static const assay_option options[] = {
     ASSAY_BOOL(thermal_options, flip, true, "half of the images are mirrored in training"),
     ASSAY_BOOL(thermal_options, photometric, true,
                "random brightness and contrast in training (segmentation)"),
+    ASSAY_CHOICE(thermal_options, crop, "random", "random|roi",
+                 "what is trained on: a random box, or a crop around a region of selective search "
+                 "(PAD; pretraining)"),
+    ASSAY_NUMBER(thermal_options, roi_p, "", 0.85, 0, 1,
+                 "with this probability such a crop may be smaller than 0.15 of the picture"),
     ASSAY_NUMBERS(thermal_options, crop_scale, "", "0.2,1", 0.0001, 1,
                   "least and largest share of the image in a random box (pretraining)"),
     ASSAY_NUMBERS(thermal_options, crop_ratio, "", "0.75,1.3333333333333333", 0.01, 100,
@@ -101,6 +108,10 @@ static bool check_options(const thermal_options *o, assay_error *error)
     if (o->fit.count != 0 && o->fit.count != 2)
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = WHERE ": fit",
                           .what = "two numbers are due");
+    if (o->crop == THERMAL_CROP_ROI && o->task != THERMAL_PRETRAINING)
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = WHERE ": crop",
+                          .what = "crops around regions are for pretraining",
+                          .expected = "task = \"pretraining\"");
     return check_pair(&o->air, "air", error) && check_pair(&o->resize, "resize", error) &&
            check_pair(&o->crop_scale, "crop_scale", error) &&
            check_pair(&o->crop_ratio, "crop_ratio", error);
@@ -123,6 +134,7 @@ static void describe(thermal_data *data)
     data->long_side = o->fit.count == 2 ? (int64_t)o->fit.items[0] : 4 * o->side;
     data->short_side = o->fit.count == 2 ? (int64_t)o->fit.items[1] : o->side;
     data->sd = o->sd > 0 ? o->sd : labelled ? 47.8976 / 255 : 0.1871;
+    data->roi_unit = fmin(1, sqrt((double)(o->width * o->height) / (640.0 * 480)));
     data->field_count = labelled ? 2 : 1;
     data->fields[0] = (assay_field){"image", ASSAY_F32, 2, {ASSAY_RAGGED, ASSAY_RAGGED}};
     data->fields[1] = (assay_field){"truth", ASSAY_U8, 2, {ASSAY_RAGGED, ASSAY_RAGGED}};
