@@ -221,8 +221,8 @@ static inline __attribute__((always_inline)) void d_channel(const device_batch_n
 
 void KERNEL(d_batch_norm)(const device_batch_norm *g)
 {
-    int64_t count = g->batch * g->channels * g->pixels;
-#pragma omp parallel for schedule(static) if (count >= KERNEL_PARALLEL_MIN)
+#pragma omp parallel for schedule(static) if (g->batch * g->channels * g->pixels >=                \
+                                              KERNEL_PARALLEL_MIN)
     for (int64_t c = 0; c < g->channels; c++) {
         if (g->relu)
             d_channel(g, c, true);
