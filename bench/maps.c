@@ -217,10 +217,6 @@ static void time_conv(const assay_kernels *k, int steps)
                                 .d_y = d_y,
                                 .d_x = pass == 1 ? d_x : NULL,
                                 .d_w = pass == 2 ? d_w : NULL};
-            int64_t bytes = pass < 3 ? k->conv_scratch(&conv, pass > 0) : 0;
-            conv.scratch = assay_alloc(bytes, NULL);
-            if (!conv.scratch)
-                stop(NULL);
             double begun = seconds_now();
             if (pass == 0)
                 k->conv(&conv);
@@ -238,7 +234,6 @@ static void time_conv(const assay_kernels *k, int steps)
                                        .ldc = SIDE * SIDE});
             begun = seconds_now() - begun;
             best[pass] = step > 0 && begun < best[pass] ? begun : best[pass];
-            assay_free(conv.scratch);
         }
     printf(
         "{\"bench\":\"conv3x3\",\"forward\":%.1f,\"data\":%.1f,\"weights\":%.1f,\"sgemm\":%.1f}\n",

@@ -2,8 +2,6 @@
  * twins, and the bits of those that have no product in them at any number of threads. */
 #include "twins.h"
 
-#include <assay/memory.h>
-
 enum {
     CHANNELS = 3,
 };
@@ -173,6 +171,8 @@ static const int64_t conv_sizes[][8] = {
     {1, 1, 1, 1, 1, 1, 1, 0},     {2, 3, 5, 7, 4, 3, 1, 1},   {1, 17, 9, 11, 33, 3, 1, 1},
     {2, 16, 16, 16, 16, 3, 1, 1}, {2, 5, 13, 12, 7, 3, 2, 1}, {1, 24, 8, 8, 40, 1, 1, 0},
     {2, 3, 8, 8, 6, 1, 2, 0},     {1, 2, 10, 9, 3, 5, 1, 2},  {1, 4, 6, 6, 4, 2, 2, 0},
+    {2, 32, 13, 10, 48, 3, 1, 1}, {1, 16, 9, 8, 16, 3, 1, 0}, {3, 48, 8, 21, 16, 3, 1, 1},
+    {1, 17, 12, 12, 16, 3, 1, 1},
 };
 
 typedef struct conv_arrays {
@@ -204,16 +204,6 @@ static void conv_arrays_free(conv_arrays *a)
         free(all[i]);
 }
 
-/* Scratch as a tape gives it: aligned and full of old numbers. */
-static void *scratch_of(const assay_kernels *k, const device_conv *conv, bool backward)
-{
-    size_t bytes = (size_t)k->conv_scratch(conv, backward) + ASSAY_ALIGNMENT;
-    void *scratch = aligned_alloc(ASSAY_ALIGNMENT, (bytes + 63) / 64 * 64);
-    assert_non_null(scratch);
-    memset(scratch, 0xFF, bytes);
-    return scratch;
-}
-
 static void run_conv(const assay_kernels *k, const int64_t s[8], const conv_arrays *a, bool bias,
                      bool add)
 {
@@ -229,16 +219,12 @@ static void run_conv(const assay_kernels *k, const int64_t s[8], const conv_arra
                         .w = a->w,
                         .bias = bias ? a->bias : NULL,
                         .y = a->y};
-    conv.scratch = scratch_of(k, &conv, false);
     k->conv(&conv);
-    free(conv.scratch);
     conv.d_y = a->d_y;
     conv.d_x = a->d_x;
     conv.d_w = a->d_w;
     conv.add_x = conv.add_w = add;
-    conv.scratch = scratch_of(k, &conv, true);
     k->d_conv(&conv);
-    free(conv.scratch);
 }
 
 static void expect_conv_twins(const assay_device *device, const int64_t s[8], bool bias, bool add)
@@ -288,11 +274,22 @@ static void a_window_of_ones_spreads_a_one(void **state)
                             .x = x,
                             .w = ones,
                             .y = y};
-        conv.scratch = scratch_of(device->kernels, &conv, false);
         device->kernels->conv(&conv);
-        free(conv.scratch);
         assert_memory_equal(y, want, sizeof want);
     }
+}
+
+/* Seven images two at a time, the last alone: the weight's gradient is added up. */
+static void a_large_batch_is_taken_in_parts(void **state)
+{
+    (void)state;
+    const int64_t size[] = {7, 16, 12, 9, 16, 3, 1, 1};
+    int64_t was = cpu_conv_part(36 * 12 * 9 * (16 + 16) / 16 * 5 / 2);
+    const assay_device *device;
+    for (int v = 0; (device = cpu_variant_at(v)) != NULL; v++)
+        for (int add = 0; add < 2; add++)
+            expect_conv_twins(device, size, true, add);
+    (void)cpu_conv_part(was);
 }
 
 /* More shapes than are kept prepared: old ones are forgotten, and come back. */
@@ -312,6 +309,7 @@ int main(void)
         cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(convolutions_agree_with_plain),
         cmocka_unit_test(a_window_of_ones_spreads_a_one),
+        cmocka_unit_test(a_large_batch_is_taken_in_parts),
         cmocka_unit_test(many_shapes_take_turns),
     };
     return cmocka_run_group_tests_name("maps", tests, NULL, NULL);

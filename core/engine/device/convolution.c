@@ -1,10 +1,12 @@
 /* convolution.c - convolutions of maps: oneDNN's for the fast variants, the loops of the definition
  * for `plain`.
  *
- * A 1 x 1 convolution is a product per image and is computed as one. For others oneDNN chooses the
- * layouts, in which channels stand in blocks as wide as its vectors; arrays are copied into them and
- * back, which costs a few per cent of the convolution. What oneDNN prepares for a shape is kept: see
- * `prepared`. */
+ * A 1 x 1 convolution is a product per image and is computed as one. Others are oneDNN's: 3 x 3 ones
+ * by Winograd's method where it has it (4 x 4 results from 6 x 6 inputs in the domain of their
+ * polynomials: a quarter of the multiplications, the result within 1e-6 of the definition, and
+ * a few times the memory), the rest directly. oneDNN chooses the layouts, in which channels stand in
+ * blocks as wide as its vectors; arrays are copied into them and back. What it prepares for a shape
+ * is kept, see `prepared`, and so is the scratch of the largest. */
 #include "engine/device/cpu/variants.h"
 
 #include <assay/memory.h>
@@ -26,12 +28,6 @@ static int64_t out_width(const device_conv *g)
 }
 
 /* ---- plain ---- */
-
-int64_t cpu_conv_scratch_plain(const device_conv *g, bool backward)
-{
-    (void)g, (void)backward;
-    return 0;
-}
 
 /* x at line i, column j of channel c, 0 in the padding. */
 static double padded(const device_conv *g, int64_t b, int64_t c, int64_t i, int64_t j)
@@ -187,7 +183,7 @@ typedef struct pass {
     pass_array arrays[ARRAYS];
     dnnl_memory_t bias, space; /* or NULL */
     int64_t space_at, sum_at;  /* oneDNN's own scratch; a result that is added */
-    int64_t scratch;           /* bytes with and without the latter */
+    int64_t scratch;           /* bytes without the latter */
     int64_t result_count;
 } pass;
 
@@ -207,9 +203,11 @@ static mtx_t lock;
 static once_flag started = ONCE_FLAG_INIT;
 static dnnl_engine_t engine;
 static dnnl_stream_t stream;
-static dnnl_primitive_attr_t own_space; /* scratch comes from the caller */
+static dnnl_primitive_attr_t own_space; /* its scratch is `room` */
 static prepared *shapes[SHAPES];
 static uint64_t clock_of_use;
+static char *room; /* the scratch of one pass at a time; it grows, and stays */
+static int64_t room_bytes;
 
 static void start(void)
 {
@@ -297,28 +295,29 @@ static bool lay_out(const device_conv *g, layouts *l)
     return dnnl_memory_desc_init_by_tag(&l->bias, 1, filters, dnnl_f32, dnnl_a) == dnnl_success;
 }
 
-/* oneDNN's plan for the forward pass; the backward passes take it as a hint. */
-static bool plan_forward(const device_conv *g, const layouts *l, dnnl_primitive_desc_t *plan)
+/* oneDNN's plan for the forward pass; the backward passes take the direct one as a hint. */
+static bool plan_forward(const device_conv *g, const layouts *l, dnnl_alg_kind_t method,
+                         dnnl_primitive_desc_t *plan)
 {
     dnnl_convolution_desc_t conv;
-    return dnnl_convolution_forward_desc_init(&conv, dnnl_forward_training, dnnl_convolution_direct,
-                                              &l->open[X], &l->open[W],
-                                              g->bias != NULL ? &l->bias : NULL, &l->open[Y],
-                                              l->strides, l->pads, l->pads) == dnnl_success &&
+    return dnnl_convolution_forward_desc_init(&conv, dnnl_forward_training, method, &l->open[X],
+                                              &l->open[W], g->bias != NULL ? &l->bias : NULL,
+                                              &l->open[Y], l->strides, l->pads,
+                                              l->pads) == dnnl_success &&
            dnnl_primitive_desc_create(plan, &conv, own_space, engine, NULL) == dnnl_success;
 }
 
-static bool plan_backward(const layouts *l, pass_kind kind, const dnnl_primitive_desc_t hint,
-                          dnnl_primitive_desc_t *plan)
+static bool plan_backward(const layouts *l, pass_kind kind, dnnl_alg_kind_t method,
+                          const dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *plan)
 {
     dnnl_convolution_desc_t conv;
-    dnnl_status_t status = kind == PASS_DATA
-                               ? dnnl_convolution_backward_data_desc_init(
-                                     &conv, dnnl_convolution_direct, &l->open[X], &l->open[W],
-                                     &l->open[Y], l->strides, l->pads, l->pads)
-                               : dnnl_convolution_backward_weights_desc_init(
-                                     &conv, dnnl_convolution_direct, &l->open[X], &l->open[W], NULL,
-                                     &l->open[Y], l->strides, l->pads, l->pads);
+    dnnl_status_t status =
+        kind == PASS_DATA
+            ? dnnl_convolution_backward_data_desc_init(&conv, method, &l->open[X], &l->open[W],
+                                                       &l->open[Y], l->strides, l->pads, l->pads)
+            : dnnl_convolution_backward_weights_desc_init(&conv, method, &l->open[X], &l->open[W],
+                                                          NULL, &l->open[Y], l->strides, l->pads,
+                                                          l->pads);
     return status == dnnl_success &&
            dnnl_primitive_desc_create(plan, &conv, own_space, engine, hint) == dnnl_success;
 }
@@ -364,17 +363,31 @@ static bool take_plan(pass *p, pass_kind kind, const layouts *l, const dnnl_prim
     return dnnl_primitive_create(&p->conv, plan) == dnnl_success;
 }
 
+/* The fastest method is tried first. Winograd's tiles are 4 x 4: smaller maps would mostly fill them
+ * with padding. */
+static bool plan_pass(const device_conv *g, pass_kind kind, const layouts *l,
+                      dnnl_primitive_desc_t *plan)
+{
+    bool tiles = g->side == 3 && g->stride == 1 && g->height >= 8 && g->width >= 8;
+    dnnl_primitive_desc_t hint = NULL;
+    bool made = false;
+    if (kind == PASS_FORWARD)
+        return (tiles && plan_forward(g, l, dnnl_convolution_winograd, plan)) ||
+               plan_forward(g, l, dnnl_convolution_direct, plan);
+    made = plan_forward(g, l, dnnl_convolution_direct, &hint) &&
+           ((tiles && plan_backward(l, kind, dnnl_convolution_winograd, hint, plan)) ||
+            plan_backward(l, kind, dnnl_convolution_direct, hint, plan));
+    (void)dnnl_primitive_desc_destroy(hint);
+    return made;
+}
+
 static void prepare_pass(pass *p, pass_kind kind, const device_conv *g)
 {
-    dnnl_primitive_desc_t forward = NULL, plan = NULL;
+    dnnl_primitive_desc_t plan = NULL;
     layouts l;
-    bool made = lay_out(g, &l) && plan_forward(g, &l, &forward);
-    if (made && kind != PASS_FORWARD)
-        made = plan_backward(&l, kind, forward, &plan);
-    made = made && take_plan(p, kind, &l, kind == PASS_FORWARD ? forward : plan,
-                             kind == PASS_FORWARD && g->bias != NULL);
+    bool made = lay_out(g, &l) && plan_pass(g, kind, &l, &plan) &&
+                take_plan(p, kind, &l, plan, kind == PASS_FORWARD && g->bias != NULL);
     (void)dnnl_primitive_desc_destroy(plan);
-    (void)dnnl_primitive_desc_destroy(forward);
     if (!made)
         pass_end(p);
     p->tried = true;
@@ -419,24 +432,6 @@ static int64_t pass_bytes(const pass *p, bool add)
     return p->scratch + (add ? aligned(p->result_count * (int64_t)sizeof(float)) : 0);
 }
 
-int64_t cpu_conv_scratch(const device_conv *g, bool backward)
-{
-    const bool wanted[PASSES] = {!backward, backward && g->d_x != NULL, backward && g->d_w != NULL};
-    const bool add[PASSES] = {false, g->add_x, g->add_w};
-    int64_t most = 0;
-    if (is_product(g))
-        return 0;
-    call_once(&started, start);
-    (void)mtx_lock(&lock);
-    for (int kind = 0; kind < PASSES; kind++) {
-        const pass *p = wanted[kind] ? pass_for(g, kind) : NULL;
-        int64_t bytes = p != NULL ? pass_bytes(p, add[kind]) : 0;
-        most = bytes > most ? bytes : most;
-    }
-    (void)mtx_unlock(&lock);
-    return most;
-}
-
 static bool copy_array(const pass_array *a)
 {
     bool in = a->argument == DNNL_ARG_SRC || a->argument == DNNL_ARG_WEIGHTS ||
@@ -446,14 +441,24 @@ static bool copy_array(const pass_array *a)
     return a->copy == NULL || dnnl_primitive_execute(a->copy, stream, 2, ends) == dnnl_success;
 }
 
+/* Room for a pass. What was there is of no more use. */
+static bool make_room(int64_t bytes)
+{
+    if (bytes <= room_bytes)
+        return true;
+    free(room);
+    room = aligned_alloc(ASSAY_ALIGNMENT, (size_t)bytes);
+    room_bytes = room != NULL ? bytes : 0;
+    return room != NULL;
+}
+
 /* result = [result +] the pass of arrays a and b. */
 static bool run_pass(const pass *p, const float *a, const float *b, const float *bias,
-                     float *result, bool add, void *scratch)
+                     float *result, bool add)
 {
-    char *space = scratch;
-    if (space == NULL && pass_bytes(p, add) > 0)
+    if (!make_room(pass_bytes(p, add)))
         return false;
-    float *to = add ? (float *)(void *)(space + p->sum_at) : result;
+    float *to = add ? (float *)(void *)(room + p->sum_at) : result;
     void *const outer[ARRAYS] = {(void *)(uintptr_t)a, (void *)(uintptr_t)b, to};
     dnnl_exec_arg_t arguments[ARRAYS + 2];
     int count = 0;
@@ -461,7 +466,7 @@ static bool run_pass(const pass *p, const float *a, const float *b, const float 
         const pass_array *x = &p->arrays[i];
         if (dnnl_memory_set_data_handle(x->outer, outer[i]) != dnnl_success ||
             (x->inner != NULL &&
-             dnnl_memory_set_data_handle(x->inner, space + x->at) != dnnl_success))
+             dnnl_memory_set_data_handle(x->inner, room + x->at) != dnnl_success))
             return false;
         arguments[count++] = (dnnl_exec_arg_t){x->argument, x->inner != NULL ? x->inner : x->outer};
     }
@@ -470,7 +475,7 @@ static bool run_pass(const pass *p, const float *a, const float *b, const float 
         arguments[count++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, p->bias};
     }
     if (p->space != NULL) {
-        (void)dnnl_memory_set_data_handle(p->space, space + p->space_at);
+        (void)dnnl_memory_set_data_handle(p->space, room + p->space_at);
         arguments[count++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, p->space};
     }
     if (!copy_array(&p->arrays[0]) || !copy_array(&p->arrays[1]) ||
@@ -485,50 +490,99 @@ static bool run_pass(const pass *p, const float *a, const float *b, const float 
     return true;
 }
 
-void cpu_conv(const device_conv *g)
+/* ---- in parts of the batch, so that the scratch is that of a part ---- */
+
+static int64_t most_floats = INT64_C(1) << 27; /* of a part's transforms: 512 MiB */
+
+int64_t cpu_conv_part(int64_t floats)
 {
-    bool done = false;
-    if (is_product(g)) {
-        product_conv(g);
-        return;
-    }
-    call_once(&started, start);
-    (void)mtx_lock(&lock);
+    int64_t was = most_floats;
+    most_floats = floats;
+    return was;
+}
+
+/* Images that are taken together: Winograd's method holds 36 numbers for each 16 of x and y. */
+static int64_t images_of_part(const device_conv *g)
+{
+    double each = 36.0 / 16.0 * (double)(g->height * g->width) * (double)(g->channels + g->filters);
+    double fitting = (double)most_floats / each;
+    if (fitting >= (double)g->batch)
+        return g->batch;
+    return fitting >= 1.0 ? (int64_t)fitting : 1;
+}
+
+/* Images first .. of the batch, as many as a part holds; later parts add to the weight's gradient. */
+static device_conv part_of(const device_conv *g, int64_t first)
+{
+    device_conv part = *g;
+    int64_t of_x = g->channels * g->height * g->width;
+    int64_t of_y = g->filters * out_height(g) * out_width(g), images = images_of_part(g);
+    part.batch = g->batch - first < images ? g->batch - first : images;
+    part.x = g->x + first * of_x;
+    part.y = g->y != NULL ? g->y + first * of_y : NULL;
+    part.d_y = g->d_y != NULL ? g->d_y + first * of_y : NULL;
+    part.d_x = g->d_x != NULL ? g->d_x + first * of_x : NULL;
+    part.add_w = g->add_w || first > 0;
+    return part;
+}
+
+/* Kernels have no way to fail: what oneDNN refuses is left to the definition. */
+
+static void conv_part(const device_conv *g)
+{
     const pass *p = pass_for(g, PASS_FORWARD);
-    if (p != NULL)
-        done = run_pass(p, g->x, g->w, g->bias, g->y, false, g->scratch);
-    (void)mtx_unlock(&lock);
-    /* Kernels have no way to fail: what oneDNN refuses is left to the definition. */
-    if (!done)
+    if (p == NULL || !run_pass(p, g->x, g->w, g->bias, g->y, false))
         cpu_conv_plain(g);
 }
 
-static void d_conv_pass(const device_conv *g, pass_kind kind)
+static void d_conv_part(const device_conv *g, pass_kind kind)
 {
     bool data = kind == PASS_DATA, done = false;
     const pass *p = pass_for(g, kind);
     device_conv alone = *g;
     if (p != NULL && data)
-        done = run_pass(p, g->d_y, g->w, NULL, g->d_x, g->add_x, g->scratch);
+        done = run_pass(p, g->d_y, g->w, NULL, g->d_x, g->add_x);
     else if (p != NULL)
-        done = run_pass(p, g->x, g->d_y, NULL, g->d_w, g->add_w, g->scratch);
+        done = run_pass(p, g->x, g->d_y, NULL, g->d_w, g->add_w);
     if (done)
         return;
     *(data ? &alone.d_w : &alone.d_x) = NULL;
     cpu_d_conv_plain(&alone);
 }
 
+void cpu_conv(const device_conv *g)
+{
+    if (is_product(g)) {
+        product_conv(g);
+        return;
+    }
+    call_once(&started, start);
+    (void)mtx_lock(&lock);
+    for (int64_t first = 0; first < g->batch; first += images_of_part(g)) {
+        device_conv part = part_of(g, first);
+        conv_part(&part);
+    }
+    (void)mtx_unlock(&lock);
+}
+
 void cpu_d_conv(const device_conv *g)
 {
-    if (is_product(g) && g->batch > 0) {
+    if (g->batch == 0) {
+        cpu_d_conv_plain(g);
+        return;
+    }
+    if (is_product(g)) {
         d_product_conv(g);
         return;
     }
     call_once(&started, start);
     (void)mtx_lock(&lock);
-    if (g->d_x != NULL)
-        d_conv_pass(g, PASS_DATA);
-    if (g->d_w != NULL)
-        d_conv_pass(g, PASS_WEIGHTS);
+    for (int64_t first = 0; first < g->batch; first += images_of_part(g)) {
+        device_conv part = part_of(g, first);
+        if (g->d_x != NULL)
+            d_conv_part(&part, PASS_DATA);
+        if (g->d_w != NULL)
+            d_conv_part(&part, PASS_WEIGHTS);
+    }
     (void)mtx_unlock(&lock);
 }

@@ -127,7 +127,6 @@ typedef struct device_conv {
     const float *d_y;
     float *d_x, *d_w; /* each or NULL */
     bool add_x, add_w;
-    void *scratch; /* conv_scratch() bytes, aligned */
 } device_conv;
 
 /* Batch norm of maps x (B, C, pixels), channel by channel: h = (x - mean) rstd, y = w h + b, with
@@ -302,8 +301,6 @@ typedef struct assay_kernels {
     void (*d_suffix_attention)(const device_suffix *suffix);
 
     /* ---- maps ---- */
-    /* Bytes of scratch for the pass; its sizes, pointers and add flags are set already. */
-    int64_t (*conv_scratch)(const device_conv *conv, bool backward);
     void (*conv)(const device_conv *conv);
     void (*d_conv)(const device_conv *conv);
     /* y (C) = [y +] sum over batch and pixels of x (B, C, pixels) */

@@ -49,11 +49,9 @@ static void add_bias_gradient(assay_tape *tape, assay_tensor *bias, const assay_
 static bool conv2d_backward(assay_tape *tape, const assay_node *node)
 {
     assay_tensor *x = node->inputs[0], *weight = node->inputs[1], *y = node->outputs[0];
-    const assay_kernels *k = op_kernels(tape);
     assay_grad_target d_x = assay_tape_grad(tape, x), d_w = assay_tape_grad(tape, weight);
     operand in = operand_read(tape, x), w = operand_read(tape, weight);
     device_conv conv = conv_of(node->saved, x, weight);
-    int64_t bytes = 0;
     conv.x = in.data;
     conv.w = w.data;
     conv.d_y = y->grad;
@@ -61,13 +59,8 @@ static bool conv2d_backward(assay_tape *tape, const assay_node *node)
     conv.d_w = d_w.data;
     conv.add_x = d_x.add;
     conv.add_w = d_w.add;
-    if (op_sound(tape) && (conv.d_x || conv.d_w)) {
-        bytes = k->conv_scratch(&conv, true);
-        conv.scratch = assay_tape_scratch(tape, bytes);
-        if (conv.scratch)
-            k->d_conv(&conv);
-        assay_tape_release(tape, conv.scratch, bytes);
-    }
+    if (op_sound(tape) && (conv.d_x || conv.d_w))
+        op_kernels(tape)->d_conv(&conv);
     add_bias_gradient(tape, node->inputs[2], y);
     operand_end(tape, &w);
     operand_end(tape, &in);
@@ -105,7 +98,6 @@ assay_tensor *assay_conv2d(assay_tape *tape, assay_tensor *x, assay_tensor *weig
     conv_saved *saved = NULL;
     device_conv conv;
     operand in, w, b = {NULL, 0};
-    int64_t bytes = 0;
     if (!takes_weight(tape, "conv2d", x, weight, 1) ||
         !op_takes_vector(tape, "conv2d", "the bias", bias, weight->shape[0]) ||
         !takes_window(tape, x, weight, stride, pad))
@@ -129,12 +121,7 @@ assay_tensor *assay_conv2d(assay_tape *tape, assay_tensor *x, assay_tensor *weig
     conv.w = w.data;
     conv.bias = b.data;
     conv.y = y->data;
-    bytes = op_kernels(tape)->conv_scratch(&conv, false);
-    conv.scratch = assay_tape_scratch(tape, bytes);
-    if (!conv.scratch)
-        return NULL;
     op_kernels(tape)->conv(&conv);
-    assay_tape_release(tape, conv.scratch, bytes);
     operand_end(tape, &b);
     operand_end(tape, &w);
     operand_end(tape, &in);

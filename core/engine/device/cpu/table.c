@@ -6,12 +6,10 @@
 const assay_kernels KERNEL(kernels) = {
 #if ASSAY_PLAIN
     .gemm = cpu_gemm_plain,
-    .conv_scratch = cpu_conv_scratch_plain,
     .conv = cpu_conv_plain,
     .d_conv = cpu_d_conv_plain,
 #else
     .gemm = cpu_gemm,
-    .conv_scratch = cpu_conv_scratch,
     .conv = cpu_conv,
     .d_conv = cpu_d_conv,
 #endif

@@ -23,11 +23,12 @@ void cpu_gemm(const device_gemm *gemm);
 void cpu_gemm_plain(const device_gemm *gemm);
 
 /* And their convolutions. */
-int64_t cpu_conv_scratch(const device_conv *conv, bool backward);
 void cpu_conv(const device_conv *conv);
 void cpu_d_conv(const device_conv *conv);
-int64_t cpu_conv_scratch_plain(const device_conv *conv, bool backward);
 void cpu_conv_plain(const device_conv *conv);
 void cpu_d_conv_plain(const device_conv *conv);
+/* For tests: so many floats bound the part of a batch that is convolved at a time. Returns what the
+ * bound was. */
+int64_t cpu_conv_part(int64_t floats);
 
 #endif
