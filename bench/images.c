@@ -125,8 +125,7 @@ static double samples_a_second(void *data, assay_data_split split, bool augment,
 int main(int count, char **given)
 {
     static const char *const classes[CLASSES] = {"0", "1", "2", "3", "4", "5", "6", "7", "8"};
-    static const double fit[2] = {2048, 512}, resize[2] = {0.5, 2}, scale[2] = {0.2, 1},
-                        ratio[2] = {0.75, 4.0 / 3};
+    static const double resize[2] = {0.5, 2}, scale[2] = {0.2, 1}, ratio[2] = {0.75, 4.0 / 3};
     assay_error error = {0};
     double first = 0, second = 0, third = 0;
     if (count < 2) {
@@ -140,7 +139,6 @@ int main(int count, char **given)
                            .ignore = 255,
                            .channel = -1,
                            .mean = 0.3801,
-                           .fit = {2, fit},
                            .resize = {2, resize},
                            .crop_scale = {2, scale},
                            .crop_ratio = {2, ratio},

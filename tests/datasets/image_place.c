@@ -44,8 +44,7 @@ static void keep_warning(assay_log_level level, const char *line, void *user)
 
 int image_place_make(void **state)
 {
-    static const double fit[2] = {2048, 512}, resize[2] = {0.5, 2}, scale[2] = {0.2, 1},
-                        ratio[2] = {0.75, 4.0 / 3};
+    static const double resize[2] = {0.5, 2}, scale[2] = {0.2, 1}, ratio[2] = {0.75, 4.0 / 3};
     assay_error error = {0};
     image_place *place = calloc(1, sizeof *place);
     strcpy(place->folder, "/tmp/assay_images_XXXXXX");
@@ -63,7 +62,6 @@ int image_place_make(void **state)
                                    .ignore = 255,
                                    .channel = -1,
                                    .mean = 0.3801,
-                                   .fit = {2, fit},
                                    .resize = {2, resize},
                                    .crop_scale = {2, scale},
                                    .crop_ratio = {2, ratio},

@@ -305,6 +305,9 @@ static void pairs_of_options_in_the_wrong_order(void **state)
     write_small_set(place);
     place->options.resize = (assay_numbers){2, down};
     must_hold(must_refuse(place, ASSAY_BAD_INPUT).where, "resize");
+    place->options.fit = (assay_numbers){1, one};
+    must_hold(must_refuse(place, ASSAY_BAD_INPUT).where, "fit");
+    place->options.fit = (assay_numbers){0};
     place->options.resize = (assay_numbers){1, one};
     must_hold(must_refuse(place, ASSAY_BAD_INPUT).where, "resize");
 }

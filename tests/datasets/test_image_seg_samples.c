@@ -78,6 +78,12 @@ static void in_evaluation(void **state)
     must_have_shape(&sample.values[1], 16, 24);
     image_functions()->close(data);
 
+    place->options.side = 32; /* 128, 32 */
+    data = must_open(place);
+    sample = must_sample(place, data, ASSAY_TEST, 0, NULL);
+    must_have_shape(&sample.values[0], 32, 48);
+    image_functions()->close(data);
+
     place->options.fit = (assay_numbers){2, same};
     data = must_open(place);
     const assay_draw draw = {.seed = 3, .epoch = 5};

@@ -9,8 +9,8 @@
  *
  * Segmentation, in training: image and truth are side x side, changed at random (spec 2.9.1); else
  * the image is resized to fit into `fit` and the truth has the size of its file. Pre-training, in
- * training: a random box (spec 2.3) or a crop around a region (spec 3.3.3), side x side; else the largest square in the middle. Images of
- * 16 bits give their upper byte.
+ * training: a random box (spec 2.3) or a crop around a region (spec 3.3.3), side x side; else the
+ * largest square in the middle. Images of 16 bits give their upper byte.
  *
  * The one benchmark is "segmentation" in a suite of the set's name. */
 #include "seg.h"
@@ -52,8 +52,9 @@ static const assay_option options[] = {
                  "the image is divided by it; 0: 0.1871 for pretraining, 0.18783 for segmentation"),
     ASSAY_INTEGER(seg_options, side, "pixels", 0, 0, 4096,
                   "of what is trained on; 0: 224 for pretraining, 512 for segmentation"),
-    ASSAY_NUMBERS(seg_options, fit, "pixels", "2048,512", 1, 32768,
-                  "longer and shorter side that images are resized to fit into (segmentation)"),
+    ASSAY_NUMBERS(seg_options, fit, "pixels", "", 1, 32768,
+                  "longer and shorter side that images are resized to fit into; none: 4 side and "
+                  "side (segmentation)"),
     ASSAY_NUMBERS(seg_options, resize, "", "0.5,2", 0.01, 100,
                   "lowest and highest factor of `fit` in training (segmentation)"),
     ASSAY_NUMBER(seg_options, most, "fraction", 0.75, 0, 1,
@@ -86,14 +87,12 @@ static const assay_option options[] = {
                  "what a broken image or label does: an error, or it is left out and counted"),
 };
 
-/* Two numbers in order. */
-static bool check_pair(const assay_numbers *pair, const char *name, bool ordered,
-                       assay_error *error)
+/* Two numbers, the lower first. */
+static bool check_pair(const assay_numbers *pair, const char *name, assay_error *error)
 {
-    return (pair->count == 2 && (!ordered || pair->items[0] <= pair->items[1])) ||
+    return (pair->count == 2 && pair->items[0] <= pair->items[1]) ||
            ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = assay_text("dataset.image_seg: %s", name),
-                      .what =
-                          ordered ? "two numbers are due, the lower first" : "two numbers are due");
+                      .what = "two numbers are due, the lower first");
 }
 
 static bool check_options(const seg_options *o, assay_error *error)
@@ -102,10 +101,12 @@ static bool check_options(const seg_options *o, assay_error *error)
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "dataset.image_seg: crop",
                           .what = "crops around regions are for pretraining",
                           .expected = "task = \"pretraining\"");
-    return check_pair(&o->fit, "fit", false, error) &&
-           check_pair(&o->resize, "resize", true, error) &&
-           check_pair(&o->crop_scale, "crop_scale", true, error) &&
-           check_pair(&o->crop_ratio, "crop_ratio", true, error);
+    if (o->fit.count != 0 && o->fit.count != 2)
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "dataset.image_seg: fit",
+                          .what = "two sides are due, or none");
+    return check_pair(&o->resize, "resize", error) &&
+           check_pair(&o->crop_scale, "crop_scale", error) &&
+           check_pair(&o->crop_ratio, "crop_ratio", error);
 }
 
 static void describe(seg_data *data)
@@ -113,6 +114,8 @@ static void describe(seg_data *data)
     const seg_options *o = data->options;
     bool labelled = o->task == SEG_TASK_SEGMENTATION;
     data->side = o->side > 0 ? o->side : labelled ? 512 : 224;
+    data->fit[0] = o->fit.count > 0 ? (int64_t)o->fit.items[0] : 4 * data->side;
+    data->fit[1] = o->fit.count > 0 ? (int64_t)o->fit.items[1] : data->side;
     data->sd = o->sd > 0 ? o->sd : labelled ? 47.8976 / 255 : 0.1871;
     data->field_count = labelled ? 2 : 1;
     data->fields[0] = (assay_field){"image", ASSAY_F32, 2, {ASSAY_RAGGED, ASSAY_RAGGED}};

@@ -105,8 +105,8 @@ static bool change_segment(const request *asked, assay_image *image, assay_image
     const seg_options *o = asked->data->options;
     assay_chance chance =
         assay_chance_of(asked->draw->seed, STREAM, asked->draw->epoch, asked->number);
-    const assay_segment_change change = {.long_side = (int64_t)o->fit.items[0],
-                                         .short_side = (int64_t)o->fit.items[1],
+    const assay_segment_change change = {.long_side = asked->data->fit[0],
+                                         .short_side = asked->data->fit[1],
                                          .side = asked->data->side,
                                          .ratio = {o->resize.items[0], o->resize.items[1]},
                                          .most = o->most,
@@ -120,7 +120,6 @@ static bool change_segment(const request *asked, assay_image *image, assay_image
 static bool make_segmentation(const request *asked, assay_field_value values[2], assay_error *error)
 {
     assay_image image = {0}, truth = {0}, made = {0};
-    const seg_options *o = asked->data->options;
     int64_t width = asked->data->side, height = asked->data->side;
     bool changes = asked->draw != NULL && asked->draw->augment;
     bool good = read_image(asked, &image, error) && read_truth(asked, &truth, error);
@@ -128,8 +127,8 @@ static bool make_segmentation(const request *asked, assay_field_value values[2],
         good = change_segment(asked, &image, &truth, error) &&
                give_image(asked, &image, height, width, &values[0], error);
     } else if (good) {
-        assay_image_fit(image.width, image.height, (int64_t)o->fit.items[0],
-                        (int64_t)o->fit.items[1], &width, &height);
+        assay_image_fit(image.width, image.height, asked->data->fit[0], asked->data->fit[1], &width,
+                        &height);
         good = assay_image_resize(&made, &image, width, height, ASSAY_BILINEAR, NULL, error) &&
                give_image(asked, &made, height, width, &values[0], error);
     }

@@ -112,7 +112,7 @@ typedef struct seg_data {
     assay_field fields[2];
     int field_count;
     assay_benchmark benchmark;
-    int64_t side;
+    int64_t side, fit[2];
     double sd;
     char fingerprint[65];
 } seg_data;
