@@ -143,6 +143,32 @@ static void the_loss_falls(void **state)
     bench_remove(&b);
 }
 
+/* Other roundings, and a step in two micro-batches of two pieces (which hide other patches), learn nearly
+ * the same. */
+static void bf16_and_pieces_learn_nearly_the_same(void **state)
+{
+    (void)state;
+    double loss[3];
+    for (int k = 0; k < 3; k++) {
+        bench b;
+        make(&b, true);
+        set_number(&b.recipe.train, "steps", 20);
+        set_number(&b.recipe.adapters[0], "freeze", 0);
+        set_number(&b.recipe.adapters[0], "freeze_fraction", 0);
+        if (k == 1)
+            set_text(&b.recipe.train, "precision", "bf16");
+        if (k == 2) {
+            set_number(&b.recipe.train, "accumulate", 2);
+            set_number(&b.recipe.train, "pieces", 2);
+        }
+        must_run(&b);
+        loss[k] = mean_loss(&b, 16, 5);
+        bench_remove(&b);
+    }
+    assert_true(loss[1] != loss[0] && fabs(loss[1] - loss[0]) < 0.01 * loss[0]);
+    assert_true(loss[2] != loss[0] && fabs(loss[2] - loss[0]) < 0.1 * loss[0]);
+}
+
 /* Infrared spec 3.4 and section 4: what `assay plan` says of PAD on ViT-B. */
 static void the_plan_counts_what_pad_trains(void **state)
 {
@@ -201,6 +227,7 @@ int main(void)
         cmocka_unit_test(broken_off_runs_go_on_with_the_same_bits),
         cmocka_unit_test(pad_trains_adapters_and_decoder_alone),
         cmocka_unit_test(the_loss_falls),
+        cmocka_unit_test(bf16_and_pieces_learn_nearly_the_same),
         cmocka_unit_test(the_plan_counts_what_pad_trains),
         cmocka_unit_test(what_does_not_fit_is_said),
     };
