@@ -174,11 +174,35 @@ static void add_part(const overview *in, table *cells, const char *cell, const c
     add_amount(in, cells, (double)trainable, "");
 }
 
+/* A number that not every part has. */
+static void add_or_leave(const overview *in, table *cells, double value)
+{
+    if (value > 0)
+        add_amount(in, cells, value, "");
+    else
+        table_text(cells, NULL);
+}
+
+static void add_parts(const overview *in, table *cells, const char *cell, const recipe_facts *facts)
+{
+    for (int k = 0; k < facts->part_count; k++) {
+        add_part(in, cells, cell, facts->parts[k].name, facts->parts[k].total,
+                 facts->parts[k].trainable);
+        add_or_leave(in, cells, 0);
+        add_or_leave(in, cells, 0);
+    }
+    add_part(in, cells, cell, "all", facts->parameters, facts->trainable);
+    add_or_leave(in, cells, facts->sample_flops);
+    add_or_leave(in, cells, facts->counted);
+}
+
 static table *make_parts(const overview *in, assay_error *error)
 {
-    static const char *const columns[] = {"first cell", "part", "parameters", "trainable"};
+    /* Of one sample's forward pass: operations, and what published tables count. */
+    static const char *const columns[] = {"first cell", "part",         "parameters",
+                                          "trainable",  "sample flops", "published MACs"};
     const preparation *prepared = in->prepared;
-    table *cells = table_new(4, columns, error);
+    table *cells = table_new(6, columns, error);
     int listed = 0;
     for (int i = 0; cells != NULL && i < prepared->plan->run_count; i++) {
         int which = prepared->facts_of[i];
@@ -188,11 +212,7 @@ static table *make_parts(const overview *in, assay_error *error)
         if (is_repeated(prepared, which))
             continue;
         const recipe_facts *facts = &prepared->facts[which];
-        const char *cell = prepared->plan->runs[i].label;
-        for (int k = 0; k < facts->part_count; k++)
-            add_part(in, cells, cell, facts->parts[k].name, facts->parts[k].total,
-                     facts->parts[k].trainable);
-        add_part(in, cells, cell, "all", facts->parameters, facts->trainable);
+        add_parts(in, cells, prepared->plan->runs[i].label, facts);
     }
     return cells;
 }

@@ -172,6 +172,9 @@ typedef struct assay_model_facts {
     /* Names of the sources of events that TOWER.sources numbers. */
     int source_count;
     const char *const *sources;
+    /* What published tables of this kind of model count for a sample, by their rule, which the model
+     * says: multiply-adds; 0: not said. */
+    double counted;
 } assay_model_facts;
 
 typedef struct assay_collation {

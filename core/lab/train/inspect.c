@@ -159,6 +159,7 @@ static void estimate(const assembly *a, const train_options *o, recipe_facts *ou
     double piece = (double)o->batch / (double)(o->accumulate * o->pieces);
     double activations = a->facts.activation_bytes * (o->precision == TRAIN_BF16 ? 0.5 : 1.0);
     out->sample_flops = a->facts.flops;
+    out->counted = a->facts.counted;
     out->flops = passes * a->facts.flops * (double)o->steps * (double)o->batch;
     out->memory_bytes = 4.0 * (double)out->parameters +
                         (o->steps > 0 ? 12.0 * (double)out->trainable : 0.0) + activations * piece;

@@ -48,6 +48,7 @@ typedef struct recipe_facts { /* for `assay plan` */
     double memory_bytes; /* parameters, gradients, moments, activations of a piece */
     int64_t samples;     /* of the training split */
     double sample_flops; /* of one sample's forward pass */
+    double counted;      /* the same as published tables count it, multiply-adds; 0: not said */
 } recipe_facts;
 
 /* Opens everything with parameters that have shapes and no values, and checks that it fits: outputs

@@ -288,6 +288,7 @@ static void model_facts(void *opened, assay_model_facts *out)
         .part_count = (int)(sizeof parts / sizeof parts[0]),
         .outputs = (const char *const *)m->outputs,
         .parts = parts,
+        .counted = of.counted,
     };
 }
 
