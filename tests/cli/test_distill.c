@@ -1,5 +1,5 @@
-/* test_distill.c - UNIP's chain by the real program: a teacher, a scan that chooses a layer by NMI, and
- * students of that layer; what does not fit is said by `plan`. */
+/* test_distill.c - UNIP's analysis by the real program: a teacher, a scan that chooses a layer by NMI,
+ * and students of that layer; what does not fit is said by `plan`; probes of every layer. */
 #include "program.h"
 
 #include <setjmp.h>
@@ -57,6 +57,21 @@ static void the_chosen_layer_is_the_one_that_is_taught(void **state)
     must_contain("assay run $S/distilled.lua", 0, "distilled: 6 runs, 6 done before\n");
 }
 
+/* Two layers of two models, three metrics on valid and test, and the best layer with its mIoU. */
+static void layers_are_probed_in_every_model_that_shows_them(void **state)
+{
+    (void)state;
+    must_contain("assay run $S/probed.lua", 0, "probed: 2 runs, 2 done\n");
+    assert_true(
+        number_of("assay query --format json \"SELECT count(*) AS n FROM v_score WHERE suite "
+                  "= 'layer_probe'\"") == 2 * (2 * 3 * 2 + 2));
+    assert_true(number_of("assay query --format json \"SELECT count(DISTINCT value) AS n FROM "
+                          "v_score WHERE metric = 'miou' AND benchmark LIKE 'layer.%' AND split = "
+                          "'valid' AND value BETWEEN 0.001 AND 0.999\"") == 4);
+    must_contain("assay plan $S/probed.lua --set evaluate.layer_probe.layers='{4}'", 2,
+                 "expected 1 to 3");
+}
+
 static void what_does_not_fit_is_said_before_anything_runs(void **state)
 {
     (void)state;
@@ -72,6 +87,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_chosen_layer_is_the_one_that_is_taught, folder_make,
                                         folder_remove),
+        cmocka_unit_test_setup_teardown(layers_are_probed_in_every_model_that_shows_them,
+                                        folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_said_before_anything_runs, folder_make,
                                         folder_remove),
     };
