@@ -283,6 +283,37 @@ static void predictions_depend_on_no_batch_and_no_threads(void **state)
     labelled_close(&images);
 }
 
+static void windows_take_the_memory_of_a_few(void **state)
+{
+    static const char *const both[] = {"image.prediction", "image.logits"};
+    (void)state;
+    labelled images;
+    segmenting s;
+    labelled_open(&images, 3);
+    labelled_draw(&images, 32, 300, 1); /* 14 windows */
+    segmenting_begin(&s, &images, 32);
+    use_number(&s.model, "fit_long", 512);
+    segmenting_open(&s, 4);
+    segmenting_pass(&s, 0, 1, ASSAY_EVALUATION, &predictions);
+    const int64_t few = assay_tape_stats_get(s.tape).arena.peak_bytes;
+    const assay_tensor *made = segmenting_output(&s, prediction[0]);
+    int32_t *alone = malloc((size_t)assay_tensor_bytes(made));
+    assert_non_null(alone);
+    memcpy(alone, made->data, (size_t)assay_tensor_bytes(made));
+    segmenting_pass(&s, 0, 1, ASSAY_EVALUATION, &(assay_wanted){2, both});
+    const assay_tensor *logits = segmenting_output(&s, both[1]);
+    int64_t flipped = 0;
+    assert_int_equal(logits->shape[0], 14);
+    for (int64_t i = 0; i < 32 * 300; i++)
+        flipped += assay_i32(segmenting_output(&s, prediction[0]))[i] != alone[i];
+    assert_true(flipped == 0);
+    /* What is kept are tokens and logits, and not what is between. */
+    assert_true(few < assay_tape_stats_get(s.tape).arena.peak_bytes / 4);
+    free(alone);
+    segmenting_close(&s);
+    labelled_close(&images);
+}
+
 /* ---- training ---- */
 
 typedef struct training {
@@ -515,6 +546,7 @@ int main(void)
         cmocka_unit_test(windows_lie_where_the_paper_has_them),
         cmocka_unit_test(overlapping_windows_are_averaged),
         cmocka_unit_test(predictions_depend_on_no_batch_and_no_threads),
+        cmocka_unit_test(windows_take_the_memory_of_a_few),
         cmocka_unit_test(a_frozen_vit_keeps_its_bits),
         cmocka_unit_test(a_few_images_are_learned_by_heart),
         cmocka_unit_test(layers_and_maps_stop_where_nobody_wants_more),

@@ -200,6 +200,32 @@ static void attachments_act_in_order_and_gradients_flow_through_them(void **stat
     bench_close(&b);
 }
 
+static void a_sibling_has_the_attachments_and_a_memory_of_its_own(void **state)
+{
+    (void)state;
+    assay_error error = {0};
+    bench b = bench_open();
+    doubler d = {.place = "layers.0.mlp", .factor = 3};
+    attach(&b, &d);
+    assert_true(assay_tape_scope(b.tape, "user"));
+    bench other = b;
+    other.tape = assay_tape_sibling(b.tape, &error);
+    must(other.tape != NULL, &error);
+    assert_string_equal(assay_tape_scope_get(other.tape), "user");
+    assay_tensor *x = run(&b);
+    const float kept = assay_f32(x)[0];
+    for (int i = 0; i < 2; i++) {
+        assay_tape_begin(other.tape, assay_tape_step(b.tape));
+        assay_tensor *y = run(&other);
+        assert_non_null(y);
+        assert_memory_equal(y->data, x->data, (size_t)assay_tensor_bytes(x));
+    }
+    assert_int_equal(d.calls, 3);
+    assay_tape_free(other.tape);
+    assert_true(assay_f32(x)[0] == kept);
+    bench_close(&b);
+}
+
 static void an_adapter_that_changes_the_shape_is_a_failure_naming_the_place(void **state)
 {
     (void)state;
@@ -270,6 +296,7 @@ int main(void)
         cmocka_unit_test(a_scope_that_is_too_long_is_a_failure),
         cmocka_unit_test(adapters_act_at_every_place_of_the_decoder),
         cmocka_unit_test(attachments_act_in_order_and_gradients_flow_through_them),
+        cmocka_unit_test(a_sibling_has_the_attachments_and_a_memory_of_its_own),
         cmocka_unit_test(an_adapter_that_changes_the_shape_is_a_failure_naming_the_place),
         cmocka_unit_test(a_set_for_counting_builds_any_size_at_once),
         cmocka_unit_test(a_tensor_in_an_arena_lives_and_dies_with_it),

@@ -38,6 +38,19 @@ assay_tape *assay_tape_new(const assay_device *device, assay_precision precision
     return tape;
 }
 
+assay_tape *assay_tape_sibling(const assay_tape *tape, assay_error *error)
+{
+    assay_tape *made = assay_tape_new(tape->device, tape->precision, error);
+    if (!made)
+        return NULL;
+    memcpy(made->scope, tape->scope, sizeof made->scope);
+    memcpy(made->attachments, tape->attachments, sizeof made->attachments);
+    made->attachment_count = tape->attachment_count;
+    made->profile = tape->profile;
+    made->profile_user = tape->profile_user;
+    return made;
+}
+
 void assay_tape_free(assay_tape *tape)
 {
     if (!tape)

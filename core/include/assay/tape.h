@@ -30,6 +30,9 @@ typedef struct assay_tape assay_tape;
 assay_tape *assay_tape_new(const assay_device *device, assay_precision precision,
                            assay_error *error);
 void assay_tape_free(assay_tape *tape);
+/* Another tape of the same device, precision, scope and attachments, with nothing tapped: for a part of
+ * a pass that is done piece by piece, each piece in the memory of the one before. The caller owns it. */
+assay_tape *assay_tape_sibling(const assay_tape *tape, assay_error *error);
 
 /* What one forward and backward pass is. */
 typedef struct assay_step {

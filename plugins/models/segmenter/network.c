@@ -67,27 +67,6 @@ static void take_features(const model *m, assay_tape *tape, const assay_vit_trac
 
 /* ---- outputs ---- */
 
-/* i32 (pixels): the classes of all samples' pixels, sample after sample. */
-static assay_tensor *predict(const model *m, assay_tape *tape, const content *c,
-                             const assay_tensor *logits)
-{
-    const grid g = {m->config->image, m->settings.stride};
-    int64_t numbers = 0;
-    for (int64_t b = 0; b < c->frame_count; b++) {
-        int64_t own = frame_scratch(&c->frames[b], &g);
-        numbers = own > numbers ? own : numbers;
-    }
-    assay_tensor *out = logits ? assay_tape_tensor(tape, ASSAY_I32, 1, &c->pixels) : NULL;
-    float *scratch = out ? assay_tape_scratch(tape, numbers * (int64_t)sizeof *scratch) : NULL;
-    if (!scratch)
-        return NULL;
-    for (int64_t b = 0; b < c->frame_count; b++)
-        frame_classes(&c->frames[b], &g, assay_f32(logits), m->classes, logits->shape[2],
-                      logits->shape[3], scratch, assay_i32(out) + c->frames[b].offset);
-    assay_tape_release(tape, scratch, numbers * (int64_t)sizeof *scratch);
-    return out;
-}
-
 static void put_head(const model *m, assay_tape *tape, const content *c,
                      const assay_vit_trace *trace, const assay_wanted *wanted, assay_outputs *out)
 {
@@ -101,7 +80,7 @@ static void put_head(const model *m, assay_tape *tape, const content *c,
         assay_outputs_put(out, wanted, "image.auxiliary",
                           auxiliary ? auxiliary : assay_tape_tensor(tape, ASSAY_F32, 1, &none));
     if (assay_wants(wanted, "image.prediction"))
-        assay_outputs_put(out, wanted, "image.prediction", predict(m, tape, c, logits));
+        assay_outputs_put(out, wanted, "image.prediction", predict_classes(m, tape, c, logits));
 }
 
 static bool put_truth(assay_tape *tape, const content *c, const assay_wanted *wanted,
@@ -121,6 +100,20 @@ static bool put_truth(assay_tape *tape, const content *c, const assay_wanted *wa
     return true;
 }
 
+assay_tensor *network_logits(const model *m, assay_tape *tape, assay_tensor *x,
+                             const assay_attention_bias *bias)
+{
+    static const char *const names[] = {"image.logits"};
+    const assay_wanted wanted = {1, names};
+    assay_outputs out = {0};
+    assay_vit_trace trace = {0};
+    ask(m, &wanted, &trace);
+    if (!assay_vit_traced(tape, m->vit, x, bias, &trace))
+        return NULL;
+    put_head(m, tape, NULL, &trace, &wanted, &out);
+    return assay_outputs_get(&out, names[0]);
+}
+
 bool model_forward(void *opened, assay_tape *tape, const assay_batch *batch, int tower,
                    assay_tensor *x, const assay_attention_bias *bias, const assay_wanted *wanted,
                    assay_outputs *out)
@@ -131,6 +124,11 @@ bool model_forward(void *opened, assay_tape *tape, const assay_batch *batch, int
     (void)tower;
     if (!x || !put_truth(tape, c, wanted, out))
         return false;
+    if (predicts_alone(tape, bias, wanted)) {
+        assay_tensor *logits = predict_logits(m, tape, x, bias, batch->samples);
+        assay_outputs_put(out, wanted, "image.prediction", predict_classes(m, tape, c, logits));
+        return assay_tape_ok(tape, NULL);
+    }
     ask(m, wanted, &trace);
     if (!assay_vit_traced(tape, m->vit, x, bias, &trace))
         return false;

@@ -112,6 +112,20 @@ bool model_forward(void *opened, assay_tape *tape, const assay_batch *batch, int
                    assay_tensor *x, const assay_attention_bias *bias, const assay_wanted *wanted,
                    assay_outputs *out);
 
+/* The logits of tokens x (B, T, D) alone. */
+assay_tensor *network_logits(const model *m, assay_tape *tape, assay_tensor *x,
+                             const assay_attention_bias *bias);
+
+/* predict.c: whether the pass wants predictions and nothing else; then the logits (n, C, h, w) of all
+ * windows' tokens x (n, T, D), `piece` windows at a time. */
+bool predicts_alone(const assay_tape *tape, const assay_attention_bias *bias,
+                    const assay_wanted *wanted);
+assay_tensor *predict_logits(const model *m, assay_tape *tape, const assay_tensor *x,
+                             const assay_attention_bias *bias, int64_t piece);
+/* i32 (pixels): the classes of all samples' pixels, sample after sample. */
+assay_tensor *predict_classes(const model *m, assay_tape *tape, const content *c,
+                              const assay_tensor *logits);
+
 /* cost.c */
 cost model_cost(const model *m);
 
