@@ -118,12 +118,12 @@ static bool parity_sample(void *dataset, assay_data_split split, int benchmark, 
     return true;
 }
 
-static bool parity_labels(void *dataset, assay_data_split split, int benchmark, int32_t *out,
-                          assay_error *error)
+static bool parity_labels(void *dataset, assay_data_split split, int benchmark, int64_t first,
+                          int64_t n, int32_t *out, assay_error *error)
 {
     (void)error;
-    for (int64_t i = 0; i < parity_count(dataset, split, benchmark); i++)
-        out[i] = benchmark == ASSAY_NO_BENCHMARK ? -1 : is_even(dataset, split, i);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = benchmark == ASSAY_NO_BENCHMARK ? -1 : is_even(dataset, split, first + i);
     return true;
 }
 

@@ -122,8 +122,9 @@ function setting.prompt(changes)
   return adapter.soft_prompt(with({ tokens = 6 }, changes))
 end
 
+-- Every scenario asks yes or no. Left out, the classes are counted in the labels of a million users, even by `plan`.
 function setting.prototype()
-  return loss.prototype { temperature = 0.07 }
+  return loss.prototype { temperature = 0.07, classes = 2 }
 end
 
 -- Pre-training as a stage, for what builds on a trained model: prompts, the cache, questions.

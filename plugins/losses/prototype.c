@@ -67,8 +67,8 @@ static int32_t *training_labels(const assay_loss_setup *setup, int64_t *n, assay
         return NULL;
     }
     int32_t *label = assay_alloc(bytes, error);
-    if (label &&
-        !data->functions->labels(data->dataset, setup->split, ASSAY_NO_BENCHMARK, label, error)) {
+    if (label && !data->functions->labels(data->dataset, setup->split, ASSAY_NO_BENCHMARK, 0, *n,
+                                          label, error)) {
         assay_free(label);
         return NULL;
     }

@@ -63,7 +63,7 @@ static void labels_are_those_of_the_samples(void **state)
     synth_data *data = must_open(place);
     for (int b = 0; b < TASKS; b++) {
         assay_error error = {0};
-        assert_true(synth_functions()->labels(data, ASSAY_TRAIN, b, labels, &error));
+        assert_true(synth_functions()->labels(data, ASSAY_TRAIN, b, 0, 30, labels, &error));
         for (int i = 0; i < 30; i++) {
             assay_arena_reset(place->arena);
             assay_sample s = must_sample(data, ASSAY_TRAIN, b, i, 0, place->arena);
@@ -83,9 +83,11 @@ static void shared_tasks_agree(void **state)
     synth_data *data = must_open(place);
     const int pairs[2][2] = {{1, 10}, {2, 11}};
     for (int k = 0; k < 2; k++) {
-        assert_true(synth_functions()->labels(data, ASSAY_TRAIN, pairs[k][0], a, &error));
-        assert_true(synth_functions()->labels(data, ASSAY_TRAIN, pairs[k][1], b, &error));
+        assert_true(synth_functions()->labels(data, ASSAY_TRAIN, pairs[k][0], 0, 30, a, &error));
+        assert_true(synth_functions()->labels(data, ASSAY_TRAIN, pairs[k][1], 0, 30, b, &error));
         assert_memory_equal(a, b, sizeof a);
+        assert_true(synth_functions()->labels(data, ASSAY_TRAIN, pairs[k][0], 7, 5, b, &error));
+        assert_memory_equal(a + 7, b, 5 * sizeof *b);
     }
     synth_functions()->close(data);
 }
@@ -101,7 +103,8 @@ static void a_task_gives_training_samples_with_its_words(void **state)
     assert_true(synth_functions()->count(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK) > 0);
     assert_int_equal(synth_functions()->training(data), ASSAY_TRAIN);
     assert_int_equal(synth_functions()->count(data, ASSAY_TRAIN, ASSAY_NO_BENCHMARK), 30);
-    assert_true(synth_functions()->labels(data, ASSAY_TRAIN, ASSAY_NO_BENCHMARK, labels, &error));
+    assert_true(
+        synth_functions()->labels(data, ASSAY_TRAIN, ASSAY_NO_BENCHMARK, 0, 30, labels, &error));
     for (int i = 0; i < 30; i++) {
         assay_sample s = must_sample(data, ASSAY_TRAIN, ASSAY_NO_BENCHMARK, i, 0, place->arena);
         assert_int_equal(s.label, labels[i]);
@@ -120,7 +123,8 @@ static double auc_of(const synth_data *data, synth_place *place, int benchmark, 
     assay_ranking ranking;
     double *x = calloc((size_t)users, sizeof *x);
     int32_t *labels = calloc((size_t)users, sizeof *labels);
-    assert_true(synth_functions()->labels((void *)data, ASSAY_TEST, benchmark, labels, &error));
+    assert_true(
+        synth_functions()->labels((void *)data, ASSAY_TEST, benchmark, 0, users, labels, &error));
     for (int64_t i = 0; i < users; i++) {
         assay_arena_reset(place->arena);
         assay_sample s = must_sample(data, ASSAY_TEST, benchmark, i, 0, place->arena);

@@ -37,7 +37,8 @@ static void splits_and_labels_are_those_of_the_table(void **state)
         int32_t labels[15000];
         int64_t count = users_functions()->count(data, (assay_data_split)split, 0);
         assert_int_equal(count, users[split]);
-        assert_true(users_functions()->labels(data, (assay_data_split)split, 0, labels, NULL));
+        assert_true(
+            users_functions()->labels(data, (assay_data_split)split, 0, 0, count, labels, NULL));
         for (int64_t i = 0; i < count; i++)
             positives += labels[i];
         if (split == ASSAY_TEST) {
@@ -134,7 +135,7 @@ static void the_status_events_carry_the_repayment_columns(void **state)
         count[s] = users_functions()->count(data, splits[s], 0);
         x[s] = calloc((size_t)count[s] * WIDTH, sizeof(double));
         labels[s] = calloc((size_t)count[s], sizeof(int32_t));
-        assert_true(users_functions()->labels(data, splits[s], 0, labels[s], NULL));
+        assert_true(users_functions()->labels(data, splits[s], 0, 0, count[s], labels[s], NULL));
         for (int64_t i = 0; i < count[s]; i++) {
             assay_arena_reset(place->arena);
             assay_sample sample = must_sample(place, data, splits[s], 0, i);

@@ -112,11 +112,12 @@ static void makers_sources_and_task_are_the_scripts_choice(void **state)
     assert_string_equal(tell(place, data, ASSAY_TEST, ASSAY_NO_BENCHMARK, 0, text, sizeof text),
                         "app[0 a b] f[0.00 0.00] q[Default?] a[defaults] 1");
     int32_t labels[2];
-    assert_true(users_functions()->labels(data, ASSAY_TEST, ASSAY_NO_BENCHMARK, labels, NULL));
+    assert_true(
+        users_functions()->labels(data, ASSAY_TEST, ASSAY_NO_BENCHMARK, 0, 1, labels, NULL));
     assert_int_equal(labels[0], 1);
     assay_error error = {0};
     assert_false(
-        users_functions()->labels(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK, labels, &error));
+        users_functions()->labels(data, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK, 0, 1, labels, &error));
     assert_non_null(strstr(error.what, "training pairs have no labels"));
     users_functions()->close(data);
 }
@@ -145,7 +146,7 @@ static void fields_and_benchmarks_say_what_the_description_says(void **state)
     assert_string_equal(tasks[0].domain, "credit");
     assert_string_equal(tasks[1].domain, "");
     assert_int_equal(tasks[1].classes, 2);
-    assert_false(users_functions()->labels(data, ASSAY_TEST, ASSAY_NO_BENCHMARK, NULL, NULL));
+    assert_false(users_functions()->labels(data, ASSAY_TEST, ASSAY_NO_BENCHMARK, 0, 1, NULL, NULL));
     users_functions()->close(data);
 }
 
@@ -218,9 +219,13 @@ static void every_number_finds_its_sample(void **state)
     assert_int_equal(users_functions()->count(data, ASSAY_TRAIN, ASSAY_NO_BENCHMARK), 15);
     assert_int_equal(users_functions()->count(data, ASSAY_TRAIN, 1), 2);
     int32_t labels[3] = {7, 7, 7};
-    assert_true(users_functions()->labels(data, ASSAY_TRAIN, 1, labels, &error));
+    assert_true(users_functions()->labels(data, ASSAY_TRAIN, 1, 0, 2, labels, &error));
     assert_int_equal(labels[1], 1);
     assert_int_equal(labels[2], 7);
+    /* The second one alone. */
+    labels[0] = 7;
+    assert_true(users_functions()->labels(data, ASSAY_TRAIN, 1, 1, 1, labels, &error));
+    assert_int_equal(labels[0], 1);
     users_functions()->close(data);
 }
 

@@ -111,13 +111,13 @@ static bool sample_of(void *user, assay_data_split split, int benchmark, int64_t
     return true;
 }
 
-static bool labels_of(void *user, assay_data_split split, int benchmark, int32_t *out,
-                      assay_error *error)
+static bool labels_of(void *user, assay_data_split split, int benchmark, int64_t first, int64_t n,
+                      int32_t *out, assay_error *error)
 {
     const people *dataset = user;
-    (void)error;
-    for (int64_t i = 0; i < dataset->functions.count(user, split, benchmark); i++)
-        out[i] = benchmark ? 1 : dataset->persons[i].label;
+    (void)split, (void)error;
+    for (int64_t i = 0; i < n; i++)
+        out[i] = benchmark ? 1 : dataset->persons[first + i].label;
     return true;
 }
 

@@ -45,7 +45,8 @@ static bool each(void *user, assay_data_split split, int benchmark, const assay_
     bool ok = true;
     assert_non_null(tape);
     s->asked[split] = true;
-    assert_true(s->people.functions.labels(&s->people, split, benchmark, label, error));
+    assert_true(
+        s->people.functions.labels(&s->people, split, benchmark, 0, s->people.count, label, error));
     for (int64_t first = 0; ok && first < s->people.count; first += BATCH) {
         int64_t n = s->people.count - first < BATCH ? s->people.count - first : BATCH;
         assay_tape_begin(tape, (assay_step){.no_gradient = true});

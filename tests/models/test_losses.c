@@ -211,14 +211,14 @@ static int64_t labels_count(void *dataset, assay_data_split split, int benchmark
     return split == ASSAY_TRAIN ? ((const labels *)dataset)->count : 0;
 }
 
-static bool labels_copy(void *dataset, assay_data_split split, int benchmark, int32_t *out,
-                        assay_error *error)
+static bool labels_copy(void *dataset, assay_data_split split, int benchmark, int64_t first,
+                        int64_t n, int32_t *out, assay_error *error)
 {
     const labels *all = dataset;
     (void)split;
     (void)benchmark;
     (void)error;
-    memcpy(out, all->items, (size_t)all->count * sizeof *out);
+    memcpy(out, all->items + first, (size_t)n * sizeof *out);
     return true;
 }
 

@@ -156,12 +156,13 @@ static bool toy_sample(void *dataset, assay_data_split split, int benchmark, int
     return true;
 }
 
-static bool toy_labels(void *dataset, assay_data_split split, int benchmark, int32_t *out,
-                       assay_error *error)
+static bool toy_labels(void *dataset, assay_data_split split, int benchmark, int64_t first,
+                       int64_t n, int32_t *out, assay_error *error)
 {
     (void)error;
-    for (int64_t i = 0; i < toy_count(dataset, split, benchmark); i++)
-        out[i] = benchmark == ASSAY_NO_BENCHMARK ? -1 : direction(stream_of(dataset, split, i));
+    for (int64_t i = 0; i < n; i++)
+        out[i] =
+            benchmark == ASSAY_NO_BENCHMARK ? -1 : direction(stream_of(dataset, split, first + i));
     return true;
 }
 

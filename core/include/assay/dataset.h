@@ -93,9 +93,10 @@ typedef struct assay_dataset_functions {
     bool (*sample)(void *dataset, assay_data_split split, int benchmark, int64_t index,
                    const assay_draw *draw, assay_arena *arena, assay_sample *out,
                    assay_error *error);
-    /* The labels of a whole set (count of them), without making samples; NULL: no class labels. */
-    bool (*labels)(void *dataset, assay_data_split split, int benchmark, int32_t *out,
-                   assay_error *error);
+    /* The labels of samples first .. first + n - 1 of a set, without making samples; NULL: no class
+     * labels. */
+    bool (*labels)(void *dataset, assay_data_split split, int benchmark, int64_t first, int64_t n,
+                   int32_t *out, assay_error *error);
     /* Optional: rows that a field with two ragged axes has at most in any sample (a source's event
      * slots); 0: no limit is known. */
     int64_t (*slots)(void *dataset, int field);

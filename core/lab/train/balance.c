@@ -29,21 +29,53 @@ static bool fail(const assay_data *data, const char *what, const char *got, assa
                       .hint = "the dataset's option `task` trains on a task's labels");
 }
 
+static bool has_labels(const assay_data *data, assay_error *error)
+{
+    return data->functions->labels ||
+           fail(data, "there are no classes to balance", "no labels", error);
+}
+
+static bool too_few(const assay_data *data, int64_t classes, assay_error *error)
+{
+    return fail(data, "there are no classes to balance",
+                classes == 1 ? "one class only" : "no sample has a label", error);
+}
+
+bool balance_check(const assay_data *data, assay_data_split split, assay_error *error)
+{
+    enum { PIECE = 256 };
+    int32_t label[PIECE], seen = -1;
+    int64_t n = data->functions->count(data->dataset, split, ASSAY_NO_BENCHMARK);
+    if (!has_labels(data, error))
+        return false;
+    for (int64_t first = 0; first < n; first += PIECE) {
+        int64_t here = n - first < PIECE ? n - first : PIECE;
+        if (!data->functions->labels(data->dataset, split, ASSAY_NO_BENCHMARK, first, here, label,
+                                     error))
+            return false;
+        for (int64_t i = 0; i < here; i++) {
+            if (label[i] >= 0 && seen >= 0 && label[i] != seen)
+                return true;
+            seen = label[i] >= 0 ? label[i] : seen;
+        }
+    }
+    return too_few(data, seen >= 0, error);
+}
+
 /* The labels of the set; NULL with the error set. Owned by the caller. */
 static int32_t *labels_of(const assay_data *data, assay_data_split split, int64_t n,
                           assay_error *error)
 {
     int64_t bytes = 0;
-    if (!data->functions->labels) {
-        fail(data, "there are no classes to balance", "no labels", error);
+    if (!has_labels(data, error))
         return NULL;
-    }
     if (!assay_size_mul(&bytes, n, (int64_t)sizeof(int32_t))) {
         ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "train.balance", .what = "set too large");
         return NULL;
     }
     int32_t *label = assay_alloc(bytes, error);
-    if (label && !data->functions->labels(data->dataset, split, ASSAY_NO_BENCHMARK, label, error)) {
+    if (label &&
+        !data->functions->labels(data->dataset, split, ASSAY_NO_BENCHMARK, 0, n, label, error)) {
         assay_free(label);
         return NULL;
     }
@@ -98,8 +130,7 @@ balance *balance_new(const assay_data *data, assay_data_split split, uint64_t se
     bool ok = b && deal(b, label, n, error);
     assay_free(label);
     if (ok && b->turn_count < 2)
-        ok = fail(data, "there are no classes to balance",
-                  b->turn_count == 1 ? "one class only" : "no sample has a label", error);
+        ok = too_few(data, b->turn_count, error);
     if (!ok) {
         balance_free(b);
         return NULL;

@@ -12,6 +12,8 @@ typedef struct balance balance;
 balance *balance_new(const assay_data *data, assay_data_split split, uint64_t seed, bool shuffle,
                      assay_error *error);
 void balance_free(balance *balance); /* accepts NULL */
+/* Whether balance_new would find its two classes; labels are read until they were seen. */
+bool balance_check(const assay_data *data, assay_data_split split, assay_error *error);
 
 /* The sample at a position from 0 on, without end; `epoch`: how often its class came round. */
 int64_t balance_at(balance *balance, int64_t position, int64_t *epoch);

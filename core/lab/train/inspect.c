@@ -41,15 +41,6 @@ static void settle_all(recipe *r)
 
 /* ---- checks ---- */
 
-/* Whether there are classes that can take turns. */
-static bool check_balance(const assembly *a, assay_data_split split, const train_options *o,
-                          assay_error *error)
-{
-    balance *turns = balance_new(a->data, split, 0, o->shuffle, error);
-    balance_free(turns);
-    return turns != NULL;
-}
-
 static bool check_data(const assembly *a, const train_options *o, recipe_facts *out,
                        assay_error *error)
 {
@@ -63,7 +54,7 @@ static bool check_data(const assembly *a, const train_options *o, recipe_facts *
         data_count(a->data, ASSAY_VALID, ASSAY_NO_BENCHMARK) < 1)
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "train.early_stop",
                           .what = "the dataset has no valid split to watch");
-    return o->steps == 0 || !o->balance || check_balance(a, split, o, error);
+    return o->steps == 0 || !o->balance || balance_check(a->data, split, error);
 }
 
 /* A coupling loss over pieces keeps its outputs for the whole batch: rows of embeddings, not

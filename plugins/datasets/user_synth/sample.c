@@ -299,21 +299,20 @@ bool synth_sample(const synth_data *data, assay_data_split split, int benchmark,
     return true;
 }
 
-bool synth_labels(const synth_data *data, assay_data_split split, int benchmark, int32_t *out,
-                  assay_error *error)
+bool synth_labels(const synth_data *data, assay_data_split split, int benchmark, int64_t first,
+                  int64_t n, int32_t *out, assay_error *error)
 {
     int task = task_of(data, split, benchmark);
-    int64_t count = synth_count(data, split, benchmark);
     if (task < 0)
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "dataset.user_synth",
                           .what = "training pairs have no labels",
                           .hint = "the option `task` trains on a task's labels");
     assay_arena *arena = assay_arena_new(0, error);
     bool done = arena != NULL;
-    for (int64_t i = 0; done && i < count; i++) {
+    for (int64_t i = 0; done && i < n; i++) {
         subject user;
         assay_arena_reset(arena);
-        done = meet(data, synth_number(split, i), arena, &user, error);
+        done = meet(data, synth_number(split, first + i), arena, &user, error);
         if (done)
             out[i] = ask_task(data, &user, task).label;
     }

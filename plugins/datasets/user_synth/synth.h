@@ -83,8 +83,8 @@ bool synth_read_calibration(void *dataset, int64_t which, assay_arena *arena, uq
 bool synth_sample(const synth_data *data, assay_data_split split, int benchmark, int64_t number,
                   const assay_draw *draw, assay_arena *arena, assay_sample *out,
                   assay_error *error);
-bool synth_labels(const synth_data *data, assay_data_split split, int benchmark, int32_t *out,
-                  assay_error *error);
+bool synth_labels(const synth_data *data, assay_data_split split, int benchmark, int64_t first,
+                  int64_t n, int32_t *out, assay_error *error);
 
 /* Writes users.jsonl and dataset.json into the folder, which is made if it is not there. */
 bool synth_write(const synth_data *data, const char *folder, assay_error *error);

@@ -353,10 +353,10 @@ static bool synth_draw(void *dataset, assay_data_split split, int benchmark, int
     return synth_sample(dataset, split, benchmark, index, draw, arena, out, error);
 }
 
-static bool synth_answers(void *dataset, assay_data_split split, int benchmark, int32_t *out,
-                          assay_error *error)
+static bool synth_answers(void *dataset, assay_data_split split, int benchmark, int64_t first,
+                          int64_t n, int32_t *out, assay_error *error)
 {
-    return synth_labels(dataset, split, benchmark, out, error);
+    return synth_labels(dataset, split, benchmark, first, n, out, error);
 }
 
 /* The slots of the source that the field's texts are of; 0 of other fields. */

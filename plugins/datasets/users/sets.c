@@ -158,12 +158,16 @@ sample_source sets_find(const sample_sets *sets, assay_data_split split, int ben
     return found;
 }
 
-void sets_labels(const sample_sets *sets, assay_data_split split, int benchmark, int32_t *out)
+void sets_labels(const sample_sets *sets, assay_data_split split, int benchmark, int64_t first,
+                 int64_t n, int32_t *out)
 {
     const sample_set *set = set_at(sets, split, benchmark);
-    for (int64_t user = 0; user < set->end; user++) {
+    int64_t block = block_of(sets, set, first), number = set->before[block];
+    for (int64_t user = block * sets->block; user < set->end && number < first + n; user++) {
         int8_t label = label_of(sets, user, task_of(sets, split, benchmark));
-        if (sets->index->rows[user].split == split && label >= 0)
+        if (sets->index->rows[user].split != split || label < 0)
+            continue;
+        if (number++ >= first)
             *out++ = label;
     }
 }

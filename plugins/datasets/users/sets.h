@@ -58,8 +58,9 @@ typedef struct sample_source {
 sample_source sets_find(const sample_sets *sets, assay_data_split split, int benchmark,
                         int64_t number);
 
-/* The labels of a benchmark's set, count of them, in order. */
-void sets_labels(const sample_sets *sets, assay_data_split split, int benchmark, int32_t *out);
+/* The labels of samples first .. first + n - 1 of a benchmark's set, in order. */
+void sets_labels(const sample_sets *sets, assay_data_split split, int benchmark, int64_t first,
+                 int64_t n, int32_t *out);
 
 /* Where the future of a user's next-period pair begins: its events have time > this. */
 double sets_future_from(const sample_sets *sets, int64_t user);

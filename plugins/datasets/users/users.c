@@ -344,15 +344,15 @@ static bool users_draw(void *dataset, assay_data_split split, int benchmark, int
                         out, error);
 }
 
-static bool users_labels(void *dataset, assay_data_split split, int benchmark, int32_t *out,
-                         assay_error *error)
+static bool users_labels(void *dataset, assay_data_split split, int benchmark, int64_t first,
+                         int64_t n, int32_t *out, assay_error *error)
 {
     const users_data *data = dataset;
     if (benchmark == ASSAY_NO_BENCHMARK && (data->sets.rules.task < 0 || split == ASSAY_PRETRAIN))
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "dataset.users",
                           .what = "training pairs have no labels",
                           .hint = "the option `task` trains on a task's labels");
-    sets_labels(&data->sets, split, benchmark, out);
+    sets_labels(&data->sets, split, benchmark, first, n, out);
     return true;
 }
 

@@ -87,7 +87,7 @@ static void the_dataset_labels_what_it_shows(void **state)
     int32_t labels[256];
     assay_arena *arena = assay_arena_new(0, &error);
     assert_int_equal(f->count(data, ASSAY_TEST, 0), 256);
-    must(f->labels(data, ASSAY_TEST, 0, labels, &error), &error);
+    must(f->labels(data, ASSAY_TEST, 0, 0, 256, labels, &error), &error);
     for (int64_t i = 0; i < 256; i++) {
         assay_sample sample;
         must(f->sample(data, ASSAY_TEST, 0, i, &(assay_draw){0}, arena, &sample, &error), &error);
