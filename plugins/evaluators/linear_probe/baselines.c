@@ -43,8 +43,9 @@ static bool add_labels(assay_sha256 *hash, const probing *p, assay_data_split sp
     const assay_data *data = p->evaluation->data;
     int64_t n = data->functions->count(data->dataset, split, p->index);
     int32_t *label = assay_zalloc(n * (int64_t)sizeof *label, error);
-    bool ok = label && (!data->functions->labels ||
-                        data->functions->labels(data->dataset, split, p->index, 0, n, label, error));
+    bool ok =
+        label && (!data->functions->labels ||
+                  data->functions->labels(data->dataset, split, p->index, 0, n, label, error));
     if (ok)
         assay_sha256_add(hash, label, (size_t)n * sizeof *label);
     assay_free(label);
