@@ -47,6 +47,7 @@ static void begin(bench *b)
     photos_open(&b->photos, IMAGES, SIDE, b->pixels, b->truth);
     net_begin(&b->net, &b->photos.data, 24, 2, 2, SIDE);
     use_number(&b->net.model, "patch", PATCH);
+    use_number(&b->net.model, "layer_scale", 1);
     net_open(&b->net, 7);
     b->host = (assay_host){.size = sizeof b->host};
     b->used = use_open("evaluator_layer_probe");
@@ -184,6 +185,41 @@ static void the_network_stays_as_it_was(void **state)
     end(&b);
 }
 
+/* With these of the network's numbers at 0 a classifier sees nothing in layer 1 or in layer 2 and names
+ * one class everywhere; with all of them as they are, it sees the squares. */
+static void features_are_what_their_name_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *features, *silent; /* parameters that begin so are 0 */
+        bool sees[2];
+    } rows[] = {
+        {"block", "blocks.1.attn.proj.", {true, true}},
+        {"attn", "blocks.1.attn.proj.", {true, false}},
+        {"attn", "blocks.0.gamma_1", {false, true}},
+        {"norm", "norm.", {false, false}},
+        {"plain_norm", "norm.", {true, true}},
+        {"next_norm", "norm.", {true, false}},
+        {"next_norm", "blocks.1.norm1.", {false, true}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        static bench b;
+        begin(&b);
+        for (int64_t k = 0; k < assay_params_count(b.net.params); k++) {
+            const assay_parameter *each = assay_params_at(b.net.params, k);
+            if (strncmp(each->name, rows[i].silent, strlen(rows[i].silent)) == 0)
+                memset(each->value->data, 0, (size_t)assay_tensor_bytes(each->value));
+        }
+        use_text(&b.used, "features", rows[i].features);
+        evaluate(&b);
+        for (int layer = 0; layer < 2; layer++)
+            if ((miou(&b, 1 + layer) > 0.25) != rows[i].sees[layer])
+                fail_msg("%s without %s: layer %d has mIoU %g", rows[i].features, rows[i].silent,
+                         1 + layer, miou(&b, 1 + layer));
+        end(&b);
+    }
+}
+
 static void layers_and_data_that_do_not_fit_are_refused(void **state)
 {
     (void)state;
@@ -212,6 +248,7 @@ int main(void)
         cmocka_unit_test(larger_images_are_seen_through_windows),
         cmocka_unit_test(smaller_images_are_padded),
         cmocka_unit_test(the_network_stays_as_it_was),
+        cmocka_unit_test(features_are_what_their_name_says),
         cmocka_unit_test(layers_and_data_that_do_not_fit_are_refused),
     };
     return cmocka_run_group_tests_name("layer_probe", tests, NULL, NULL);

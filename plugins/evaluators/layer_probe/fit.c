@@ -73,12 +73,12 @@ static assay_tensor *stack_truths(prober *p, const assay_sample *samples, assay_
     return out;
 }
 
-static assay_tensor *summed_loss(prober *p, const assay_outputs *outputs, const assay_tensor *truth)
+static assay_tensor *summed_loss(prober *p, assay_tensor *const features[],
+                                 const assay_tensor *truth)
 {
     assay_tensor *sum = NULL;
     for (int64_t i = 0; i < p->count; i++) {
-        assay_tensor *tokens = assay_outputs_get(outputs, p->probes[i].output);
-        assay_tensor *logits = probe_logits(p, &p->probes[i], tokens);
+        assay_tensor *logits = probe_logits(p, &p->probes[i], features[i]);
         logits = assay_resize_bilinear(p->tape, logits, truth->shape[1], truth->shape[2]);
         assay_tensor *loss = assay_pixel_cross_entropy(p->tape, logits, truth, IGNORED, true);
         sum = sum ? assay_add(p->tape, sum, loss) : loss;
@@ -91,20 +91,20 @@ static assay_tensor *summed_loss(prober *p, const assay_outputs *outputs, const 
 static bool take_step(prober *p, order *o, int64_t step, float lr, assay_adamw *adamw,
                       assay_error *error)
 {
-    assay_outputs outputs = {0};
+    assay_tensor *features[MOST_LAYERS];
     assay_arena_reset(p->samples);
     assay_sample *samples =
         assay_arena_alloc(p->samples, p->options->batch * (int64_t)sizeof *samples, error);
     if (!samples || !draw_samples(p, o, step, samples, error))
         return false;
     assay_tape_begin(p->tape, (assay_step){.seed = p->evaluation->seed, .clock = (uint64_t)step});
-    if (!probe_features(p, samples, p->options->batch, &outputs, error))
+    if (!features_of(p, samples, p->options->batch, features, error))
         return false;
     const assay_tensor *truth = stack_truths(p, samples, error);
     if (!truth)
         return false;
     assay_params_clear_grads(p->params);
-    assay_tensor *loss = summed_loss(p, &outputs, truth);
+    assay_tensor *loss = summed_loss(p, features, truth);
     if (!loss || !assay_tape_backward(p->tape, loss, 1.0f))
         return assay_tape_failed(p->tape, error);
     return assay_adamw_step(adamw, lr, 0, NULL, error);

@@ -85,13 +85,12 @@ static bool cut_windows(prober *p, const assay_sample *sample, picture *of, assa
 /* Windows first .. first + count - 1 through the network and every probe. */
 static bool run_windows(prober *p, picture *of, int64_t first, int64_t count, assay_error *error)
 {
-    assay_outputs outputs = {0};
+    assay_tensor *features[MOST_LAYERS];
     assay_tape_begin(p->tape, (assay_step){.seed = p->evaluation->seed, .no_gradient = true});
-    if (!probe_features(p, of->windows + first, count, &outputs, error))
+    if (!features_of(p, of->windows + first, count, features, error))
         return false;
     for (int64_t i = 0; i < p->count; i++) {
-        assay_tensor *tokens = assay_outputs_get(&outputs, p->probes[i].output);
-        const assay_tensor *logits = probe_logits(p, &p->probes[i], tokens);
+        const assay_tensor *logits = probe_logits(p, &p->probes[i], features[i]);
         if (!logits)
             return assay_tape_failed(p->tape, error);
         const int64_t each = assay_tensor_count(logits) / count;

@@ -26,8 +26,9 @@ static const assay_option options[] = {
     ASSAY_POSITIVE(settings, lr, "", 1e-3, 10, "peak of the learning rate"),
     ASSAY_NUMBER(settings, weight_decay, "", 0.05, 0, 1, "AdamW's, of weights and biases"),
     ASSAY_NUMBER(settings, warmup, "fraction", 0.1, 0, 1, "of the steps"),
-    ASSAY_CHOICE(settings, features, "block", "block|norm",
-                 "a block's output as it is, or each token with mean 0 and deviation 1"),
+    ASSAY_CHOICE(settings, features, "block", "block|attn|norm|plain_norm|next_norm",
+                 "a block's output; its attention branch alone; the output after the final norm, a "
+                 "norm without weights, or the next block's first norm"),
     ASSAY_INTEGER(settings, images, "images", 0, 0, 1e12,
                   "of a split that are judged, its first; 0: all"),
     ASSAY_INTEGER(settings, stride, "pixels", 0, 0, 65536,
@@ -45,43 +46,11 @@ bool probe_stopped(const prober *p, assay_error *error)
     return true;
 }
 
-bool probe_features(prober *p, const assay_sample *samples, int64_t count, assay_outputs *out,
-                    assay_error *error)
+assay_tensor *probe_logits(prober *p, const layer_probe *probe, assay_tensor *features)
 {
-    const assay_network *network = p->evaluation->network;
-    const assay_wanted wanted = {(int)p->count, p->names};
-    const assay_collation in = {.samples = samples,
-                                .count = count,
-                                .phase = ASSAY_EVALUATION,
-                                .wanted = &wanted,
-                                .arena = p->batches};
-    assay_batch batch = {.samples = count, .sample = samples};
-    assay_arena_reset(p->batches);
-    if (!network->collate(network->user, &in, &batch, error))
-        return false;
-    const bool before = assay_tape_pause(p->tape, true);
-    const bool ok = network->run(network->user, p->tape, &batch, &wanted, out);
-    assay_tape_pause(p->tape, before);
-    if (!ok)
-        return assay_tape_failed(p->tape, error);
-    const assay_tensor *tokens = assay_outputs_get(out, p->names[0]);
-    return tokens->shape[0] == count ||
-           ASSAY_FAIL(error, ASSAY_BAD_SHAPE, .where = WHERE,
-                      .what = "the model did not take each image whole",
-                      .expected = assay_text("%" PRId64 " rows of tokens", count),
-                      .got = assay_tensor_text(tokens),
-                      .hint = "the dataset's side and the model's image are one number");
-}
-
-assay_tensor *probe_logits(prober *p, const layer_probe *probe, assay_tensor *tokens)
-{
-    if (!tokens)
-        return NULL;
-    const int64_t grid = (int64_t)lround(sqrt((double)(tokens->shape[1] - 1)));
-    if (p->options->features == FEATURES_NORM)
-        tokens = assay_layer_norm(p->tape, tokens, NULL, NULL, 1e-6f);
+    const int64_t grid = (int64_t)lround(sqrt((double)(features->shape[1] - 1)));
     assay_tensor *logits =
-        assay_linear(p->tape, tokens, probe->weight, probe->bias, ASSAY_IDENTITY);
+        assay_linear(p->tape, features, probe->weight, probe->bias, ASSAY_IDENTITY);
     return assay_tokens_to_map(p->tape, logits, 1, grid, grid);
 }
 
@@ -108,10 +77,9 @@ static bool add_probe(prober *p, int64_t layer, assay_error *error)
 {
     layer_probe *probe = &p->probes[p->count];
     const int64_t shape[] = {p->classes, p->evaluation->network->facts->width};
-    snprintf(p->texts[p->count], sizeof p->texts[0], "image.layers.%" PRId64, layer);
-    p->names[p->count] = p->texts[p->count];
+    snprintf(probe->output, sizeof probe->output, "image.layers.%" PRId64, layer);
+    p->names[p->count] = probe->output;
     probe->layer = layer;
-    probe->output = p->names[p->count];
     probe->weight = assay_params_add(p->params, assay_text("layer.%" PRId64 ".weight", layer + 1),
                                      2, shape, (assay_init){ASSAY_INIT_NORMAL, 0.01f, 0}, error);
     probe->bias = assay_params_add(p->params, assay_text("layer.%" PRId64 ".bias", layer + 1), 1,
@@ -158,7 +126,8 @@ static bool open_prober(prober *p, const void *chosen, const assay_evaluation *e
     p->tape = assay_tape_new(evaluation->device, ASSAY_PRECISION_FP32, error);
     p->samples = assay_arena_new(0, error);
     p->batches = assay_arena_new(0, error);
-    return p->params && p->tape && p->samples && p->batches && add_probes(p, error);
+    return p->params && p->tape && p->samples && p->batches && add_probes(p, error) &&
+           features_open(p, error);
 }
 
 static void close_prober(prober *p)
