@@ -7,7 +7,7 @@
 
 #include <assay/device.h>
 
-enum { LABELLED_MOST = 8, LABELLED_CLASSES = 32 };
+enum { LABELLED_MOST = 64, LABELLED_CLASSES = 255 };
 
 /* Owned by the dataset. */
 typedef struct labelled_image {
