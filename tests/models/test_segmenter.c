@@ -374,6 +374,30 @@ static double agreement(segmenting *s)
     return (double)hits / (double)count;
 }
 
+/* What `assay plan` says of memory is what a step takes. */
+static void a_step_takes_the_memory_that_is_estimated(void **state)
+{
+    (void)state;
+    labelled images;
+    segmenting s;
+    training t;
+    labelled_open(&images, 3);
+    for (int i = 0; i < 2; i++)
+        labelled_draw(&images, 64, 64, (uint64_t)i);
+    segmenting_begin(&s, &images, 64);
+    use_number(&s.model, "channels", 0);
+    segmenting_open(&s, 4);
+    training_open(&t, &s);
+    training_step(&t, &s, 1e-3f);
+    const double peak = (double)assay_tape_stats_get(s.tape).arena.peak_bytes;
+    const double estimate = 2 * s.facts.activation_bytes;
+    if (!(peak > 0.8 * estimate && peak < 1.25 * estimate))
+        fail_msg("a step takes %g bytes, %g are estimated", peak, estimate);
+    training_close(&t);
+    segmenting_close(&s);
+    labelled_close(&images);
+}
+
 static void a_frozen_vit_keeps_its_bits(void **state)
 {
     (void)state;
@@ -547,6 +571,7 @@ int main(void)
         cmocka_unit_test(overlapping_windows_are_averaged),
         cmocka_unit_test(predictions_depend_on_no_batch_and_no_threads),
         cmocka_unit_test(windows_take_the_memory_of_a_few),
+        cmocka_unit_test(a_step_takes_the_memory_that_is_estimated),
         cmocka_unit_test(a_frozen_vit_keeps_its_bits),
         cmocka_unit_test(a_few_images_are_learned_by_heart),
         cmocka_unit_test(layers_and_maps_stop_where_nobody_wants_more),

@@ -52,8 +52,17 @@ static void add_upernet(cost *to, double width, double channels, double patches)
         add_block(to, channels, channels, 3, pixels[i]);
         to->elements += 2 * pixels[i] * channels;
     }
-    to->elements += 7 * pixels[0] * channels;
+    /* Three levels at the first one's size and all four side by side, with the gradients of the
+     * last two on the way back. */
+    to->elements += (3 + 2 * MODEL_LEVELS + MODEL_LEVELS) * pixels[0] * channels;
     add_block(to, channels, MODEL_LEVELS * channels, 3, pixels[0]);
+}
+
+/* Logits at the truth's size, with their gradients. */
+static double loss_elements(const model *m)
+{
+    const double pixels = (double)m->config->image * (double)m->config->image;
+    return (m->settings.auxiliary ? 4 : 2) * pixels * (double)m->classes;
 }
 
 cost model_cost(const model *m)
@@ -61,6 +70,7 @@ cost model_cost(const model *m)
     const double side = (double)(m->config->image / m->config->patch), patches = side * side;
     const double width = (double)m->config->width, classes = (double)m->classes;
     cost made = {0};
+    made.elements = loss_elements(m);
     add_vit(&made, m->config, patches);
     if (m->settings.head == HEAD_LINEAR) {
         add_convolution(&made, classes, m->taken_count * width, 1, patches, 1);
@@ -73,6 +83,8 @@ cost model_cost(const model *m)
     add_up(&made, width, patches);
     made.counted += patches * width;
     add_upernet(&made, width, (double)m->channels, patches);
+    if (m->settings.auxiliary)
+        made.elements += 2 * patches * (double)m->settings.auxiliary_channels;
     add_convolution(&made, classes, (double)m->channels, 1, 16 * patches, 1);
     return made;
 }
