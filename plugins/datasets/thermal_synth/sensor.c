@@ -52,57 +52,60 @@ static void blur(double spread, int64_t width, int64_t height, float *plane, flo
 
 /* ---- detector ---- */
 
+/* What stays of a camera from frame to frame, as numbers of spread 1: of every column, and of the row
+ * of pixels under way. */
 typedef struct pattern {
-    assay_stream pixels, columns, rows, gains;
+    float *columns, *gains, *pixels;
+    double row;
 } pattern;
 
-/* Kelvins that pixel (x, y) is off by: every pixel, every column and every row by itself. Their
- * variances are 0.5, 0.3 and 0.1 of the whole; what is left is a shade towards the corners. */
-static double offset_at(const pattern *p, double spread, int64_t x, int64_t y, int64_t width,
-                        int64_t height, const float *pixel_row)
+/* Kelvins that pixel x of the row at `down` (-1 top .. 1 bottom) is off by: every pixel, every column
+ * and every row by itself. Their variances are 0.5, 0.3 and 0.1 of the whole; what is left is a shade
+ * towards the corners. */
+static double offset_at(const pattern *p, double spread, int64_t x, int64_t width, double down)
 {
-    double own = 0.707 * (double)pixel_row[x];
-    double column = 0.548 * (double)assay_random_normal(p->columns, (uint64_t)x);
-    double row = 0.316 * (double)assay_random_normal(p->rows, (uint64_t)y);
-    double dx = 2.0 * (double)x / (double)width - 1, dy = 2.0 * (double)y / (double)height - 1;
-    double shade = 1.2 * (0.5 * (dx * dx + dy * dy) - 0.33);
-    return spread * (own + column + row + shade);
+    double across = 2.0 * (double)x / (double)width - 1;
+    double shade = 1.2 * (0.5 * (across * across + down * down) - 0.33);
+    return spread *
+           (0.707 * (double)p->pixels[x] + 0.548 * (double)p->columns[x] + 0.316 * p->row + shade);
+}
+
+static uint16_t count_of(double kelvin)
+{
+    double count = nearbyint(8192 + SENSOR_KELVIN * kelvin);
+    return (uint16_t)(count < 0 ? 0 : count > SENSOR_TOP ? SENSOR_TOP : count);
 }
 
 bool sensor_expose(const sensor *s, const band *table, uint64_t frame, int64_t width,
                    int64_t height, float *radiance, uint16_t *counts, assay_arena *arena,
                    assay_error *error)
 {
-    int64_t side = width > height ? width : height, bytes = 3 * side * (int64_t)sizeof(float);
+    int64_t side = width > height ? width : height, bytes = 5 * side * (int64_t)sizeof(float);
     float *line = assay_arena_alloc(arena, bytes, error);
     if (line == NULL)
         return false;
-    float *fixed = line, *noise = line + width;
-    assay_stream temporal = assay_stream_of(s->seed, "thermal_synth/noise", frame);
+    float *noise = line + 4 * side, middle = band_of(table, 300);
+    pattern p = {line + side, line + 2 * side, line + 3 * side, 0};
     uint64_t model = (uint64_t)s->model;
-    pattern p = {assay_stream_of(s->seed, "thermal_synth/pixels", model),
-                 assay_stream_of(s->seed, "thermal_synth/columns", model),
-                 assay_stream_of(s->seed, "thermal_synth/rows", model),
-                 assay_stream_of(s->seed, "thermal_synth/gains", model)};
-    float middle = band_of(table, 300);
+    const assay_stream temporal = assay_stream_of(s->seed, "thermal_synth/noise", frame);
+    const assay_stream rows = assay_stream_of(s->seed, "thermal_synth/rows", model);
+    const assay_stream pixels = assay_stream_of(s->seed, "thermal_synth/pixels", model);
+    assay_random_fill_normal(assay_stream_of(s->seed, "thermal_synth/columns", model), 0, width,
+                             p.columns);
+    assay_random_fill_uniform(assay_stream_of(s->seed, "thermal_synth/gains", model), 0, width,
+                              p.gains);
     if (s->blur > 0.05)
         blur(s->blur, width, height, radiance, line);
     for (int64_t y = 0; y < height; y++) {
-        assay_random_fill_normal(p.pixels, (uint64_t)(y * width), width, fixed);
+        double down = 2.0 * (double)y / (double)height - 1;
+        p.row = (double)assay_random_normal(rows, (uint64_t)y);
+        assay_random_fill_normal(pixels, (uint64_t)(y * width), width, p.pixels);
         assay_random_fill_normal(temporal, (uint64_t)(y * width), width, noise);
         for (int64_t x = 0; x < width; x++) {
             double kelvin = (double)((radiance[y * width + x] - middle) / table->slope);
-            double gain = 1;
-            if (s->nonuniformity > 0) {
-                kelvin += offset_at(&p, s->nonuniformity, x, y, width, height, fixed);
-                gain +=
-                    0.02 * s->nonuniformity * (double)assay_random_uniform(p.gains, (uint64_t)x);
-            }
-            kelvin = kelvin * gain + s->netd * (double)noise[x];
-            double count = nearbyint(8192 + SENSOR_KELVIN * kelvin);
-            counts[y * width + x] = (uint16_t)(count < 0            ? 0
-                                               : count > SENSOR_TOP ? SENSOR_TOP
-                                                                    : count);
+            kelvin += offset_at(&p, s->nonuniformity, x, width, down);
+            kelvin *= 1 + 0.02 * s->nonuniformity * (double)p.gains[x];
+            counts[y * width + x] = count_of(kelvin + s->netd * (double)noise[x]);
         }
     }
     assay_arena_release(arena, line, bytes);
