@@ -154,6 +154,63 @@ static void a_vit_of_another_image_size_starts_it(void **state)
     bench_remove(&segmenter);
 }
 
+/* The parameters as mmsegmentation saves them: what is no head belongs to the backbone. */
+static void write_as_published(const assay_weights *from, const char *path)
+{
+    enum { MOST = 512 };
+    static char names[MOST][ASSAY_NAME_LIMIT + 16];
+    assay_weights_item items[MOST];
+    assay_error error = {0};
+    const int64_t n = assay_weights_count(from);
+    assert_true(n <= MOST);
+    for (int64_t i = 0; i < n; i++) {
+        const assay_stored *stored = assay_weights_at(from, i);
+        const bool head = strncmp(stored->name, "decode_head.", 12) == 0 ||
+                          strncmp(stored->name, "auxiliary_head.", 15) == 0;
+        snprintf(names[i], sizeof names[i], "%s%s", head ? "" : "backbone.", stored->name);
+        items[i] = (assay_weights_item){names[i], assay_stored_tensor(stored, ASSAY_F32, &error)};
+        assert_non_null(items[i].tensor);
+    }
+    assert_true(assay_weights_write(path, n, items, 0, NULL, &error));
+    for (int64_t i = 0; i < n; i++)
+        assay_tensor_free((assay_tensor *)(uintptr_t)items[i].tensor);
+}
+
+static void a_published_segmenter_is_read_whole(void **state)
+{
+    static const char *const miou =
+        "SELECT value FROM score WHERE metric = 'miou' AND split = 'test'";
+    (void)state;
+    bench first, second;
+    char path[192];
+    make_segmenter(&first);
+    must_run(&first);
+    assay_weights *a = weights_of(&first);
+    snprintf(path, sizeof path, "%s/published.safetensors", first.folder);
+    write_as_published(a, path);
+    make_segmenter(&second);
+    second.recipe.init.given = true;
+    second.recipe.init.text = assay_strdup(path, NULL);
+    second.recipe.seed = 5;
+    set_number(&second.recipe.train, "steps", 0);
+    must_run(&second);
+    assay_weights *b = weights_of(&second);
+    assert_int_equal(assay_weights_count(a), assay_weights_count(b));
+    for (int64_t i = 0; i < assay_weights_count(a); i++) {
+        const assay_stored *stored = assay_weights_at(a, i);
+        const assay_stored *read = assay_weights_find(b, stored->name);
+        assert_non_null(read);
+        if (read->bytes != stored->bytes ||
+            memcmp(read->data, stored->data, (size_t)stored->bytes) != 0)
+            fail_msg("%s was not read", stored->name);
+    }
+    assert_true(ask(&first, miou) == ask(&second, miou));
+    assay_weights_close(a);
+    assay_weights_close(b);
+    bench_remove(&first);
+    bench_remove(&second);
+}
+
 /* Steps of all ways end with finite losses and scores. */
 static void the_ways_of_training_work(void **state)
 {
@@ -198,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(broken_off_runs_go_on_with_the_same_bits),
         cmocka_unit_test(a_vit_of_another_image_size_starts_it),
+        cmocka_unit_test(a_published_segmenter_is_read_whole),
         cmocka_unit_test(the_ways_of_training_work),
     };
     return cmocka_run_group_tests_name("segmenter in runs", tests, NULL, NULL);

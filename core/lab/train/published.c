@@ -65,13 +65,27 @@ static const char *own_name(const assay_params *params, const char *name)
     return NULL;
 }
 
+/* Whether a ViT of the set calls a parameter of its own so, behind its prefix. */
+static bool is_taken(const assay_params *params, const char *name)
+{
+    for (int64_t k = 0; k < assay_stacks(params); k++) {
+        const assay_stack *stack = assay_stack_at(params, k);
+        for (int64_t i = stack->first; is_encoder(stack) && i < stack->first + stack->count; i++)
+            if (strcmp(assay_params_at(params, i)->name + strlen(stack->prefix), name) == 0)
+                return true;
+    }
+    return false;
+}
+
 const assay_stored *published_find(const assay_params *params, const assay_weights *weights,
                                    const char *name)
 {
     char base[LONGEST], other[LONGEST];
     const char *own = own_name(params, name);
-    if (!own || strlen(own) >= LONGEST || !base_of(weights, base))
+    if (strlen(name) >= LONGEST || !base_of(weights, base))
         return NULL;
+    if (!own) /* what stands beside the ViT in one module: mmsegmentation's "backbone.fpn1.0.weight" */
+        return is_taken(params, name) ? NULL : find_behind(weights, base, name);
     const assay_stored *stored = find_behind(weights, base, own);
     return !stored && other_gamma(own, other) ? find_behind(weights, base, other) : stored;
 }

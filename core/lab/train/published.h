@@ -7,7 +7,8 @@
 /* For assay_load_options.find: the tensor of a ViT's parameter in published weights, whose names are
  * timm's behind any prefix ("module.", "backbone.", "teacher.backbone." ...) and whose layer scales may
  * be called ls1.gamma and ls2.gamma (DeiT III). Of a student and a teacher in one file (DINO, iBOT) the
- * teacher is meant. NULL: there is none. */
+ * teacher is meant. Other parameters of the model may stand behind the same prefix. NULL: there is
+ * none. */
 const assay_stored *published_find(const assay_params *params, const assay_weights *weights,
                                    const char *name);
 /* Whether a ViT of the set can take what the file holds: layer scales of the file are not left out in
