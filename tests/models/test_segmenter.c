@@ -558,6 +558,12 @@ static void wrong_crops_are_named(void **state)
     assert_false(segmenting_collate(&s, 1, 1, ASSAY_TRAINING, &(assay_wanted){2, names}, &error));
     assert_non_null(strstr(error.what, "no truth"));
     segmenting_close(&s);
+    /* Before any run, when the plan is made. */
+    segmenting_begin(&s, &images, 32);
+    assay_error_clear(&error);
+    assert_false(segmenting_try(&s, 1, true, &error));
+    assert_non_null(strstr(error.got, "40 x 32"));
+    segmenting_close(&s);
     labelled_close(&images);
 }
 

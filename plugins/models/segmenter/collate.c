@@ -74,6 +74,27 @@ static bool check_cut(const model *m, const picture *p, assay_error *error)
                           "model.segmenter { image = ... } and the dataset's side are one number");
 }
 
+bool model_check_crops(const model *m, const assay_data *data, uint64_t seed, assay_error *error)
+{
+    const assay_dataset_functions *f = data->functions;
+    const assay_draw draw = {.seed = seed, .augment = true};
+    const assay_data_split split = f->training ? f->training(data->dataset)
+                                   : f->count(data->dataset, ASSAY_PRETRAIN, ASSAY_NO_BENCHMARK) > 0
+                                       ? ASSAY_PRETRAIN
+                                       : ASSAY_TRAIN;
+    assay_sample sample;
+    picture p;
+    if (f->count(data->dataset, split, ASSAY_NO_BENCHMARK) < 1)
+        return true; /* there is nothing to train on: only evaluated */
+    assay_arena *arena = assay_arena_new(0, error);
+    bool ok =
+        arena &&
+        f->sample(data->dataset, split, ASSAY_NO_BENCHMARK, 0, &draw, arena, &sample, error) &&
+        take(m, &sample, &p, error) && check_cut(m, &p, error);
+    assay_arena_free(arena);
+    return ok;
+}
+
 static bool collate_cut(const model *m, const assay_collation *in, content *c, assay_error *error)
 {
     const int64_t side = m->config->image;

@@ -232,6 +232,9 @@ static bool build(model *m, const assay_model_setup *setup, assay_error *error)
     if (!m->vit)
         return false;
     m->config = assay_vit_config_get(m->vit);
+    /* When a plan is made, so that no run starts with images of another size. */
+    if (setup->counting && !model_check_crops(m, setup->data, setup->seed, error))
+        return false;
     m->channels = s->channels > 0 ? s->channels : config.width;
     if (s->freeze && !freeze(setup->params, error))
         return false;

@@ -105,6 +105,9 @@ assay_tensor *head_forward(assay_tape *tape, const model *m, assay_tensor *const
 /* collate.c: samples to images or windows. Any thread. */
 bool model_collate(void *opened, const assay_collation *in, assay_batch *out, assay_error *error);
 
+/* Whether the dataset cuts training images to the model's size, by its first one. */
+bool model_check_crops(const model *m, const assay_data *data, uint64_t seed, assay_error *error);
+
 /* network.c: tokens and outputs. */
 assay_tensor *model_embed(void *opened, assay_tape *tape, const assay_batch *batch, int tower,
                           const assay_insert *insert);
