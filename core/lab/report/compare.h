@@ -61,6 +61,7 @@ typedef struct comparison {
     bool split_is_chosen;            /* by us */
     report_comparison own;           /* what was asked for with what a paper's table decides */
     const char *paper, *paper_place; /* place "": all of the paper's */
+    const char *paper_suite;         /* the paper's; ours may be another that it stands beside */
     answer *places;                  /* published tables */
     answer *axes, *cell_rows, *values, *metrics, *scores;
     int n_axes, n_cells, n_blocks, n_measures, n_rows;

@@ -13,7 +13,7 @@
 #define DIGITS 4
 
 /* The columns of the statements. */
-enum { NAME, PAPER, PLACE, SUITE, METRIC };
+enum { NAME, PAPER, PLACE, SUITE, METRIC, OURS };
 enum { ROW_PLACE, ROW_METHOD, ROW_BENCHMARK, ROW_VALUE, ROW_NOTE };
 enum { FACT_PLACE, FACT_METHOD, FACT_KEY, FACT_VALUE };
 
@@ -95,19 +95,23 @@ bool compare_choose_published(comparison *of, assay_error *error)
     for (int64_t i = 0; i < answer_count(of->places); i++) {
         const char *suite = answer_text(of->places, i, SUITE);
         const char *metric = answer_text(of->places, i, METRIC);
+        const char *ours = answer_text(of->places, i, OURS);
         if (!is_asked(of, i))
             continue;
         any = true;
         of->paper = answer_text(of->places, i, PAPER);
         of->paper_place =
             strchr(of->asked->published, '/') == NULL ? "" : answer_text(of->places, i, PLACE);
-        if (is_measured(of, suite, metric)) {
+        if (is_measured(of, ours, metric)) {
+            of->paper_suite = suite;
             of->own = *of->asked;
-            of->own.suite = suite;
+            of->own.suite = ours;
             of->own.metric = metric;
             of->asked = &of->own;
             return true;
         }
+        if (strcmp(suite, ours) != 0)
+            continue;
         size_t length = strlen(known);
         snprintf(known + length, sizeof known - length, "%s%s of %s", length == 0 ? "" : ", ",
                  metric, suite);
@@ -124,7 +128,7 @@ bool compare_choose_published(comparison *of, assay_error *error)
 static answer *ask(const beside *with, report_sql sql, assay_error *error)
 {
     const comparison *of = with->of;
-    const char *texts[] = {of->paper, of->paper_place, of->asked->suite, of->metric};
+    const char *texts[] = {of->paper, of->paper_place, of->paper_suite, of->metric};
     char *quoted[4] = {NULL};
     answer *rows = NULL;
     bool ok = true;
@@ -578,6 +582,9 @@ static bool explain(const beside *with, report *to, assay_error *error)
                    "our baseline. Numbers that are not comparable are held against each other "
                    "by the differences at most.",
                    of->paper, of->paper_place[0] == '\0' ? "" : ", ", of->paper_place);
+    if (ok && strcmp(of->paper_suite, of->asked->suite) != 0)
+        ok = report_say(to, error, "Ours are of the suite %s, theirs of %s: other data.",
+                        of->asked->suite, of->paper_suite);
     if (ok && with->n_pairs == 0)
         ok = report_say(to, error,
                         "No published line belongs to a cell: --match CELL=METHOD says which.");

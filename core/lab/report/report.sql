@@ -206,8 +206,12 @@ WHERE r.status = 'done' AND s.step =
 ORDER BY r.cell_id, s.suite, s.benchmark, r.seed;
 
 -- name: published_places
--- What can be asked for, and the suites and metrics there.
-SELECT DISTINCT paper || '/' || place AS name, paper, place, suite, metric FROM published ORDER BY paper, place;
+-- What can be asked for, and the suites and metrics there; `ours` is the suite itself, or one of ours that it
+-- stands beside.
+SELECT * FROM (SELECT DISTINCT paper || '/' || place AS name, paper, place, suite, metric, suite AS ours FROM published
+UNION ALL SELECT DISTINCT p.paper || '/' || p.place, p.paper, p.place, p.suite, p.metric, substr(f.key, 7) FROM published p
+  JOIN published_fact f ON f.paper = p.paper AND f.place IN('', p.place) AND f.method = '' AND f.role = 'cell' AND f.key LIKE 'suite _%' AND f.value = p.suite)
+ORDER BY ours <> suite, paper, place, metric;
 
 -- name: published_rows
 -- Before these stands WITH the(paper, place, suite, metric): place '' is every place of the paper. A method's

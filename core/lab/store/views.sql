@@ -52,7 +52,8 @@ CREATE VIEW v_leaderboard AS
     (SELECT group_concat(key || ' ' || value, '; ') FROM (SELECT DISTINCT key, value FROM held h WHERE h.cell_id = o.cell_id ORDER BY key)) AS conditions,
     (SELECT group_concat(paper || ': ' || key || ' ' || value || ', theirs ' || theirs, '; ') FROM held h WHERE h.cell_id = o.cell_id
       AND CASE WHEN CAST(theirs AS REAL) <> 0 THEN CAST(h.value AS REAL) <> CAST(theirs AS REAL) ELSE h.value <> theirs END
-      AND EXISTS(SELECT 1 FROM published q WHERE q.paper = h.paper AND q.suite = o.suite)) AS not_comparable
+      AND (EXISTS(SELECT 1 FROM published q WHERE q.paper = h.paper AND q.suite = o.suite)
+        OR EXISTS(SELECT 1 FROM published_fact f WHERE f.paper = h.paper AND f.method = '' AND f.role = 'cell' AND f.key = 'suite ' || o.suite))) AS not_comparable
   FROM ours o
   UNION ALL SELECT suite, benchmark, metric, method, p.paper || ', ' || place, value, NULL, NULL,
     (SELECT group_concat(key || ' ' || c.value, '; ') FROM v_condition c WHERE c.paper = p.paper AND c.place = p.place AND c.method = p.method), NULL
@@ -179,7 +180,7 @@ CREATE VIEW v_help(view, item, meaning) AS VALUES
   ('v_leaderboard', 'sd', 'over our seeds; NULL for published numbers'),
   ('v_leaderboard', 'n', 'our seeds; NULL for published numbers'),
   ('v_leaderboard', 'conditions', 'how the number came about; numbers are comparable where these agree'),
-  ('v_leaderboard', 'not_comparable', 'of ours: what differs from the papers that have numbers on the suite; NULL: nothing that is known'),
+  ('v_leaderboard', 'not_comparable', 'of ours: what differs from the papers that have numbers on the suite or beside it; NULL: nothing that is known'),
   ('v_best', '', 'one row per run and score: the step that is best on the valid split, and the test score of that step'),
   ('v_best', 'experiment', 'the name that the script gives the experiment'),
   ('v_best', 'stage', 'main, or the stage that the run belongs to'),

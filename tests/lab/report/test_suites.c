@@ -285,6 +285,44 @@ static void the_control_is_not_the_paper_s_method(void **state)
     report_free(made);
 }
 
+/* Generated scenes have no published numbers: UNIP's stand beside them, protocol by protocol, and are said to be
+ * of other data. */
+static void a_paper_s_suite_stands_beside_another_of_ours(void **state)
+{
+    static const test_cell rows[] = {
+        {"a", 2, {{"init", "none"}, {"model.head", "upernet"}}},
+        {"b", 2, {{"init", "mae"}, {"model.head", "upernet"}}},
+        {"c", 2, {{"init", "unip"}, {"model.head", "upernet"}}},
+        {"d", 2, {{"init", "unip"}, {"model.head", "linear"}}},
+    };
+    plan_cells(*state, "e", 4, rows, 1);
+    for (int run = 1; run <= 4; run++)
+        put(*state, run, "thermal_synth", "segmentation", "miou", 0.1 * run);
+    report *made = must_compare(*state, (report_comparison){.published = "unip/fine-tuning"});
+    assert_int_equal(table_rows(report_table(made, 0)), 4 + 22);
+    assert_text(made, 0, "method", NULL);
+    assert_text(made, 1, "method", "MAE-S");
+    assert_number(made, 1, "published", 0.5539);
+    assert_text(made, 2, "method", "UNIP-S (MAE-L)");
+    assert_number(made, 2, "published", 0.6436);
+    assert_number(made, 2, "ours", 0.3);
+    assert_text(made, 2, "comparable", "no");
+    assert_text(made, 3, "method", NULL); /* another protocol */
+    assert_noted(made, "Ours are of the suite thermal_synth, theirs of infrared3: other data.");
+    report_free(made);
+    made = must_compare(*state, (report_comparison){.published = "unip/linear probing"});
+    assert_text(made, 3, "method", "UNIP-S (MAE-L)");
+    assert_number(made, 3, "published", 0.4404);
+    report_free(made);
+    made = must_compare(*state, (report_comparison){.published = "pad/soda"});
+    assert_int_equal(table_rows(report_table(made, 0)), 4 + 3);
+    assert_text(made, 4, "method", "PAD"); /* the best of those that are left */
+    assert_number(made, 4, "published", 0.684);
+    report_free(made);
+    must_refuse(*state, (report_comparison){.published = "pad/flir"},
+                "pad/flir has no numbers for what the experiment measures", "ap of flir");
+}
+
 /* A paper of the user's own, whose conditions are the run's. */
 static void numbers_under_the_same_conditions_are_comparable(void **state)
 {
@@ -361,6 +399,7 @@ int main(void)
         TEST(wide_is_a_row_a_cell_and_a_column_a_benchmark),
         TEST(a_wide_table_a_suite),
         TEST(published_rows_stand_beside_the_cells_they_belong_to),
+        TEST(a_paper_s_suite_stands_beside_another_of_ours),
         TEST(rows_of_an_ablation_find_their_options),
         TEST(the_control_is_not_the_paper_s_method),
         TEST(the_user_says_what_belongs_together),
