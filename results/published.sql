@@ -585,7 +585,7 @@ INSERT INTO published_fact VALUES
   ('UNIP', '', '', 'condition', 'train.lr', '0.0001'),
   ('UNIP', '', '', 'condition', 'train.layer_decay', 'not given'),
   ('UNIP', '', '', 'condition', 'model.head', 'upernet'),
-  ('UNIP', '', '', 'condition', 'model.neck', 'fpn'),
+  ('UNIP', '', '', 'condition', 'model.neck', 'not given'),
   ('UNIP', '', '', 'condition', 'model.image', '512'),
   ('UNIP', '', '', 'condition', 'seeds', '1'),
   ('UNIP', 'Linear probing', '', 'condition', 'model.head', 'linear'),
