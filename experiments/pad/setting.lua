@@ -68,7 +68,8 @@ function setting.infrared(changes)
   local common = with({ side = chosen.images, crop = "roi" }, changes)
   if msip ~= "" then return dataset.image_mix(with({ path = msip, parts = { "msip" } }, common)) end
   if pictures == "slices" then
-    return dataset.image_seg(with({ path = "../../data/slices", task = "pretraining" }, with(common, { crop = common.crop })))
+    -- A slice is one object in black: its regions are no better than any box.
+    return dataset.image_seg(with({ path = "../../data/slices", task = "pretraining" }, with(common, { crop = "random" })))
   end
   return dataset.thermal_synth(with(with(chosen.thermal, { task = "pretraining", images = 4000 }), common))
 end
