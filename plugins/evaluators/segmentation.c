@@ -13,7 +13,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define WHERE "evaluator segmentation"
 
@@ -229,33 +228,28 @@ static uint8_t shade(const tally *t, int32_t of)
     return of >= t->classes ? 255 : (uint8_t)(224 * of / (t->classes - 1));
 }
 
+/* Small pictures are shown larger, pixel by pixel, so that they can be looked at. */
+static bool enlarge(assay_image *out, const assay_image *in, assay_error *error)
+{
+    enum { SEEN = 600 };
+    int64_t times = in->width < SEEN ? SEEN / in->width : 1;
+    return assay_image_resize(out, in, times * in->width, times * in->height, ASSAY_NEAREST, NULL,
+                              error);
+}
+
 static bool publish_picture(const tally *t, const assay_image *picture, int64_t number,
                             assay_error *error)
 {
-    char path[4096], name[64], passing[128];
-    const assay_host *host = t->evaluation->host;
-    FILE *file = NULL;
-    void *bytes = NULL;
-    int64_t size = 0;
-    bool ok = false;
-    snprintf(name, sizeof name, "picture.%s.%02" PRId64 ".png", assay_split_name(t->split), number);
-    snprintf(passing, sizeof passing, "%s.%ld", name, (long)getpid());
-    /* The cache is where a file can be made; the run's copy is what stays. */
-    if (!host->cache_path(host->user, passing, path, sizeof path, error) ||
-        !assay_image_write(picture, path, error))
-        return false;
-    file = fopen(path, "rb");
-    if (file && fseek(file, 0, SEEK_END) == 0 && (size = ftell(file)) > 0 &&
-        fseek(file, 0, SEEK_SET) == 0)
-        bytes = assay_alloc(size, error);
-    if (bytes && fread(bytes, 1, (size_t)size, file) == (size_t)size)
-        ok = t->evaluation->artifact(t->evaluation->user, name, bytes, size, error);
-    else
-        ASSAY_FAIL(error, ASSAY_IO, .where = path, .what = "cannot read the picture back");
-    if (file)
-        fclose(file);
-    remove(path);
-    assay_free(bytes);
+    assay_image large = {0};
+    void *data = NULL;
+    int64_t bytes = 0;
+    bool ok = enlarge(&large, picture, error) && assay_image_encode(&large, &data, &bytes, error) &&
+              t->evaluation->artifact(
+                  t->evaluation->user,
+                  assay_text("picture.%s.%02" PRId64 ".png", assay_split_name(t->split), number),
+                  data, bytes, error);
+    assay_free(data);
+    assay_image_free(&large);
     return ok;
 }
 
