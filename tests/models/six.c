@@ -47,16 +47,33 @@ static void *room(assay_arena *arena, int64_t bytes)
     return block;
 }
 
+/* The next line of *text, which moves behind it; its length. */
+static int64_t next_line(const char **text, const char **line)
+{
+    size_t length = strcspn(*text, "\n");
+    *line = *text;
+    *text += length + ((*text)[length] == '\n');
+    return (int64_t)length;
+}
+
 static void put_source(const six *from, int64_t b, int s, assay_arena *arena,
                        assay_field_value *values)
 {
+    const char *own = from->texts[b][s], *line = NULL;
     int64_t n = from->events[b][s];
     int64_t *offsets = room(arena, (n + 1) * (int64_t)sizeof *offsets);
     char *bytes = room(arena, 64 * (n + 1));
     float *times = room(arena, (n + 1) * (int64_t)sizeof *times);
     for (int64_t e = 0; e < n; e++) {
-        offsets[e + 1] = offsets[e] + snprintf(bytes + offsets[e], 64, "%s item%dx%d", six_names[s],
-                                               (int)b, (int)e);
+        int64_t length = 0;
+        if (own) {
+            length = next_line(&own, &line);
+            assert_true(length < 64);
+            memcpy(bytes + offsets[e], line, (size_t)length);
+        } else {
+            length = snprintf(bytes + offsets[e], 64, "%s item%dx%d", six_names[s], (int)b, (int)e);
+        }
+        offsets[e + 1] = offsets[e] + length;
         times[e] = (float)(n - e);
     }
     values[2 * s] = (assay_field_value){
@@ -85,7 +102,8 @@ static bool sample_of(void *user, assay_data_split split, int benchmark, int64_t
     for (int s = 0; s < SIX_SOURCES; s++)
         put_source(from, index, s, arena, values);
     for (int64_t k = 0; k < from->features; k++)
-        features[k] = (float)((index + 2) * (k + 1) % 7) / 7.0f - 0.4f;
+        features[k] = from->numbers[index] ? from->numbers[index][k]
+                                           : (float)((index + 2) * (k + 1) % 7) / 7.0f - 0.4f;
     values[2 * SIX_SOURCES] =
         (assay_field_value){.data = features, .shape = {from->features}, .present = true};
     put_text(from->question[index], &values[2 * SIX_SOURCES + 1]);

@@ -1,6 +1,7 @@
-/* test_reference.c - the plugins beside a reference that shares no code with them: a whole two-tower
- * step with every gradient, and ten steps of prompt tuning (scripts/reference/two_tower.py and
- * prompt_tuning.py, in double precision). The texts are in the files, so words and layout are part of
+/* test_reference.c - the plugins beside a reference that shares no code with them: whole two-tower
+ * steps with every gradient, of a plain layout and of the published chat over six sources, and ten
+ * steps of prompt tuning (scripts/reference/two_tower.py, chat_step.py and prompt_tuning.py, in
+ * double precision). The texts are in the files, so words and layout are part of
  * what is compared. */
 #include <math.h>
 #include <setjmp.h>
@@ -13,6 +14,7 @@
 
 #include "golden/golden.h"
 #include "models/rig.h"
+#include "models/six.h"
 
 #include <assay/adapter.h>
 #include <assay/ops.h>
@@ -60,7 +62,8 @@ static void take_persons(const assay_weights *file, people *to)
     assay_tensor_free(features);
 }
 
-static void open_model(rig *r, people *persons, int64_t prompts, const assay_weights *file)
+/* The sizes of all files; `prompts` extra tokens before what is read. */
+static void choose_sizes(rig *r, int64_t prompts)
 {
     static const struct {
         const char *name;
@@ -70,15 +73,25 @@ static void open_model(rig *r, people *persons, int64_t prompts, const assay_wei
         {"mlp", 12},           {"embedding", 6},     {"head_width", 10},  {"encoder_width", 8},
         {"encoder_layers", 1}, {"encoder_heads", 2}, {"encoder_mlp", 12}, {"user_summary", 1},
         {"source_summary", 1}, {"age", 0},           {"rank", 0},         {"min_count", 1}};
-    const assay_load_options lenient = {.allow_unused = true};
-    assay_error error = {0};
-    rig_begin(r, persons, "causal");
     r->extra.readout = prompts;
     use_text(&r->model, "encoder", "bert");
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         use_number(&r->model, numbers[i].name, numbers[i].value);
+}
+
+static void open_with(rig *r, const assay_weights *file)
+{
+    const assay_load_options lenient = {.allow_unused = true};
+    assay_error error = {0};
     rig_open(r, 1);
     must(assay_params_load(r->params, file, &lenient, NULL, &error), &error);
+}
+
+static void open_model(rig *r, people *persons, int64_t prompts, const assay_weights *file)
+{
+    rig_begin(r, persons, "causal");
+    choose_sizes(r, prompts);
+    open_with(r, file);
 }
 
 /* ---- the two-tower step ---- */
@@ -135,50 +148,138 @@ static void check_gradients(const rig *r, const assay_weights *file, const char 
     assert_true(compared > 80);
 }
 
+/* How a file's step is made: the names of its numbers begin with `name`. */
+typedef struct step_of {
+    const char *name, *contrast, *reduction;
+    double margin;
+} step_of;
+
+static void check_output(const assay_outputs *outputs, const assay_weights *file,
+                         const char *output, const char *name)
+{
+    double size = 0;
+    const assay_tensor *got = rig_output(outputs, output);
+    assay_tensor *want = golden_tensor(file, name, ASSAY_F32);
+    assert_int_equal(assay_tensor_count(got), assay_tensor_count(want));
+    double off = distance(assay_f32(got), want, &size);
+    if (!(off <= 1e-4 * size))
+        fail_msg("%s is %g off, of %g", name, off, size);
+    assay_tensor_free(want);
+}
+
+/* One training step of the open model: both losses and every gradient; of a file that has them, the
+ * embeddings. */
+static void check_step(rig *r, const assay_weights *file, const step_of *of)
+{
+    static const char *const names[] = {"user.embedding", "answer.embedding", "user.states",
+                                        "user.targets", "user.head"};
+    const assay_wanted wanted = {5, names};
+    assay_batch batch;
+    assay_outputs outputs;
+    use contrast = use_open("loss_contrastive"), next = use_open("loss_next_token");
+    use_text(&contrast, "variant", of->contrast);
+    use_number(&contrast, "margin", of->margin);
+    use_text(&next, "reduction", of->reduction);
+    void *first = open_loss(r, &contrast, "loss.contrastive.");
+    void *second = open_loss(r, &next, "loss.next_token.");
+    const assay_clock clock = rig_training(r, 0);
+    assay_params_clear_grads(r->params);
+    rig_pass(r, &clock, ASSAY_NO_BENCHMARK, 0, PERSONS, &wanted, &batch, &outputs);
+    for (int i = 0; i < 2; i++) {
+        const char *name = assay_text("%s.%s", of->name, i ? "answer" : "user");
+        if (assay_weights_find(file, name))
+            check_output(&outputs, file, names[i], name);
+    }
+    assay_tensor *a = use_loss(&contrast)->compute(first, r->tape, &clock, &batch, &outputs);
+    assay_tensor *b = use_loss(&next)->compute(second, r->tape, &clock, &batch, &outputs);
+    assay_tensor *sum = a && b ? assay_add(r->tape, a, b) : NULL;
+    tape_must(r->tape, sum && assay_tape_backward(r->tape, sum, 1));
+    double want[2] = {golden_scalar(file, assay_text("%s.contrastive", of->name)),
+                      golden_scalar(file, assay_text("%s.next_token", of->name))};
+    if (!(fabs(assay_value(a) - want[0]) < 1e-4 * fabs(want[0]) &&
+          fabs(assay_value(b) - want[1]) < 1e-4 * fabs(want[1])))
+        fail_msg("%s: %g and %g, not %g and %g", of->name, assay_value(a), assay_value(b), want[0],
+                 want[1]);
+    check_gradients(r, file, of->name);
+    use_loss(&contrast)->close(first);
+    use_loss(&next)->close(second);
+    use_close(&contrast);
+    use_close(&next);
+}
+
 static void the_two_tower_step_agrees(void **state)
 {
-    static const char *const variants[] = {"qa_code", "qa_paper"}, *const names[] = {
-                                                                       "user.embedding",
-                                                                       "answer.embedding",
-                                                                       "user.states",
-                                                                       "user.targets", "user.head"};
-    const assay_wanted wanted = {5, names};
+    static const step_of steps[] = {{"qa_code", "qa_code", "mean", 0.1},
+                                    {"qa_paper", "qa_paper", "mean", 2}};
     (void)state;
     for (int v = 0; v < 2; v++) {
         assay_weights *file = golden_open("users_own/two_tower.safetensors");
         people persons;
         rig r;
-        assay_batch batch;
-        assay_outputs outputs;
         take_persons(file, &persons);
         open_model(&r, &persons, 0, file);
-        use contrast = use_open("loss_contrastive"), next = use_open("loss_next_token");
-        use_text(&contrast, "variant", variants[v]);
-        use_number(&contrast, "margin", v == 0 ? 0.1 : 2);
-        void *first = open_loss(&r, &contrast, "loss.contrastive.");
-        void *second = open_loss(&r, &next, "loss.next_token.");
-        const assay_clock clock = rig_training(&r, 0);
-        assay_params_clear_grads(r.params);
-        rig_pass(&r, &clock, ASSAY_NO_BENCHMARK, 0, PERSONS, &wanted, &batch, &outputs);
-        assay_tensor *a = use_loss(&contrast)->compute(first, r.tape, &clock, &batch, &outputs);
-        assay_tensor *b = use_loss(&next)->compute(second, r.tape, &clock, &batch, &outputs);
-        assay_tensor *sum = a && b ? assay_add(r.tape, a, b) : NULL;
-        tape_must(r.tape, sum && assay_tape_backward(r.tape, sum, 1));
-        double want[2] = {golden_scalar(file, assay_text("%s.contrastive", variants[v])),
-                          golden_scalar(file, assay_text("%s.next_token", variants[v]))};
-        if (!(fabs(assay_value(a) - want[0]) < 1e-4 * fabs(want[0]) &&
-              fabs(assay_value(b) - want[1]) < 1e-4 * fabs(want[1])))
-            fail_msg("%s: %g and %g, not %g and %g", variants[v], assay_value(a), assay_value(b),
-                     want[0], want[1]);
-        check_gradients(&r, file, variants[v]);
-        use_loss(&contrast)->close(first);
-        use_loss(&next)->close(second);
-        use_close(&contrast);
-        use_close(&next);
+        check_step(&r, file, &steps[v]);
         rig_close(&r);
         people_close(&persons);
         assay_weights_close(file);
     }
+}
+
+/* ---- the published chat over six sources ---- */
+
+static int lines_of(const char *text)
+{
+    int n = text[0] != '\0';
+    for (; *text != '\0'; text++)
+        n += *text == '\n';
+    return n;
+}
+
+/* Texts and features stay the file's and `features`'. */
+static void take_six(const assay_weights *file, const assay_tensor *features, six *to)
+{
+    six_open(to, features->shape[1]);
+    for (int b = 0; b < SIX_USERS; b++) {
+        for (int s = 0; s < SIX_SOURCES; s++) {
+            to->texts[b][s] = text_of(file, b, six_names[s]);
+            to->events[b][s] = lines_of(to->texts[b][s]);
+        }
+        to->question[b] = text_of(file, b, "query");
+        to->answer[b] = text_of(file, b, "answer");
+        to->numbers[b] = assay_f32(features) + b * features->shape[1];
+    }
+}
+
+static void the_chat_step_over_six_sources_agrees(void **state)
+{
+    static const struct {
+        step_of step;
+        const char *slots, *padding, *head;
+    } rows[] = {{{"published", "qa_code", "mean", 0.1}, "fixed", "seen", "relu"},
+                {{"masked", "qa_code", "mean", 0.1}, "fixed", "masked", "mlp"},
+                {{"paper", "qa_paper", "sum", 2}, "compact", "masked", "relu"}};
+    assay_weights *file = golden_open("users_own/chat_step.safetensors");
+    assay_tensor *features = golden_tensor(file, "features", ASSAY_F32);
+    (void)state;
+    assert_int_equal((int)SIX_USERS, (int)PERSONS);
+    for (int i = 0; i < 3; i++) {
+        six dataset;
+        rig r;
+        take_six(file, features, &dataset);
+        rig_begin_on(&r, &dataset.data, "causal");
+        choose_sizes(&r, 0);
+        use_text(&r.model, "layout", "chat");
+        use_text(&r.model, "features", "copied");
+        use_number(&r.model, "feature_tokens", 3);
+        use_text(&r.model, "slots", rows[i].slots);
+        use_text(&r.model, "slot_padding", rows[i].padding);
+        use_text(&r.model, "head", rows[i].head);
+        open_with(&r, file);
+        check_step(&r, file, &rows[i].step);
+        rig_close(&r);
+    }
+    assay_tensor_free(features);
+    assay_weights_close(file);
 }
 
 /* ---- prompt tuning ---- */
@@ -284,6 +385,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_two_tower_step_agrees),
+        cmocka_unit_test(the_chat_step_over_six_sources_agrees),
         cmocka_unit_test(ten_steps_of_prompt_tuning_agree),
     };
     return cmocka_run_group_tests_name("reference", tests, NULL, NULL);
