@@ -33,12 +33,13 @@ TEMPLATE = (
     "installed apps, mini program visits, search queries, page paths and a table of features.\n"
 )
 
-# Slots, what is seen of those without an event, the head's middle, the contrast and its margin, and
-# how the losses of words are reduced.
+# Slots, what is seen of those without an event, the head's middle, what summaries are means of, the
+# contrast and its margin, and how the losses of words are reduced.
 VARIANTS = {
-    "published": ("fixed", "seen", "relu", "qa_code", 0.1, "mean"),
-    "masked": ("fixed", "masked", "gelu", "qa_code", 0.1, "mean"),
-    "paper": ("compact", "none", "relu", "qa_paper", 2.0, "sum"),
+    "published": ("fixed", "seen", "relu", "raw", "qa_code", 0.1, "mean"),
+    "masked": ("fixed", "masked", "gelu", "raw", "qa_code", 0.1, "mean"),
+    "paper": ("compact", "none", "relu", "raw", "qa_paper", 2.0, "sum"),
+    "tokens": ("fixed", "seen", "relu", "tokens", "qa_code", 0.1, "sum"),
 }
 
 PERSONS = (
@@ -172,20 +173,22 @@ def encode(w, source, texts):
     return torch.stack([bert(own, BERT, [row], [len(row)])[0, 0] for row in ids])
 
 
-def history(w, person, slots):
+def history(w, person, slots, summed):
     """Tokens (n, D) from the summaries to the last marker, and which of them are empty slots."""
     table, x = w["model.embed_tokens.weight"], torch.tensor(person["features"], dtype=torch.float64)
     nothing = torch.zeros(SIZES.bert_width, dtype=torch.float64)
     means, blocks, empty = [], [], []
     for source in SOURCES:
         raw = encode(w, source, person[source]) if person[source] else nothing[None][:0]
-        means.append(raw.mean(0) if len(raw) else nothing)
         missing = SLOTS[source] - len(raw) if slots == "fixed" else 0
         events = adapt(w, f"encoder.{source}", torch.cat([raw, nothing.expand(missing, -1)]))
+        of = raw if summed == "raw" else events[: len(raw)]
+        means.append(of.mean(0) if len(raw) else nothing)
         blocks += [table[ids_of(f"<|{source}_start|>")], events, table[ids_of(f"<|{source}_end|>")]]
         empty += [False] + [False] * len(raw) + [True] * missing + [False]
-    means.append(F.linear(x, w["features.mean.weight"], w["features.mean.bias"]))
     tabular = F.linear(x, w["features.weight"], w["features.bias"]).expand(COPIES, -1)
+    raw = F.linear(x, w["features.mean.weight"], w["features.mean.bias"])
+    means.append(raw if summed == "raw" else tabular.mean(0))
     blocks += [table[ids_of("<|tabular_start|>")], tabular, table[ids_of("<|tabular_end|>")]]
     summaries = [adapt(w, "summary.user", sum(means) / len(means))[None]]
     summaries.append(adapt(w, "summary.source", torch.stack(means)))
@@ -205,11 +208,11 @@ def states(w, x, hidden=None):
     return stack(w, CONFIG, x[None], [len(x)], bias)[0]
 
 
-def user(w, person, slots, padding):
+def user(w, person, slots, padding, summed):
     """The state at <|user_emb|>, and the states from which the answer's words are predicted."""
     table = w["model.embed_tokens.weight"]
     before = table[ids_of(f"<|im_start|>{SYSTEM}<|im_end|>\n<|im_start|>{TEMPLATE}")]
-    tokens, empty = history(w, person, slots)
+    tokens, empty = history(w, person, slots, summed)
     question = table[ids_of(f"\nQuery: {person['query']}<|user_emb|>")]
     turn = table[ids_of("<|im_end|>\n<|im_start|>assistant\n")]
     x = torch.cat([before, tokens, question, turn, table[ids_of(person["answer"])]])
@@ -221,13 +224,13 @@ def user(w, person, slots, padding):
     return out[read], out[read + len(turn) :]
 
 
-def step(w, slots, padding, middle, contrast, margin, reduction):
+def step(w, slots, padding, middle, summed, contrast, margin, reduction):
     """The embeddings of both towers (B, E), and the two losses."""
     table = w["model.embed_tokens.weight"]
     left, right, words = [], [], []
     for person in PERSONS:
         answer = ids_of(person["answer"])
-        read, predicting = user(w, person, slots, padding)
+        read, predicting = user(w, person, slots, padding, summed)
         left.append(project(w, read, middle))
         right.append(project(w, states(w, table[[*answer, END]])[-1], middle))
         targets = torch.tensor([*answer, *ids_of("<|im_end|>")])

@@ -310,6 +310,47 @@ static void near_row(const float *row, const double *expected, const char *what)
             fail_msg("%s, number %d: %g, expected %g", what, k, (double)row[k], expected[k]);
 }
 
+/* By the paper's equation 2 they are means of what stands in the history: of the events' tokens, and
+ * of the features'. */
+static void summaries_of_the_paper_are_means_of_tokens(void **state)
+{
+    (void)state;
+    static const int bases[6] = {7, 11, 14, 17, 19, 22}, counts[6] = {1, 1, 2, 0, 1, 2};
+    six d;
+    rig r;
+    assay_batch batch;
+    assay_outputs outputs;
+    double means[6][64] = {{0}}, user[64] = {0}, expected[64];
+    six_open(&d, 3);
+    rig_begin_on(&r, &d.data, "causal");
+    use_number(&r.model, "user_summary", 1);
+    use_number(&r.model, "source_summary", 1);
+    use_text(&r.model, "summaries", "paper");
+    use_text(&r.model, "encoder", "bag");
+    use_number(&r.model, "encoder_width", 24); /* not the decoder's */
+    use_number(&r.model, "feature_tokens", 2);
+    use_number(&r.model, "age", 0);
+    use_number(&r.model, "rank", 0);
+    use_text(&r.model, "slots", "fixed");
+    rig_open(&r, 5);
+    assert_null(assay_params_find(r.params, "features.mean.weight"));
+    const assay_clock clock = rig_training(&r, 0);
+    rig_pass(&r, &clock, ASSAY_NO_BENCHMARK, 0, 1, &embedding, &batch, &outputs);
+    const float *x = assay_f32(r.embedded[0]);
+    for (int s = 0; s < 6; s++) {
+        for (int e = 0; e < counts[s]; e++)
+            for (int k = 0; k < 64; k++)
+                means[s][k] += (double)x[(bases[s] + e) * 64 + k] / counts[s];
+        for (int k = 0; k < 64; k++)
+            user[k] += means[s][k] / 6;
+        plain_adapter(&r, "summary.source.", means[s], expected);
+        near_row(x + (1 + s) * 64, expected, "summary of a source");
+    }
+    plain_adapter(&r, "summary.user.", user, expected);
+    near_row(x, expected, "summary of the user");
+    rig_close(&r);
+}
+
 static void summaries_are_means_of_raw_vectors(void **state)
 {
     (void)state;
@@ -446,6 +487,7 @@ static void options_that_do_not_fit_are_refused(void **state)
                 {"event_limits", "1,2,3", "another number of items", true},
                 {"encoder_tokenizer", "nowhere.json", "event encoders of their own", false},
                 {"slots", "fixed", "slots of source bill are not known", false},
+                {"summaries", "paper", "the features' tokens", false},
                 {"tokenizer", "nowhere.json", "", false}};
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -457,6 +499,8 @@ static void options_that_do_not_fit_are_refused(void **state)
         six_open(&d, 3);
         memset(d.slots, 0, sizeof d.slots);
         (rows[i].is_list ? use_list : use_text)(&used, rows[i].option, rows[i].value);
+        use_number(&used, "user_summary", 1);
+        use_number(&used, "feature_tokens", 0);
         const assay_model_setup setup = {.size = sizeof setup, .data = &d.data, .params = params};
         assert_null(use_model(&used)->open(used.options, &setup, &error));
         if (!strstr(error.what, rows[i].what))
@@ -475,6 +519,7 @@ int main(void)
         cmocka_unit_test(neighbours_and_answers_change_nothing),
         cmocka_unit_test(users_without_events_have_vectors),
         cmocka_unit_test(summaries_are_means_of_raw_vectors),
+        cmocka_unit_test(summaries_of_the_paper_are_means_of_tokens),
         cmocka_unit_test(a_bert_is_read_at_its_first_token),
         cmocka_unit_test(layers_and_maps_come_when_wanted),
         cmocka_unit_test(options_that_do_not_fit_are_refused),

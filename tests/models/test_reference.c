@@ -254,15 +254,16 @@ static void the_chat_step_over_six_sources_agrees(void **state)
 {
     static const struct {
         step_of step;
-        const char *slots, *padding, *head;
-    } rows[] = {{{"published", "qa_code", "mean", 0.1}, "fixed", "seen", "relu"},
-                {{"masked", "qa_code", "mean", 0.1}, "fixed", "masked", "mlp"},
-                {{"paper", "qa_paper", "sum", 2}, "compact", "masked", "relu"}};
+        const char *slots, *padding, *head, *summaries;
+    } rows[] = {{{"published", "qa_code", "mean", 0.1}, "fixed", "seen", "relu", "code"},
+                {{"masked", "qa_code", "mean", 0.1}, "fixed", "masked", "mlp", "code"},
+                {{"paper", "qa_paper", "sum", 2}, "compact", "masked", "relu", "code"},
+                {{"tokens", "qa_code", "sum", 0.1}, "fixed", "seen", "relu", "paper"}};
     assay_weights *file = golden_open("users_own/chat_step.safetensors");
     assay_tensor *features = golden_tensor(file, "features", ASSAY_F32);
     (void)state;
     assert_int_equal((int)SIX_USERS, (int)PERSONS);
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         six dataset;
         rig r;
         take_six(file, features, &dataset);
@@ -274,6 +275,7 @@ static void the_chat_step_over_six_sources_agrees(void **state)
         use_text(&r.model, "slots", rows[i].slots);
         use_text(&r.model, "slot_padding", rows[i].padding);
         use_text(&r.model, "head", rows[i].head);
+        use_text(&r.model, "summaries", rows[i].summaries);
         open_with(&r, file);
         check_step(&r, file, &rows[i].step);
         rig_close(&r);

@@ -70,6 +70,18 @@ static bool lists_fit(const model *m, assay_error *error)
                       .got = assay_text("%lld", (long long)wrong));
 }
 
+/* A mean of the features' tokens needs one. */
+static bool summaries_fit(const model *m, assay_error *error)
+{
+    const settings *s = &m->settings;
+    bool paper = s->summaries == SUMMARIES_PAPER && (s->user_summary || s->source_summary);
+    return !paper || m->features < 0 || s->feature_tokens > 0 ||
+           ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = MODEL_WHERE,
+                      .what = "summaries = \"paper\" means the features' tokens, and there is none",
+                      .expected = "feature_tokens of at least 1", .got = "0",
+                      .hint = "summaries = \"code\" has a layer of its own for them");
+}
+
 bool fields_find(model *m, const assay_data *data, assay_error *error)
 {
     int count = 0;
@@ -90,7 +102,7 @@ bool fields_find(model *m, const assay_data *data, assay_error *error)
                           .what = "the dataset has neither events nor features",
                           .expected = "a field of texts (events, bytes) or 'features' (F)",
                           .got = assay_text("dataset.%s", data->name));
-    return lists_fit(m, error);
+    return lists_fit(m, error) && summaries_fit(m, error);
 }
 
 /* ---- measuring ---- */

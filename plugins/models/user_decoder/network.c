@@ -35,31 +35,46 @@ static assay_tensor *tabular(assay_tape *tape, const content *c, assay_tensor *w
                       ASSAY_F32);
 }
 
-/* ---- summaries (user-modelling spec 2.3): coarse to fine, from the encoder's raw vectors ---- */
+/* ---- summaries (user-modelling spec 2.3): coarse to fine. The published code means the encoders'
+ * raw vectors (E); the paper's equation 2 can be read as means of the events' tokens (D) (spec 7, 4). ---- */
 
-/* (B, E): mean over a sample's events of one source, zero without any. */
+/* (B, E) or (B, D): mean over a sample's events of one source, zero without any. */
 static assay_tensor *source_mean(assay_tape *tape, const model *m, const content *c, int64_t rows,
-                                 int s, assay_tensor *raw)
+                                 int s, assay_tensor *vectors)
 {
-    if (!raw)
-        return zeros(tape, rows, m->encoder_width);
-    assay_tensor *events = assay_gather(tape, raw, c->slots[s]);
+    int64_t width = m->settings.summaries == SUMMARIES_PAPER ? m->width : m->encoder_width;
+    if (!vectors)
+        return zeros(tape, rows, width);
+    assay_tensor *events = assay_gather(tape, vectors, c->slots[s]);
     int64_t slots = assay_tensor_count(c->slots[s]) / rows;
-    events = assay_reshape(tape, events, 3, (int64_t[]){rows, slots, m->encoder_width});
+    events = assay_reshape(tape, events, 3, (int64_t[]){rows, slots, width});
     return assay_masked_mean(tape, events, c->counts[s]);
 }
 
+/* The same of the features: a layer of their own, or the mean of their tokens. */
+static assay_tensor *feature_mean(assay_tape *tape, const model *m, const content *c, int64_t rows,
+                                  assay_tensor *tokens)
+{
+    if (m->settings.summaries == SUMMARIES_CODE)
+        return tabular(tape, c, m->feature_mean, m->feature_mean_bias);
+    int64_t each = m->settings.features == FEATURES_COPIED ? 1 : m->settings.feature_tokens;
+    tokens = assay_reshape(tape, tokens, 3, (int64_t[]){rows, each, m->width});
+    return assay_masked_mean(tape, tokens, NULL);
+}
+
 /* Adds the user's token, from the mean over all sources with the features last, and one per source
- * to the table. A source without events counts as zero (spec 2.3.1). */
+ * to the table. A source without events counts as zero (spec 2.3.1). `vectors` are the events' of
+ * each source, `features` their tokens. */
 static int add_summaries(assay_tape *tape, const model *m, const content *c, int64_t rows,
-                         assay_tensor *const raw[], assay_tensor **table, int n)
+                         assay_tensor *const vectors[], assay_tensor *features,
+                         assay_tensor **table, int n)
 {
     assay_tensor *sum = NULL, *means[MODEL_SOURCES + 1];
     int count = 0;
     for (int s = 0; s < m->source_count; s++)
-        means[count++] = source_mean(tape, m, c, rows, s, raw[s]);
+        means[count++] = source_mean(tape, m, c, rows, s, vectors[s]);
     if (c->features)
-        means[count++] = tabular(tape, c, m->feature_mean, m->feature_mean_bias);
+        means[count++] = feature_mean(tape, m, c, rows, features);
     for (int i = 0; m->settings.user_summary && i < count; i++)
         sum = i == 0 ? means[i] : assay_add(tape, sum, means[i]);
     if (m->settings.user_summary)
@@ -97,21 +112,24 @@ static assay_tensor *feature_vectors(assay_tape *tape, const model *m, const con
 static assay_tensor *join(assay_tape *tape, const model *m, const content *c, int64_t rows,
                           const assay_insert *insert)
 {
-    assay_tensor *table[TABLE_PARTS], *raw[MODEL_SOURCES] = {NULL};
+    assay_tensor *table[TABLE_PARTS], *vectors[MODEL_SOURCES] = {NULL}, *features = NULL;
+    const bool paper = m->settings.summaries == SUMMARIES_PAPER;
     int n = 0;
     table[n++] = assay_decoder_embed(tape, m->decoder, c->words);
     if (m->markers)
         table[n++] = m->markers;
     for (int s = 0; s < m->source_count; s++) {
         if (c->texts[s].rows > 0)
-            raw[s] = encoder_run(tape, m, s, &c->texts[s]);
+            vectors[s] = encoder_run(tape, m, s, &c->texts[s]);
         if (c->texts[s].rows > 0 || c->padded[s])
-            table[n++] = event_tokens(tape, m, c, s, raw[s]);
+            table[n++] = event_tokens(tape, m, c, s, vectors[s]);
+        if (paper && c->texts[s].rows > 0)
+            vectors[s] = table[n - 1];
     }
     if (c->features && m->settings.feature_tokens > 0)
-        table[n++] = feature_vectors(tape, m, c, rows);
+        table[n++] = features = feature_vectors(tape, m, c, rows);
     if ((m->settings.user_summary || m->settings.source_summary) && c->part != ASSAY_QUESTION)
-        n = add_summaries(tape, m, c, rows, raw, table, n);
+        n = add_summaries(tape, m, c, rows, vectors, features, table, n);
     if (m->extra.front > 0 && c->part != ASSAY_QUESTION)
         table[n++] = assay_cast(tape, insert ? insert->front : NULL, ASSAY_F32);
     if (m->extra.readout > 0 && c->part != ASSAY_HISTORY)

@@ -67,11 +67,11 @@ static void add_summaries(model *m, assay_params *params, assay_error *error)
     if (!s->user_summary && !s->source_summary)
         return;
     add_part(m, "summary adapters", "summary.");
+    int64_t from = s->summaries == SUMMARIES_PAPER ? m->width : m->encoder_width;
     if (s->user_summary)
-        add_adapter(params, "summary.user.", m->encoder_width, m->width, &m->summary_user, error);
+        add_adapter(params, "summary.user.", from, m->width, &m->summary_user, error);
     if (s->source_summary)
-        add_adapter(params, "summary.source.", m->encoder_width, m->width, &m->summary_source,
-                    error);
+        add_adapter(params, "summary.source.", from, m->width, &m->summary_source, error);
 }
 
 /* ---- event encoders ---- */
@@ -140,7 +140,7 @@ static void add_features(model *m, assay_params *params, assay_error *error)
     const settings *s = &m->settings;
     int64_t to = m->width *
                  (s->features == FEATURES_COPIED && s->feature_tokens > 0 ? 1 : s->feature_tokens);
-    bool summed = s->user_summary || s->source_summary;
+    bool summed = (s->user_summary || s->source_summary) && s->summaries == SUMMARIES_CODE;
     if (m->features < 0 || (to == 0 && !summed))
         return;
     add_part(m, "features", "features.");

@@ -58,6 +58,9 @@ static const assay_option options[] = {
     ASSAY_BOOL(settings, answer_end, 1, "an answer's own tower ends with the end of text"),
     ASSAY_BOOL(settings, user_summary, 0, "a token of the user's mean over all sources"),
     ASSAY_BOOL(settings, source_summary, 0, "a token of the mean of each source's events"),
+    ASSAY_CHOICE(settings, summaries, "code", "code|paper",
+                 "what summaries are means of: encoders' vectors, as in Q-Anchor's published code, "
+                 "or tokens behind the sources' adapters, as its paper's equation 2 can be read"),
     ASSAY_CHOICE(settings, features, "different", "different|copied",
                  "tokens of the features: each by a layer of its own, or copies of one"),
     ASSAY_INTEGER(settings, feature_tokens, "tokens", 1, 0, 256,

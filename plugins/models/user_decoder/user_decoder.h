@@ -36,6 +36,7 @@ enum { READ_USER_TOKEN, READ_MEAN, READ_LAST };
 enum { ANSWER_AUTO, ANSWER_LAST, ANSWER_MEAN };
 enum { SLOTS_COMPACT, SLOTS_FIXED };
 enum { PADDING_MASKED, PADDING_SEEN };
+enum { SUMMARIES_CODE, SUMMARIES_PAPER };
 
 typedef struct settings {
     int size;
@@ -49,7 +50,7 @@ typedef struct settings {
     double dropout;
     int layout, readout, answer_readout;
     bool answer_end, user_summary, source_summary;
-    int features;
+    int summaries, features;
     int64_t feature_tokens;
     bool age, rank;
     int slots, slot_padding;
@@ -97,7 +98,7 @@ typedef struct model {
     event_encoder shared;
     assay_tensor *age, *rank;                       /* (1 + sources * buckets, D), (1 + ranks, D) */
     assay_tensor *feature_weight, *feature_bias;    /* to `feature_tokens` tokens, or to one */
-    assay_tensor *feature_mean, *feature_mean_bias; /* to E, for summaries */
+    assay_tensor *feature_mean, *feature_mean_bias; /* to E, for summaries of the code */
     adapter summary_user, summary_source;
     assay_tensor *w0, *b0, *w2, *b2; /* the projection; w2 NULL: linear; w0 NULL: none */
     assay_part parts[MODEL_PARTS];
