@@ -41,7 +41,7 @@ lab/report: lab/store support
 lab/store: support
 cli: lab/embed lab/run lab/script lab/train lab/plugin lab/report lab/store abi all nn weights metrics text image tensor device support
 plugins: abi all nn weights metrics text image tensor device support
-bench: all lab/store nn weights metrics text image tensor device support
+bench: abi all lab/plugin lab/store nn weights metrics text image tensor device support
 '
 
 # Private headers that rooms with an arrow may use: the table of kernels, and the lab's doors.
