@@ -35,8 +35,9 @@ static assay_tensor *tabular(assay_tape *tape, const content *c, assay_tensor *w
                       ASSAY_F32);
 }
 
-/* ---- summaries (user-modelling spec 2.3): coarse to fine. The published code means the encoders'
- * raw vectors (E); the paper's equation 2 can be read as means of the events' tokens (D) (spec 7, 4). ---- */
+/* ---- summaries (user-modelling spec 2.3): coarse to fine ----
+ * The published code takes means of the encoders' raw vectors (E); the paper's equation 2 can be
+ * read as means of the events' tokens (D) (spec 7, 4). */
 
 /* (B, E) or (B, D): mean over a sample's events of one source, zero without any. */
 static assay_tensor *source_mean(assay_tape *tape, const model *m, const content *c, int64_t rows,
