@@ -10,7 +10,11 @@ return experiment {
   dataset = setting.users { users = 200, probe_users = 60, valid_users = 30, test_users = 60 },
   model = setting.model { decoder = folder, tokenizer = folder .. "/tokenizer.json", encoder = "words" },
   adapter = adapter.lora { rank = 8, alpha = 16 },
-  mask = any { mask.causal {}, mask.hybrid {}, mask.bidirectional {}, mask.ggsm { warmup = setting.warmup } },
+  mask = any {
+    mask.causal {}, mask.hybrid {}, mask.hybrid_mask {}, mask.hybrid_query {}, mask.hybrid_mlp {}, mask.bidirectional {},
+    mask.widening {}, mask.future { weight = function(step, total) return math.max((step + 1) / total, 1e-4) end },
+    mask.ggsm { warmup = setting.warmup },
+  },
   loss = setting.loss(), train = setting.train { steps = 20, batch = 4 },
   evaluate = { evaluator.linear_probe { suite = "cognition9", benchmarks = { "power" }, metrics = { "auc" } } }, seed = 1,
 }
