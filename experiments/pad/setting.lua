@@ -27,9 +27,9 @@ local scales = {
     segment = { size = "custom", width = 48, layers = 4, heads = 3, patch = 8, channels = 32, auxiliary_channels = 32 },
     decoder = { width = 48, layers = 1, heads = 3 },
     rank    = 8,
-    source  = { steps = 600, batch = 32, lr = 1e-3, warmup = 0.1 },
-    scratch = { steps = 400, batch = 32, lr = 1e-3, warmup = 0.1 },
-    goon    = { steps = 300, batch = 32, lr = 1e-3, warmup = 0.3 },
+    source  = { steps = 400, batch = 32, lr = 1e-3, warmup = 0.1 },
+    scratch = { steps = 300, batch = 32, lr = 1e-3, warmup = 0.1 },
+    goon    = { steps = 200, batch = 32, lr = 1e-3, warmup = 0.3 },
     tune    = { steps = 400, batch = 8, lr = 3e-3, warmup = 0.1 },
     thermal = { width = 96, height = 72, train_images = 300, valid_images = 40, test_images = 120 },
     resize  = { 0.8, 1.4 },
@@ -62,10 +62,11 @@ end
 
 -- ---- pictures ----
 
--- Infrared pictures without labels: MSIP where it is. Crops are around regions of selective search, as published.
+-- Infrared pictures without labels: MSIP where it is. Crops are around regions of selective search, as published; at tiny
+-- scale, where finding them takes longer than learning from them, in crop.lua only.
 function setting.infrared(changes)
   local msip = env("ASSAY_MSIP", "")
-  local common = with({ side = chosen.images, crop = "roi" }, changes)
+  local common = with({ side = chosen.images, crop = scale == "tiny" and "random" or "roi" }, changes)
   if msip ~= "" then return dataset.image_mix(with({ path = msip, parts = { "msip" } }, common)) end
   if pictures == "slices" then
     -- A slice is one object in black: its regions are no better than any box.
