@@ -1,7 +1,7 @@
 -- paradigms.lua - the paper's four ways to a segmenter of infrared pictures: (a) MAE on infrared pictures from scratch,
 -- (b) ImageNet's MAE as it is, (c) ImageNet's MAE that goes on as a whole, also with a layer-wise learning rate, (d) PAD:
 -- ImageNet's MAE frozen, adapters learn. And none at all.
---   assay compare pad_paradigms --by init --baseline continual
+--   assay compare pad_paradigms --baseline "adapter=none init=continual"
 local setting = require "setting"
 
 local imagenet = setting.imagenet()
