@@ -48,15 +48,11 @@ typedef struct distill {
     teacher teacher;
 } distill;
 
-static const char *student_output(const settings *s)
-{
-    return s->student_layer > 0 ? scores[s->student_layer - 1] : "image.scores.last";
-}
-
 static bool distill_wants(const void *chosen, const char **names, int *count, assay_error *error)
 {
+    const settings *s = chosen;
     (void)error;
-    names[(*count)++] = student_output(chosen);
+    names[(*count)++] = student_output(s->student_layer, scores, "image.scores.last");
     return true;
 }
 
@@ -90,7 +86,7 @@ static void *distill_open(const void *chosen, const assay_loss_setup *setup, ass
     if (!loss)
         return NULL;
     loss->settings = *(const settings *)chosen;
-    loss->output = student_output(&loss->settings);
+    loss->output = student_output(loss->settings.student_layer, scores, "image.scores.last");
     if (teacher_open(&loss->teacher, setup, &loss->settings.teacher, loss->settings.teacher_layer,
                      scores, WHERE, error) &&
         check_heads(loss, setup, error))

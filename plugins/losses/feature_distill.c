@@ -50,15 +50,11 @@ typedef struct distill {
     assay_tensor *weight, *bias; /* (D of the teacher, D of the student), (D); borrowed */
 } distill;
 
-static const char *student_output(const settings *s)
-{
-    return s->student_layer > 0 ? layers[s->student_layer - 1] : "image.layers.last";
-}
-
 static bool distill_wants(const void *chosen, const char **names, int *count, assay_error *error)
 {
+    const settings *s = chosen;
     (void)error;
-    names[(*count)++] = student_output(chosen);
+    names[(*count)++] = student_output(s->student_layer, layers, "image.layers.last");
     return true;
 }
 
@@ -88,7 +84,7 @@ static void *distill_open(const void *chosen, const assay_loss_setup *setup, ass
     if (!loss)
         return NULL;
     loss->settings = *(const settings *)chosen;
-    loss->output = student_output(&loss->settings);
+    loss->output = student_output(loss->settings.student_layer, layers, "image.layers.last");
     if (teacher_open(&loss->teacher, setup, &loss->settings.teacher, loss->settings.teacher_layer,
                      layers, WHERE, error) &&
         build_projector(loss, setup, error))

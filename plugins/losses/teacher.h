@@ -18,6 +18,13 @@
     LAYER_TEN(what, ""), LAYER_TEN(what, "1"), LAYER_TEN(what, "2"), LAYER_TEN(what, "3"),         \
         LAYER_TEN(what, "4"), LAYER_TEN(what, "5"), what "60", what "61", what "62", what "63"
 
+/* Of those names the student's: `layer` counts from 1; 0: `last`, the name of the last layer's. */
+static inline const char *student_output(int64_t layer, const char *const outputs[],
+                                         const char *last)
+{
+    return layer > 0 ? outputs[layer - 1] : last;
+}
+
 typedef struct teacher {
     const assay_network *network; /* borrowed from the host */
     assay_arena *arena;           /* of its batches */

@@ -274,21 +274,22 @@ static void the_fingerprint_is_of_contents(void **state)
 static int64_t read_again(image_place *place)
 {
     assay_error error = {0};
-    seg_index index = {0};
-    assert_true(seg_index_open(&index, place->folder, &place->host, &error));
+    image_index index = {0};
+    assert_true(image_index_open(&index, place->folder, &place->host, &error));
     for (char s = 'a'; s <= 'f'; s++)
         for (int kind = 0; kind < 2; kind++) {
             char path[128];
             const char *name = assay_text("%s/%c.png", kind ? "labels" : "images", s);
             snprintf(path, sizeof path, "%s/%s", place->folder, name);
-            const seg_facts *facts = seg_index_get(&index, (seg_kind)kind, name, path, &error);
+            const image_facts *facts =
+                image_index_get(&index, (image_file_kind)kind, name, path, &error);
             assert_non_null(facts);
             assert_int_equal(facts->height, 16);
             assert_int_equal(facts->values[0], kind ? 7 : 0);
         }
     int64_t read = index.read;
-    seg_index_keep(&index);
-    seg_index_clear(&index);
+    image_index_keep(&index);
+    image_index_clear(&index);
     return read;
 }
 

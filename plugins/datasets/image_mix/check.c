@@ -16,18 +16,19 @@ static bool is_stopping(const assay_host *host)
     return host != NULL && host->stopping != NULL && host->stopping(host->user);
 }
 
-static bool check_item(const mix_data *data, seg_index *index, mix_item *item, assay_error *error)
+static bool check_item(const mix_data *data, image_index *index, mix_item *item, assay_error *error)
 {
     char path[MIX_LONGEST_PATH];
     mix_path(data, item, path);
-    const seg_facts *facts = seg_index_get(index, SEG_IMAGE, data->text + item->path, path, error);
+    const image_facts *facts =
+        image_index_get(index, IMAGE_PICTURE, data->text + item->path, path, error);
     if (facts != NULL)
         memcpy(item->content, facts->content, sizeof item->content);
     return facts != NULL;
 }
 
 /* Broken images leave when the script says so. */
-static bool check_items(mix_data *data, seg_index *index, const assay_host *host,
+static bool check_items(mix_data *data, image_index *index, const assay_host *host,
                         assay_error *first, assay_error *error)
 {
     int64_t kept = 0;
@@ -105,13 +106,13 @@ static bool make_fingerprint(mix_data *data, assay_error *error)
 
 bool mix_check(mix_data *data, const assay_host *host, assay_error *error)
 {
-    seg_index index = {0};
+    image_index index = {0};
     assay_error first = {0};
-    bool good = seg_index_open(&index, data->options->path, host, error) &&
+    bool good = image_index_open(&index, data->options->path, host, error) &&
                 check_items(data, &index, host, &first, error);
     /* What was learnt before a broken file stays known. */
-    seg_index_keep(&index);
-    seg_index_clear(&index);
+    image_index_keep(&index);
+    image_index_clear(&index);
     if (!good)
         return false;
     tell(data, &first);

@@ -1,6 +1,7 @@
 /* list.c - the images of a mixture, in their order: the parts as the options have them; sets, classes
  * and files by name, files of infrared sets by number when all their names are numbers. */
 #include "mix.h"
+#include "room.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,36 +12,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* ---- growing ---- */
-
-/* Room for `more` elements of `size` bytes behind the `count` that *block holds. */
-static bool make_room(void **block, int64_t count, int64_t more, int64_t size, int64_t *room,
-                      assay_error *error)
-{
-    int64_t wanted = 0, bytes = 0;
-    if (!assay_size_add(&wanted, count, more))
-        return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = MIX_WHERE);
-    if (wanted <= *room)
-        return true;
-    wanted = wanted < 2 * *room ? 2 * *room : wanted;
-    if (!assay_size_mul(&bytes, wanted, size))
-        return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = MIX_WHERE);
-    void *grown = assay_alloc(bytes, error);
-    if (grown == NULL)
-        return false;
-    if (count > 0)
-        memcpy(grown, *block, (size_t)(count * size));
-    assay_free(*block);
-    *block = grown;
-    *room = wanted;
-    return true;
-}
-
 static bool add_source(mix_data *data, const char *name, assay_error *error)
 {
     void *sources = data->sources;
-    bool good = make_room(&sources, data->source_count, 1, sizeof *data->sources,
-                          &data->source_room, error);
+    bool good = images_make_room(&sources, data->source_count, 1, sizeof *data->sources,
+                                 &data->source_room, MIX_WHERE, error);
     data->sources = sources;
     if (!good)
         return false;
@@ -55,8 +31,10 @@ static bool add_image(mix_data *data, const char *folder, const char *name, assa
 {
     int64_t length = (int64_t)(strlen(folder) + strlen(name)) + 2; /* the slash, the end */
     void *text = data->text, *items = data->items;
-    bool good = make_room(&text, data->text_bytes, length, 1, &data->text_room, error) &&
-                make_room(&items, data->count, 1, sizeof *data->items, &data->room, error);
+    bool good =
+        images_make_room(&text, data->text_bytes, length, 1, &data->text_room, MIX_WHERE, error) &&
+        images_make_room(&items, data->count, 1, sizeof *data->items, &data->room, MIX_WHERE,
+                         error);
     data->text = text;
     data->items = items;
     if (!good)

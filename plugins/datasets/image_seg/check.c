@@ -20,7 +20,7 @@ typedef struct skipped {
 
 /* ---- one image ---- */
 
-static bool check_values(const seg_layout *layout, const seg_facts *labels, const char *path,
+static bool check_values(const seg_layout *layout, const image_facts *labels, const char *path,
                          assay_error *error)
 {
     for (int v = 0; v < 256; v++) {
@@ -34,13 +34,14 @@ static bool check_values(const seg_layout *layout, const seg_facts *labels, cons
     return true;
 }
 
-static bool check_truth(seg_index *index, const seg_data *data, seg_item *item, assay_error *error)
+static bool check_truth(image_index *index, const seg_data *data, seg_item *item,
+                        assay_error *error)
 {
     char path[SEG_LONGEST_PATH];
     const seg_layout *layout = &data->layout;
     seg_label_path(layout, &data->sets, item, path);
-    const seg_facts *labels =
-        seg_index_get(index, SEG_LABELS, path + strlen(layout->base), path, error);
+    const image_facts *labels =
+        image_index_get(index, IMAGE_LABELS, path + strlen(layout->base), path, error);
     if (labels == NULL)
         return false;
     if (labels->width != item->width || labels->height != item->height)
@@ -52,13 +53,13 @@ static bool check_truth(seg_index *index, const seg_data *data, seg_item *item, 
     return check_values(layout, labels, path, error);
 }
 
-static bool check_item(seg_index *index, const seg_data *data, seg_item *item, assay_error *error)
+static bool check_item(image_index *index, const seg_data *data, seg_item *item, assay_error *error)
 {
     char path[SEG_LONGEST_PATH];
     const seg_layout *layout = &data->layout;
     seg_image_path(layout, &data->sets, item, path);
-    const seg_facts *image =
-        seg_index_get(index, SEG_IMAGE, path + strlen(layout->base), path, error);
+    const image_facts *image =
+        image_index_get(index, IMAGE_PICTURE, path + strlen(layout->base), path, error);
     if (image == NULL)
         return false;
     if (layout->channel >= image->channels)
@@ -80,7 +81,7 @@ static bool is_stopping(const assay_host *host)
 }
 
 /* Checks a split's images; broken ones leave it when the script says so. */
-static bool check_set(seg_index *index, seg_data *data, seg_set *set, const assay_host *host,
+static bool check_set(image_index *index, seg_data *data, seg_set *set, const assay_host *host,
                       skipped *broken, assay_error *error)
 {
     bool skips = data->options->on_error == 1;
@@ -127,7 +128,7 @@ static bool check_left(const seg_data *data, const skipped *broken, assay_error 
     return true;
 }
 
-static void tell(const seg_data *data, const seg_index *index, const skipped *broken)
+static void tell(const seg_data *data, const image_index *index, const skipped *broken)
 {
     char line[1200];
     const seg_sets *sets = &data->sets;
@@ -207,18 +208,18 @@ static bool make_fingerprint(seg_data *data, assay_error *error)
 
 bool seg_check(seg_data *data, const assay_host *host, assay_error *error)
 {
-    seg_index index = {0};
+    image_index index = {0};
     skipped broken = {0};
-    bool good = seg_index_open(&index, data->layout.base, host, error);
+    bool good = image_index_open(&index, data->layout.base, host, error);
     for (int s = 0; s < ASSAY_SPLITS && good; s++)
         good = check_set(&index, data, &data->sets.of[s], host, &broken, error);
     /* What was learnt before a broken file stays known. */
-    seg_index_keep(&index);
+    image_index_keep(&index);
     good = good && check_left(data, &broken, error);
     if (good) {
         tell(data, &index, &broken);
         good = make_fingerprint(data, error);
     }
-    seg_index_clear(&index);
+    image_index_clear(&index);
     return good;
 }

@@ -1,4 +1,5 @@
 /* find.c - which images a split has: by lists of stems, or by hash of the stem. */
+#include "room.h"
 #include "seg.h"
 
 #include <assay/file.h>
@@ -45,39 +46,15 @@ void seg_label_path(const seg_layout *layout, const seg_sets *sets, const seg_it
              sets->text + item->stem, layout->label_suffix);
 }
 
-/* ---- growing ---- */
-
-/* Room for `more` elements of `size` bytes behind the `count` that *block holds. */
-static bool make_room(void **block, int64_t count, int64_t more, int64_t size, int64_t *room,
-                      assay_error *error)
-{
-    int64_t wanted = 0, bytes = 0;
-    if (!assay_size_add(&wanted, count, more))
-        return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "dataset.image_seg");
-    if (wanted <= *room)
-        return true;
-    if (wanted < 2 * *room)
-        wanted = 2 * *room;
-    if (!assay_size_mul(&bytes, wanted, size))
-        return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "dataset.image_seg");
-    void *grown = assay_alloc(bytes, error);
-    if (grown == NULL)
-        return false;
-    if (count > 0)
-        memcpy(grown, *block, (size_t)(count * size));
-    assay_free(*block);
-    *block = grown;
-    *room = wanted;
-    return true;
-}
-
 static bool add_item(seg_sets *sets, assay_data_split split, const char *stem, int64_t length,
                      seg_item item, assay_error *error)
 {
     seg_set *set = &sets->of[split];
     void *text = sets->text, *items = set->items;
-    bool good = make_room(&text, sets->text_bytes, length + 1, 1, &sets->text_room, error) &&
-                make_room(&items, set->count, 1, sizeof *set->items, &set->room, error);
+    bool good = images_make_room(&text, sets->text_bytes, length + 1, 1, &sets->text_room,
+                                 "dataset.image_seg", error) &&
+                images_make_room(&items, set->count, 1, sizeof *set->items, &set->room,
+                                 "dataset.image_seg", error);
     sets->text = text;
     set->items = items;
     if (!good)

@@ -2,9 +2,8 @@
  *
  * Pictures are decoded into blocks of their own and freed; only what the sample keeps lies in the
  * arena, so that a batch is not as large as the pictures it was made of. */
+#include "crops.h"
 #include "seg.h"
-
-#include <assay/regions.h>
 
 #include <string.h>
 
@@ -141,41 +140,21 @@ static bool make_segmentation(const request *asked, assay_field_value values[2],
 
 /* ---- pre-training ---- */
 
-/* The largest square in the middle. */
-static bool cut_middle(assay_image *out, const assay_image *in, int64_t side, assay_error *error)
-{
-    assay_image cut = {0};
-    int64_t edge = in->width < in->height ? in->width : in->height;
-    assay_box box = {(in->width - edge) / 2, (in->height - edge) / 2, edge, edge};
-    bool good = assay_image_cut(&cut, in, box, NULL, error) &&
-                assay_image_resize(out, &cut, side, side, ASSAY_BICUBIC, NULL, error);
-    assay_image_free(&cut);
-    return good;
-}
-
 /* The box that is cut out: anywhere, or around a region. */
 static bool choose_box(const request *asked, const assay_image *image, assay_chance *chance,
                        assay_box *out, assay_error *error)
 {
     const seg_options *o = asked->data->options;
     char path[SEG_LONGEST_PATH];
-    assay_roi_crop crop = assay_roi_crop_of(o->crop == SEG_CROP_ROI ? o->roi_unit : 1);
-    assay_rois rois = {NULL, 0};
-    assay_arena *arena = NULL;
-    crop.p = o->roi_p;
-    memcpy(crop.scale, o->crop_scale.items, sizeof crop.scale);
-    memcpy(crop.ratio, o->crop_ratio.items, sizeof crop.ratio);
+    images_crop crop = {.scale = o->crop_scale.items,
+                        .ratio = o->crop_ratio.items,
+                        .p = o->roi_p,
+                        .unit = o->roi_unit};
     if (o->crop == SEG_CROP_ROI) {
         seg_image_path(&asked->data->layout, &asked->data->sets, asked->item, path);
-        arena = assay_arena_new(65536, error);
-        if (arena == NULL || !assay_rois_of(path, &rois, arena, error)) {
-            assay_arena_free(arena);
-            return false;
-        }
+        crop.path = path;
     }
-    *out = assay_roi_box(image->width, image->height, &rois, &crop, chance);
-    assay_arena_free(arena);
-    return true;
+    return images_choose_box(image, &crop, chance, out, error);
 }
 
 static bool make_pretraining(const request *asked, assay_field_value *value, assay_error *error)
@@ -192,7 +171,7 @@ static bool make_pretraining(const request *asked, assay_field_value *value, ass
         good = choose_box(asked, &image, &chance, &box, error) &&
                assay_image_change_box(&made, &image, box, &change, &chance, NULL, error);
     } else if (good) {
-        good = cut_middle(&made, &image, side, error);
+        good = images_cut_middle(&made, &image, side, error);
     }
     good = good && give_image(asked, &made, side, side, value, error);
     assay_image_free(&image);

@@ -3,15 +3,15 @@
  * The first time, every image and label file is decoded whole. What was found is kept in the host's
  * cache, one file for a folder of data, and a file that has not changed since (size, times, inode)
  * is believed. Without a cache everything is read again at every start. */
-#ifndef IMAGE_SEG_INDEX_H
-#define IMAGE_SEG_INDEX_H
+#ifndef IMAGES_INDEX_H
+#define IMAGES_INDEX_H
 
 #include <assay/plugin.h>
 
-typedef enum seg_kind { SEG_IMAGE, SEG_LABELS } seg_kind;
+typedef enum image_file_kind { IMAGE_PICTURE, IMAGE_LABELS } image_file_kind;
 
 /* One file. Rows are written as they are, zeros between the members included. */
-typedef struct seg_facts {
+typedef struct image_facts {
     uint8_t name[16]; /* of the hash of kind and path in the folder */
     int64_t bytes, mtime, mtime_ns, ctime, ctime_ns, inode;
     int64_t seen, seen_ns; /* when it was looked at */
@@ -19,25 +19,26 @@ typedef struct seg_facts {
     uint8_t channels, bits, unused[6];
     uint8_t values[32];  /* labels: bit v says that some pixel is v */
     uint8_t content[32]; /* SHA-256 of the file */
-} seg_facts;
+} image_facts;
 
-typedef struct seg_index {
+typedef struct image_index {
     char path[4096]; /* of the cached file; "": none */
-    seg_facts *rows;
+    image_facts *rows;
     int64_t count, room;
     int64_t *slots; /* open addressing: row + 1, or 0 */
     int64_t slot_count;
     int64_t read; /* files that had to be read */
     bool changed;
-} seg_index;
+} image_index;
 
 /* Takes what the cache knows of the folder `path`; a damaged cache knows nothing. */
-bool seg_index_open(seg_index *out, const char *path, const assay_host *host, assay_error *error);
+bool image_index_open(image_index *out, const char *path, const assay_host *host,
+                      assay_error *error);
 /* The facts of the file `name` (its path in the folder) at `path`. Valid until the next call. */
-const seg_facts *seg_index_get(seg_index *index, seg_kind kind, const char *name, const char *path,
-                               assay_error *error);
+const image_facts *image_index_get(image_index *index, image_file_kind kind, const char *name,
+                                   const char *path, assay_error *error);
 /* Publishes what was learnt. That it cannot be written is logged and no failure. */
-void seg_index_keep(const seg_index *index);
-void seg_index_clear(seg_index *index);
+void image_index_keep(const image_index *index);
+void image_index_clear(image_index *index);
 
 #endif

@@ -29,7 +29,7 @@ typedef struct index_head {
 /* ---- the table ---- */
 
 /* The slot of a name: its row's, or the empty one where it belongs. */
-static int64_t slot_of(const seg_index *index, const uint8_t name[16])
+static int64_t slot_of(const image_index *index, const uint8_t name[16])
 {
     uint64_t key = 0;
     memcpy(&key, name, sizeof key);
@@ -41,16 +41,16 @@ static int64_t slot_of(const seg_index *index, const uint8_t name[16])
 }
 
 /* Room for `rows` rows, with at least half of the slots empty. */
-static bool make_room(seg_index *index, int64_t rows, assay_error *error)
+static bool make_room(image_index *index, int64_t rows, assay_error *error)
 {
     int64_t room = index->room > 0 ? index->room : 256, bytes = 0;
     if (rows <= index->room)
         return true;
     while (room < rows)
         room *= 2;
-    if (!assay_size_mul(&bytes, room, sizeof(seg_facts)))
-        return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "dataset.image_seg");
-    seg_facts *grown = assay_zalloc(bytes, error);
+    if (!assay_size_mul(&bytes, room, sizeof(image_facts)))
+        return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "index of images");
+    image_facts *grown = assay_zalloc(bytes, error);
     int64_t *slots = assay_zalloc(2 * room * (int64_t)sizeof *slots, error);
     if (grown == NULL || slots == NULL) {
         assay_free(grown);
@@ -70,11 +70,11 @@ static bool make_room(seg_index *index, int64_t rows, assay_error *error)
     return true;
 }
 
-static seg_facts *add_row(seg_index *index, const uint8_t name[16], assay_error *error)
+static image_facts *add_row(image_index *index, const uint8_t name[16], assay_error *error)
 {
     if (!make_room(index, index->count + 1, error))
         return NULL;
-    seg_facts *row = &index->rows[index->count++];
+    image_facts *row = &index->rows[index->count++];
     memset(row, 0, sizeof *row);
     memcpy(row->name, name, 16);
     index->slots[slot_of(index, name)] = index->count;
@@ -92,8 +92,8 @@ static bool is_index(const uint8_t *data, int64_t bytes, index_head *head)
     memcpy(head, data, sizeof *head);
     if (memcmp(head->magic, INDEX_MAGIC, 16) != 0 || head->version != INDEX_VERSION ||
         head->order != INDEX_ORDER || head->count < 0 ||
-        head->count > INDEX_BYTES / (int64_t)sizeof(seg_facts) ||
-        bytes != (int64_t)sizeof *head + head->count * (int64_t)sizeof(seg_facts) + 32)
+        head->count > INDEX_BYTES / (int64_t)sizeof(image_facts) ||
+        bytes != (int64_t)sizeof *head + head->count * (int64_t)sizeof(image_facts) + 32)
         return false;
     assay_sha256_begin(&hash);
     assay_sha256_add(&hash, data, (size_t)(bytes - 32));
@@ -101,7 +101,7 @@ static bool is_index(const uint8_t *data, int64_t bytes, index_head *head)
     return memcmp(sum, data + bytes - 32, 32) == 0;
 }
 
-static bool load(seg_index *index, assay_error *error)
+static bool load(image_index *index, assay_error *error)
 {
     assay_error ignored = {0};
     assay_mapping mapping = {0};
@@ -112,8 +112,8 @@ static bool load(seg_index *index, assay_error *error)
     if (is_index(mapping.data, mapping.bytes, &head)) {
         const uint8_t *at = mapping.data + sizeof head;
         good = make_room(index, head.count, error);
-        for (int64_t i = 0; good && i < head.count; i++, at += sizeof(seg_facts)) {
-            seg_facts *row = add_row(index, at, error);
+        for (int64_t i = 0; good && i < head.count; i++, at += sizeof(image_facts)) {
+            image_facts *row = add_row(index, at, error);
             good = row != NULL;
             if (good)
                 memcpy(row, at, sizeof *row);
@@ -123,10 +123,11 @@ static bool load(seg_index *index, assay_error *error)
     return good;
 }
 
-bool seg_index_open(seg_index *out, const char *path, const assay_host *host, assay_error *error)
+bool image_index_open(image_index *out, const char *path, const assay_host *host,
+                      assay_error *error)
 {
     char hex[65], name[64];
-    *out = (seg_index){0};
+    *out = (image_index){0};
     if (!make_room(out, 1, error))
         return false;
     if (host == NULL || host->cache_path == NULL)
@@ -140,14 +141,14 @@ bool seg_index_open(seg_index *out, const char *path, const assay_host *host, as
            load(out, error);
 }
 
-void seg_index_keep(const seg_index *index)
+void image_index_keep(const image_index *index)
 {
     assay_error error = {0};
     char line[1200];
     uint8_t sum[32];
     assay_sha256 hash;
     index_head head = {.version = INDEX_VERSION, .order = INDEX_ORDER, .count = index->count};
-    int64_t bytes = index->count * (int64_t)sizeof(seg_facts);
+    int64_t bytes = index->count * (int64_t)sizeof(image_facts);
     if (!index->changed || index->path[0] == '\0')
         return;
     memcpy(head.magic, INDEX_MAGIC, 16);
@@ -168,35 +169,36 @@ void seg_index_keep(const seg_index *index)
                   assay_error_format(&error, line, sizeof line));
 }
 
-void seg_index_clear(seg_index *index)
+void image_index_clear(image_index *index)
 {
     assay_free(index->rows);
     assay_free(index->slots);
-    *index = (seg_index){0};
+    *index = (image_index){0};
 }
 
 /* ---- one file ---- */
 
-static void name_of(seg_kind kind, const char *name, uint8_t out[16])
+static void name_of(image_file_kind kind, const char *name, uint8_t out[16])
 {
     uint8_t sum[32];
     assay_sha256 hash;
     assay_sha256_begin(&hash);
-    assay_sha256_add(&hash, kind == SEG_LABELS ? "labels " : "image ", kind == SEG_LABELS ? 7 : 6);
+    assay_sha256_add(&hash, kind == IMAGE_LABELS ? "labels " : "image ",
+                     kind == IMAGE_LABELS ? 7 : 6);
     assay_sha256_add(&hash, name, strlen(name));
     assay_sha256_end(&hash, sum);
     memcpy(out, sum, 16);
 }
 
 /* What identifies the state of a file without reading it, and when that was. */
-static bool look(seg_facts *out, seg_kind kind, const char *path, assay_error *error)
+static bool look(image_facts *out, image_file_kind kind, const char *path, assay_error *error)
 {
     struct stat status;
     struct timespec now;
     if (stat(path, &status) != 0 || !S_ISREG(status.st_mode))
         return ASSAY_FAIL(error, ASSAY_BAD_FILE, .where = path,
-                          .what = kind == SEG_LABELS ? "the labels of an image are missing"
-                                                     : "there is no such image");
+                          .what = kind == IMAGE_LABELS ? "the labels of an image are missing"
+                                                       : "there is no such image");
     clock_gettime(CLOCK_REALTIME, &now);
     out->bytes = status.st_size;
     out->mtime = status.st_mtim.tv_sec;
@@ -211,7 +213,7 @@ static bool look(seg_facts *out, seg_kind kind, const char *path, assay_error *e
 
 /* A file that had changed within the tick of file times before it was looked at may have changed
  * once more within that tick: what is known of it is not believed. */
-static bool is_believed(const seg_facts *known, const seg_facts *now)
+static bool is_believed(const image_facts *known, const image_facts *now)
 {
     int64_t age = known->seen - known->ctime;
     return known->bytes == now->bytes && known->mtime == now->mtime &&
@@ -221,7 +223,7 @@ static bool is_believed(const seg_facts *known, const seg_facts *now)
             (age >= 0 && age * 1000000000 + known->seen_ns - known->ctime_ns > TICK_NS));
 }
 
-static bool read_contents(seg_facts *out, const char *path, assay_error *error)
+static bool read_contents(image_facts *out, const char *path, assay_error *error)
 {
     assay_mapping mapping = {0};
     assay_sha256 hash;
@@ -236,20 +238,20 @@ static bool read_contents(seg_facts *out, const char *path, assay_error *error)
 }
 
 /* Decodes the file whole, so that a truncated one is found now. */
-static bool read_file(seg_facts *out, seg_kind kind, const char *path, assay_error *error)
+static bool read_file(image_facts *out, image_file_kind kind, const char *path, assay_error *error)
 {
     assay_image_header header = {0};
     assay_image image = {0};
     if (!assay_image_look(&header, path, error) || !read_contents(out, path, error) ||
-        !(kind == SEG_LABELS ? assay_image_read_labels(&image, path, NULL, error)
-                             : assay_image_read(&image, path, ASSAY_LUMA, NULL, error)))
+        !(kind == IMAGE_LABELS ? assay_image_read_labels(&image, path, NULL, error)
+                               : assay_image_read(&image, path, ASSAY_LUMA, NULL, error)))
         return false;
     out->width = (int32_t)image.width;
     out->height = (int32_t)image.height;
     out->channels = (uint8_t)header.channels;
     out->bits = (uint8_t)header.bits;
     memset(out->values, 0, sizeof out->values);
-    if (kind == SEG_LABELS) {
+    if (kind == IMAGE_LABELS) {
         const uint8_t *labels = image.data;
         bool met[256] = {false};
         for (int64_t i = 0; i < image.width * image.height; i++)
@@ -261,10 +263,10 @@ static bool read_file(seg_facts *out, seg_kind kind, const char *path, assay_err
     return true;
 }
 
-const seg_facts *seg_index_get(seg_index *index, seg_kind kind, const char *name, const char *path,
-                               assay_error *error)
+const image_facts *image_index_get(image_index *index, image_file_kind kind, const char *name,
+                                   const char *path, assay_error *error)
 {
-    seg_facts now = {0};
+    image_facts now = {0};
     name_of(kind, name, now.name);
     if (!look(&now, kind, path, error))
         return NULL;
@@ -273,7 +275,7 @@ const seg_facts *seg_index_get(seg_index *index, seg_kind kind, const char *name
         return &index->rows[known - 1];
     if (!read_file(&now, kind, path, error))
         return NULL;
-    seg_facts *row = known > 0 ? &index->rows[known - 1] : add_row(index, now.name, error);
+    image_facts *row = known > 0 ? &index->rows[known - 1] : add_row(index, now.name, error);
     if (row == NULL)
         return NULL;
     *row = now;
