@@ -1,10 +1,13 @@
 /* device/device.h - the table of kernels that every device fills, and nothing else knows.
  *
  * Operations (tensor/) check shapes and dtypes, find memory and call these; kernels trust their
- * arguments. All numbers are fp32 and all arrays contiguous unless a stride is named; bf16 tensors
+ * arguments. Every array lies in the device's memory (below), structs and the arrays of structs on the
+ * host. All numbers are fp32 and all arrays contiguous unless a stride is named; bf16 tensors
  * are widened before and rounded after. A destination with an `add` flag is added to when it is
  * true and overwritten when it is false. Pointers marked "or NULL" switch a part off. A size may
- * be 0.
+ * be 0. `times` is one number in the device's memory that multiplies, or NULL for 1: the gradient of a
+ * loss, which the host need not know. A kernel returns nothing, since what it computes may be under way
+ * still when it returns; work is done in the order of the calls.
  *
  * Results may not depend on scheduling: a sum over rows is cut into DEVICE_PARTITIONS fixed pieces
  * whose partial sums are added in order, whatever the number of threads.
@@ -168,7 +171,9 @@ typedef struct device_adamw {
     int64_t n;
     float *value, *first, *second; /* parameter, first and second moment */
     const float *grad;
-    float grad_scale; /* clipping factor, applied to grad on the way in */
+    /* One number, the factor of `clip` on grad, or NULL for 1. With a NaN nothing is changed: a step
+     * whose gradients are no numbers leaves everything as it was. */
+    const float *grad_scale;
     float lr, beta1, beta2, eps, weight_decay;
     float correction1, correction2; /* 1 - beta^t */
 } device_adamw;
@@ -180,10 +185,10 @@ typedef struct assay_kernels {
     /* ---- element-wise ---- */
     void (*to_bf16)(int64_t n, const float *x, uint16_t *y);
     void (*from_bf16)(int64_t n, const uint16_t *x, float *y);
-    /* y = [y +] alpha x; x may be y when not adding */
-    void (*scale)(int64_t n, float alpha, const float *x, float *y, bool add);
-    /* y = [y +] value */
-    void (*fill)(int64_t n, float value, float *y, bool add);
+    /* y = [y +] alpha times x; x may be y when not adding */
+    void (*scale)(int64_t n, float alpha, const float *times, const float *x, float *y, bool add);
+    /* y = [y +] value times */
+    void (*fill)(int64_t n, float value, const float *times, float *y, bool add);
     /* y[i] = [y[i] +] a[i] op b[i % period]; period divides n; y may be a */
     void (*binary)(device_binary op, int64_t n, int64_t period, const float *a, const float *b,
                    float *y, bool add);
@@ -223,20 +228,20 @@ typedef struct assay_kernels {
     /* loss[r] = lse(x_r) - x_r[target]; lse (R). target == ignore: loss and lse 0. */
     void (*cross_entropy_rows)(int64_t rows, int64_t classes, const float *x, const int32_t *target,
                                int32_t ignore, float *loss, float *lse);
-    /* d_x = [d_x +] factor (softmax(x) - onehot), 0 where target == ignore; d_x may be x when not
-     * adding */
+    /* d_x = [d_x +] factor times (softmax(x) - onehot), 0 where target == ignore; d_x may be x when
+     * not adding */
     void (*d_cross_entropy_rows)(int64_t rows, int64_t classes, const float *x,
                                  const int32_t *target, int32_t ignore, const float *lse,
-                                 float factor, float *d_x, bool add);
+                                 float factor, const float *times, float *d_x, bool add);
     /* loss[r] = sum_j p (log p - log q), p and q the softmax of row r of teacher and student (R, D);
      * `cross`: sum_j -p log q. lse (R, 2): of teacher and student. A key of probability p = 0 costs
      * nothing. */
     void (*divergence_rows)(int64_t rows, int64_t width, const float *teacher, const float *student,
                             bool cross, float *loss, float *lse);
-    /* d_student = [d_student +] factor (q - p), of both */
+    /* d_student = [d_student +] factor times (q - p), of both */
     void (*d_divergence_rows)(int64_t rows, int64_t width, const float *teacher,
                               const float *student, const float *lse, float factor,
-                              float *d_student, bool add);
+                              const float *times, float *d_student, bool add);
     /* y = w x rstd, rstd (R) = 1 / sqrt(mean(x^2) + eps) */
     void (*rms_norm)(int64_t rows, int64_t width, const float *x, const float *w, float eps,
                      float *y, float *rstd);
@@ -337,27 +342,72 @@ typedef struct assay_kernels {
      * at strides */
     void (*transpose)(int64_t batch, int64_t rows, int64_t columns, const float *x,
                       int64_t x_stride, float *y, int64_t y_stride, bool add);
-    /* Sum over pixels of lse - x[truth] for logits x (B, C, pixels) and truth (B, pixels), 0 where
-     * truth == ignore; lse (B, pixels) over the channels */
-    double (*pixel_cross_entropy)(int64_t batch, int64_t classes, int64_t pixels, const float *x,
-                                  const uint8_t *truth, int64_t ignore, float *lse);
-    /* d_x = [d_x +] factor (softmax(x) - onehot), 0 where truth == ignore */
+    /* loss (1) = factor sum over pixels of lse - x[truth] for logits x (B, C, pixels) and truth
+     * (B, pixels), 0 where truth == ignore; lse (B, pixels) over the channels */
+    void (*pixel_cross_entropy)(int64_t batch, int64_t classes, int64_t pixels, const float *x,
+                                const uint8_t *truth, int64_t ignore, double factor, float *lse,
+                                float *loss);
+    /* d_x = [d_x +] factor times (softmax(x) - onehot), 0 where truth == ignore */
     void (*d_pixel_cross_entropy)(int64_t batch, int64_t classes, int64_t pixels, const float *x,
                                   const uint8_t *truth, int64_t ignore, const float *lse,
-                                  float factor, float *d_x, bool add);
+                                  float factor, const float *times, float *d_x, bool add);
 
     /* ---- losses, sums and steps ---- */
     void (*contrastive)(const device_contrastive *contrastive);
-    double (*sum)(int64_t n, const float *x);
-    double (*sum_squares)(int64_t n, const float *x);
-    /* index of the first NaN or infinity, -1 if there is none */
-    int64_t (*first_nonfinite)(int64_t n, const float *x);
+    /* y (1) = factor times the sum of x, added up in double */
+    void (*sum)(int64_t n, const float *x, double factor, float *y);
+    /* y (1) = [y +] the sum of squares of x, in double */
+    void (*sum_squares)(int64_t n, const float *x, double *y, bool add);
+    /* index (1) of the first NaN or infinity, -1 if there is none */
+    void (*first_nonfinite)(int64_t n, const float *x, int64_t *index);
+    /* factor (1) of a gradient of the norm sqrt(*squares): 1, or limit / norm where limit > 0 and the
+     * norm is above it; a NaN when *squares is not finite */
+    void (*clip)(const double *squares, float limit, float *factor);
     void (*adamw)(const device_adamw *step);
 } assay_kernels;
+
+/* Memory that the host can't touch. Everything but `take` and the waiting calls returns before the work
+ * is done and keeps its place in the order of the kernels. */
+typedef struct device_memory {
+    /* `bytes` uninitialised, aligned to ASSAY_ALIGNMENT, out of a pool that grows; NULL with
+     * ASSAY_NO_MEMORY, saying how much was asked for and how much is held and free. `bytes` of 0 gives a
+     * pointer that differs from every other. */
+    void *(*take)(int64_t bytes, assay_error *error);
+    /* Gives it back to the pool, for work that is called later; NULL is accepted. */
+    void (*give)(void *piece);
+    /* to = from, host to device. What stands at `from` is taken at once: it may change afterwards. */
+    void (*upload)(void *to, const void *from, int64_t bytes);
+    /* to = from, device to host, after everything called before. Waits. */
+    void (*download)(void *to, const void *from, int64_t bytes);
+    void (*copy)(void *to, const void *from, int64_t bytes); /* device to device */
+    void (*clear)(void *to, int64_t bytes);                  /* zero bits */
+    /* Waits for everything. */
+    void (*wait)(void);
+    /* True, with *error filled, when a kernel or copy has failed since the device was opened. Does not
+     * wait: after a download or `wait` it covers everything before. */
+    bool (*failed)(assay_error *error);
+    int64_t (*held)(void); /* bytes taken from the GPU, used or pooled */
+    int64_t (*peak)(void); /* most bytes handed out at once since the device was opened */
+} device_memory;
 
 struct assay_device {
     const char *name, *variant;
     const assay_kernels *kernels;
+    const device_memory *memory; /* NULL: the host's own, which kernels use directly */
 };
+
+/* What a device plugin (device_NAME.so) exports, as `assay_device_plugin`: the table above is the
+ * engine's own business, so plugin and engine must come from one build. */
+typedef struct device_plugin {
+    uint32_t size;         /* sizeof(device_plugin) */
+    uint32_t kernels_size; /* sizeof(assay_kernels) */
+    const char *name;      /* "cuda" */
+    /* GPUs that can be used, 0 with *why saying what is missing. */
+    int (*count)(assay_error *why);
+    /* "NVIDIA H200, 139.8 GiB, sm_90, CUDA 13.0"; borrowed until the next call. */
+    const char *(*describe)(int number);
+    /* Opens GPU `number`, once per process. Lives until the process ends. */
+    const assay_device *(*open)(int number, assay_error *error);
+} device_plugin;
 
 #endif
