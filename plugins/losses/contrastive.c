@@ -69,12 +69,12 @@ static assay_tensor *contrastive_compute(void *opened, assay_tape *tape, const a
     const assay_contrastive_options chosen = {.variant = (assay_contrastive_variant)s->variant,
                                               .temperature = (float)s->temperature,
                                               .margin = (float)s->margin};
-    int64_t masked = 0;
+    assay_tensor *masked = NULL;
     (void)batch;
     assay_tensor *value = assay_contrastive(tape, assay_outputs_get(outputs, s->left),
                                             assay_outputs_get(outputs, s->right), &chosen, &masked);
     if (value && clock->phase == ASSAY_TRAINING && loss->host && loss->host->series)
-        loss->host->series(loss->host->user, loss->series, (double)masked);
+        loss->host->series(loss->host->user, loss->series, assay_value(masked));
     return value;
 }
 

@@ -8,14 +8,14 @@ static int64_t elements(const twin_input *in)
 
 static void run_scale(const assay_kernels *k, const twin_input *in)
 {
-    k->scale(elements(in), 1.7f, in->x[0], in->out[0], in->add);
+    k->scale(elements(in), 1.7f, NULL, in->x[0], in->out[0], in->add);
     memcpy(in->out[1], in->x[0], (size_t)elements(in) * sizeof(float));
-    k->scale(elements(in), -0.3f, in->out[1], in->out[1], false);
+    k->scale(elements(in), -0.3f, in->by_column[0], in->out[1], in->out[1], false);
 }
 
 static void run_fill(const assay_kernels *k, const twin_input *in)
 {
-    k->fill(elements(in), -2.5f, in->out[0], in->add);
+    k->fill(elements(in), -2.5f, in->by_column[0], in->out[0], in->add);
 }
 
 static void run_binary(const assay_kernels *k, const twin_input *in)
@@ -65,7 +65,7 @@ ACTIVATION_RUN(log_sigmoid, DEVICE_LOG_SIGMOID)
 
 static void run_exp(const assay_kernels *k, const twin_input *in)
 {
-    k->scale(elements(in), 0.1f, in->x[0], in->out[0], false);
+    k->scale(elements(in), 0.1f, NULL, in->x[0], in->out[0], false);
     k->activation(DEVICE_EXP, elements(in), in->out[0], in->out[1]);
     k->d_activation(DEVICE_EXP, elements(in), in->out[0], in->x[1], in->out[2], in->add);
 }
@@ -97,9 +97,18 @@ static void run_sums(const assay_kernels *k, const twin_input *in)
 {
     if (in->section == 0)
         return;
-    in->out[0][0] = (float)k->sum_squares(elements(in), in->x[0]);
-    in->out[1][0] = (float)(k->sum(elements(in), in->x[0]) /
-                            sqrt(1.0 + k->sum_squares(elements(in), in->x[0])));
+    double *squares = malloc(sizeof *squares);
+    float *factor = twin_floats(1);
+    assert_non_null(squares);
+    *squares = 1.0;
+    k->sum_squares(elements(in), in->x[0], squares, true);
+    in->out[0][0] = (float)*squares;
+    k->sum(elements(in), in->x[0], 1.0 / sqrt(*squares), in->out[1]);
+    k->sum_squares(elements(in), in->x[1], squares, false);
+    k->clip(squares, 0.5f, factor);
+    in->out[2][0] = *factor + (float)sqrt(*squares);
+    free(squares);
+    free(factor);
 }
 
 static void run_adamw(const assay_kernels *k, const twin_input *in)
@@ -111,7 +120,7 @@ static void run_adamw(const assay_kernels *k, const twin_input *in)
                          .first = in->out[1],
                          .second = in->out[2],
                          .grad = in->x[0],
-                         .grad_scale = 0.25f,
+                         .grad_scale = in->by_row[0],
                          .lr = 1e-2f,
                          .beta1 = 0.9f,
                          .beta2 = 0.999f,
@@ -284,22 +293,28 @@ static void the_first_number_that_is_none_is_found(void **state)
     (void)state;
     enum { N = 100003 };
     float *x = twin_normals("finite", N, 1e30f);
+    int64_t *found = malloc(sizeof *found);
+    assert_non_null(found);
     const int64_t places[] = {N - 1, 65536, 4096, 4095, 17, 0};
     const float kinds[] = {NAN, INFINITY, -INFINITY};
     const assay_device *device = assay_device_plain();
     for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
         const assay_kernels *k = device->kernels;
-        assert_int_equal(k->first_nonfinite(0, x), -1);
-        assert_int_equal(k->first_nonfinite(N, x), -1);
+        k->first_nonfinite(0, x, found);
+        assert_int_equal(*found, -1);
+        k->first_nonfinite(N, x, found);
+        assert_int_equal(*found, -1);
         for (int p = 0; p < 6; p++) {
             float kept = x[places[p]], last = x[N - 1];
             x[N - 1] = NAN;
             x[places[p]] = kinds[p % 3];
-            assert_int_equal(k->first_nonfinite(N, x), places[p]);
+            k->first_nonfinite(N, x, found);
+            assert_int_equal(*found, places[p]);
             x[N - 1] = last;
             x[places[p]] = kept;
         }
     }
+    free(found);
     free(x);
 }
 
@@ -307,13 +322,18 @@ static void a_sum_does_not_lose_small_numbers_beside_a_large_one(void **state)
 {
     (void)state;
     enum { N = 50001 };
-    float *x = twin_floats(N);
+    float *x = twin_floats(N), *sum = twin_floats(1);
     x[0] = 1e8f;
     for (int i = 1; i < N; i++)
         x[i] = 1.0f;
     const assay_device *device;
-    for (int v = 0; (device = cpu_variant_at(v)) != NULL; v++)
-        assert_true(device->kernels->sum(N, x) == 1e8 + N - 1);
+    for (int v = 0; (device = cpu_variant_at(v)) != NULL; v++) {
+        device->kernels->sum(N, x, 1.0, sum);
+        assert_true(*sum == (float)(1e8 + N - 1));
+        device->kernels->sum(N, x, 1.0 / (1e8 + N - 1), sum);
+        assert_true(*sum == 1.0f);
+    }
+    free(sum);
     free(x);
 }
 

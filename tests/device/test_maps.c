@@ -127,10 +127,10 @@ static void run_pixel_cross_entropy(const assay_kernels *k, const twin_input *in
     if (classes > 0) {
         for (int64_t i = 0; i < 2 * pixels; i++)
             truth[i] = i % 5 == 3 ? 255 : (uint8_t)(i * 7 % classes);
-        in->out[0][0] =
-            (float)k->pixel_cross_entropy(2, classes, pixels, in->x[0], truth, 255, in->out[1]);
+        k->pixel_cross_entropy(2, classes, pixels, in->x[0], truth, 255, 1.0, in->out[1],
+                               in->out[0]);
         k->d_pixel_cross_entropy(2, classes, pixels, in->x[0], truth, 255, in->out[1], 0.125f,
-                                 in->out[2], in->add);
+                                 in->by_column[0], in->out[2], in->add);
     }
     free(truth);
 }

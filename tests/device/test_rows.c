@@ -47,7 +47,7 @@ static void run_cross_entropy_rows(const assay_kernels *k, const twin_input *in)
         return;
     k->cross_entropy_rows(in->rows, in->width, in->x[0], in->classes, -100, in->out[0], in->out[1]);
     k->d_cross_entropy_rows(in->rows, in->width, in->x[0], in->classes, -100, in->out[1], 0.125f,
-                            in->out[2], in->add);
+                            in->by_column[0], in->out[2], in->add);
 }
 
 static void run_d_cross_entropy_in_place(const assay_kernels *k, const twin_input *in)
@@ -57,7 +57,7 @@ static void run_d_cross_entropy_in_place(const assay_kernels *k, const twin_inpu
     k->cross_entropy_rows(in->rows, in->width, in->x[0], in->classes, -100, in->out[0], in->out[1]);
     memcpy(in->out[2], in->x[0], (size_t)(in->rows * in->width) * sizeof(float));
     k->d_cross_entropy_rows(in->rows, in->width, in->out[2], in->classes, -100, in->out[1], -3.0f,
-                            in->out[2], false);
+                            NULL, in->out[2], false);
 }
 
 /* A teacher a column's number away from x, so that it is no twin of the student even where both are
@@ -75,8 +75,8 @@ static void run_divergence_rows(const assay_kernels *k, const twin_input *in)
     float *teacher = teacher_of(in), *lse = in->out[1];
     if (in->width > 1) {
         k->divergence_rows(in->rows, in->width, teacher, in->x[1], false, in->out[0], lse);
-        k->d_divergence_rows(in->rows, in->width, teacher, in->x[1], lse, 0.125f, in->out[2],
-                             in->add);
+        k->d_divergence_rows(in->rows, in->width, teacher, in->x[1], lse, 0.125f, in->by_column[0],
+                             in->out[2], in->add);
     }
     free(teacher);
 }
@@ -197,7 +197,7 @@ static void divergence_is_exact_where_it_can_be(void **state)
     const assay_device *device = assay_device_plain();
     for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
         device->kernels->divergence_rows(3, 3, teacher, student, false, loss, lse);
-        device->kernels->d_divergence_rows(3, 3, teacher, student, lse, 1.0f, d, false);
+        device->kernels->d_divergence_rows(3, 3, teacher, student, lse, 1.0f, NULL, d, false);
         assert_true(fabsf(loss[0]) < 1e-6f && fabsf(loss[1]) < 1e-7f && isnan(loss[2]));
         for (int i = 0; i < 6; i++)
             assert_true(fabsf(d[i]) < 1e-3f);
@@ -216,7 +216,7 @@ static void cross_entropy_survives_huge_logits_and_ignores_what_it_is_told_to(vo
         device->kernels->cross_entropy_rows(2, 3, x, target, 7, loss, lse);
         assert_true(loss[0] == 2e4f && lse[0] == 1e4f);
         assert_true(loss[1] == 0.0f && lse[1] == 0.0f);
-        device->kernels->d_cross_entropy_rows(2, 3, x, target, 7, lse, 1.0f, d_x, false);
+        device->kernels->d_cross_entropy_rows(2, 3, x, target, 7, lse, 1.0f, NULL, d_x, false);
         assert_true(d_x[0] == 1.0f && d_x[1] == -1.0f && d_x[2] == 0.0f);
         assert_true(d_x[3] == 0.0f && d_x[4] == 0.0f && d_x[5] == 0.0f);
     }

@@ -184,7 +184,10 @@ static double contrastive(assay_contrastive_variant variant, float margin, int64
     assay_tape *tape = new_tape();
     assay_tensor *x = assay_tape_constant(tape, ASSAY_F32, 2, SHAPE(2, 2), anchors);
     assay_tensor *y = assay_tape_constant(tape, ASSAY_F32, 2, SHAPE(2, 2), positives);
-    double loss = assay_value(assay_contrastive(tape, x, y, &options, masked));
+    assay_tensor *count = NULL;
+    double loss = assay_value(assay_contrastive(tape, x, y, &options, &count));
+    if (masked)
+        *masked = (int64_t)assay_value(count);
     assay_tape_free(tape);
     return loss;
 }

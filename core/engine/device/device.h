@@ -164,7 +164,7 @@ typedef struct device_contrastive {
     float *d_ab, *d_aa, *d_bb; /* (n, n) gradients of mean(row_loss), overwritten; all NULL: not
                                   wanted, d_aa, d_bb NULL where aa, bb are unused. Each entry counts
                                   as a free number: callers add both halves of a symmetric pair. */
-    int64_t *row_masked;       /* (n): exponentials left out of Z_i; a pair counts once per term */
+    float *row_masked;         /* (n): exponentials left out of Z_i; a pair counts once per term */
 } device_contrastive;
 
 typedef struct device_adamw {

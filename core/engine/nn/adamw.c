@@ -154,7 +154,7 @@ static void update(const assay_adamw *adamw, adamw_slot *slot, const assay_param
         .first = assay_f32(slot->first),
         .second = assay_f32(slot->second),
         .grad = parameter->value->grad,
-        .grad_scale = grad_scale,
+        .grad_scale = grad_scale == 1.0f ? NULL : &grad_scale,
         .lr = lr * slot->factor,
         .beta1 = options->beta1,
         .beta2 = options->beta2,

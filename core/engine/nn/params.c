@@ -237,14 +237,23 @@ void assay_params_clear_grads(assay_params *params)
         params->items[i]->value->has_grad = false;
 }
 
+void nn_params_sum_squares(const assay_params *params, const assay_device *device, double *sum)
+{
+    bool add = false;
+    *sum = 0;
+    for (int64_t i = 0; i < params->count; i++) {
+        const assay_tensor *value = params->items[i]->value;
+        if (!value->has_grad)
+            continue;
+        device->kernels->sum_squares(assay_tensor_count(value), value->grad, sum, add);
+        add = true;
+    }
+}
+
 double assay_params_grad_norm(const assay_params *params, const assay_device *device)
 {
     double sum = 0;
-    for (int64_t i = 0; i < params->count; i++) {
-        const assay_tensor *value = params->items[i]->value;
-        if (value->has_grad)
-            sum += device->kernels->sum_squares(assay_tensor_count(value), value->grad);
-    }
+    nn_params_sum_squares(params, device, &sum);
     return sqrt(sum);
 }
 
@@ -254,7 +263,10 @@ const assay_parameter *assay_params_nonfinite(const assay_params *params,
     for (int64_t i = 0; i < params->count; i++) {
         const assay_tensor *value = params->items[i]->value;
         const float *numbers = values ? assay_f32(value) : value->has_grad ? value->grad : NULL;
-        if (numbers && device->kernels->first_nonfinite(assay_tensor_count(value), numbers) >= 0)
+        int64_t found = -1;
+        if (numbers)
+            device->kernels->first_nonfinite(assay_tensor_count(value), numbers, &found);
+        if (found >= 0)
             return params->items[i];
     }
     return NULL;

@@ -22,5 +22,7 @@ int64_t nn_params_index(const assay_params *params, const char *name);
 /* Takes the parameters from position `count` on out again: a stack whose constructor fails leaves
  * the set as it was. Nobody may hold on to them. */
 void nn_params_truncate(assay_params *params, int64_t count);
+/* *sum = squares of all gradients that exist. */
+void nn_params_sum_squares(const assay_params *params, const assay_device *device, double *sum);
 
 #endif

@@ -323,7 +323,7 @@ static void grads_of(assay_tape *tape, assay_tensor *const inputs[], device_atte
     assay_grad_target to = assay_tape_grad(tape, inputs[IN_QKV]);
     if (to.data) {
         if (!to.add)
-            op_kernels(tape)->fill(assay_tensor_count(inputs[IN_QKV]), 0.0f, to.data, false);
+            op_kernels(tape)->fill(assay_tensor_count(inputs[IN_QKV]), 0.0f, NULL, to.data, false);
         call->d_q = to.data;
         call->d_k = to.data + call->heads * call->head_width;
         call->d_v = call->d_k + call->kv_heads * call->head_width;

@@ -44,7 +44,7 @@ static void scores_back(assay_tape *tape, const scores_saved *s, float *qkv, flo
                 g.c = part;
                 g.transpose_a = of_keys;
                 kernels->gemm(&g);
-                kernels->scale(s->tokens * s->width, s->scale, part, part, false);
+                kernels->scale(s->tokens * s->width, s->scale, NULL, part, part, false);
                 kernels->copy_rows(s->tokens, s->width, part, s->width,
                                    head_of(s, d_qkv, b, of_keys, h), stride, true);
             }
@@ -61,7 +61,7 @@ static bool scores_backward(assay_tape *tape, const assay_node *node)
     if (!op_sound(tape))
         return false;
     if (!to.add)
-        op_kernels(tape)->fill(assay_tensor_count(qkv), 0.0f, to.data, false);
+        op_kernels(tape)->fill(assay_tensor_count(qkv), 0.0f, NULL, to.data, false);
     scores_back(tape, s, in.data, node->outputs[0]->grad, part.data, to.data);
     operand_end(tape, &part);
     operand_end(tape, &in);
@@ -102,7 +102,7 @@ assay_tensor *assay_attention_scores(assay_tape *tape, assay_tensor *qkv, int64_
                 .ldc = tokens,
                 .transpose_b = true,
             });
-    op_kernels(tape)->scale(assay_tensor_count(y), s->scale, assay_f32(y), assay_f32(y), false);
+    op_kernels(tape)->scale(assay_tensor_count(y), s->scale, NULL, y->data, y->data, false);
     operand_end(tape, &in);
     return assay_tape_record(tape, &scores_op, 1, &qkv, 1, &y, s) ? y : NULL;
 }

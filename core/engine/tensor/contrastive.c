@@ -53,7 +53,6 @@ static bool contrastive_backward(assay_tape *tape, const assay_node *node)
     const contrastive_saved *saved = node->saved;
     const assay_kernels *k = op_kernels(tape);
     int64_t n = node->inputs[0]->shape[0], d = node->inputs[0]->shape[1];
-    float scale = *node->outputs[0]->grad;
     operand d_unit = operand_scratch(tape, n * d);
     for (int side = 0; side < 2 && op_sound(tape); side++) {
         const float *own = side ? saved->b : saved->a, *other = side ? saved->a : saved->b;
@@ -66,7 +65,7 @@ static bool contrastive_backward(assay_tape *tape, const assay_node *node)
             pull(k, n, d, g_own, false, own, d_unit.data, true);
             pull(k, n, d, g_own, true, own, d_unit.data, true);
         }
-        k->scale(n * d, scale, d_unit.data, d_unit.data, false);
+        k->scale(n * d, 1.0f, node->outputs[0]->grad, d_unit.data, d_unit.data, false);
         k->d_normalize_rows(n, d, own, side ? saved->b_norm : saved->a_norm, NORM_EPS, d_unit.data,
                             to.data, to.add);
     }
@@ -94,15 +93,13 @@ static bool options_hold(assay_tape *tape, const assay_contrastive_options *o)
 /* Similarities, row losses and, when a backward pass may come, their gradients. */
 static bool contrast(assay_tape *tape, int64_t n, int64_t d,
                      const assay_contrastive_options *options, contrastive_saved *saved,
-                     bool record, double *mean, int64_t *masked)
+                     bool record, assay_tensor *mean, assay_tensor *masked)
 {
     const assay_kernels *k = op_kernels(tape);
     bool own_a = options->variant != ASSAY_GG_CODE;
     bool own_b = options->variant == ASSAY_QA_PAPER || options->variant == ASSAY_GG_PAPER;
-    int64_t bytes = n * (int64_t)sizeof(int64_t);
-    int64_t *row_masked = assay_tape_scratch(tape, bytes);
     operand ab = operand_scratch(tape, n * n), aa = {NULL, 0}, bb = {NULL, 0};
-    operand row_loss = operand_scratch(tape, n);
+    operand row_loss = operand_scratch(tape, n), row_masked = operand_scratch(tape, n);
     if (own_a)
         aa = operand_scratch(tape, n * n);
     if (own_b)
@@ -130,29 +127,25 @@ static bool contrast(assay_tape *tape, int64_t n, int64_t d,
                                          .d_ab = saved->g_ab,
                                          .d_aa = saved->g_aa,
                                          .d_bb = saved->g_bb,
-                                         .row_masked = row_masked});
-    *mean = k->sum(n, row_loss.data) / (double)n;
-    if (masked) {
-        *masked = 0;
-        for (int64_t i = 0; i < n; i++)
-            *masked += row_masked[i];
-    }
+                                         .row_masked = row_masked.data});
+    k->sum(n, row_loss.data, 1.0 / (double)n, mean->data);
+    if (masked)
+        k->sum(n, row_masked.data, 1.0, masked->data);
     operand_end(tape, &bb);
     operand_end(tape, &aa);
+    operand_end(tape, &row_masked);
     operand_end(tape, &row_loss);
     operand_end(tape, &ab);
-    assay_tape_release(tape, row_masked, bytes);
     return true;
 }
 
 assay_tensor *assay_contrastive(assay_tape *tape, assay_tensor *x, assay_tensor *y,
-                                const assay_contrastive_options *options, int64_t *masked)
+                                const assay_contrastive_options *options, assay_tensor **masked)
 {
     assay_tensor *const inputs[] = {x, y};
     assay_tensor *loss = NULL;
     contrastive_saved *saved = NULL;
     int64_t n, d;
-    double mean = 0.0;
     if (!op_takes(tape, "contrastive", 2, (const assay_tensor *[]){x, y}) ||
         !options_hold(tape, options))
         return NULL;
@@ -161,6 +154,8 @@ assay_tensor *assay_contrastive(assay_tape *tape, assay_tensor *x, assay_tensor 
                            assay_text("(N, D) twice, N >= 1; x is %s", assay_tensor_text(x)), y);
     n = x->shape[0], d = x->shape[1];
     loss = assay_tape_tensor(tape, ASSAY_F32, 0, NULL);
+    if (masked)
+        *masked = assay_tape_tensor(tape, ASSAY_F32, 0, NULL);
     saved = assay_tape_scratch(tape, (int64_t)sizeof *saved);
     if (!loss || !saved)
         return NULL;
@@ -176,8 +171,8 @@ assay_tensor *assay_contrastive(assay_tape *tape, assay_tensor *x, assay_tensor 
                                          side ? saved->b_norm : saved->a_norm);
         operand_end(tape, &in);
     }
-    if (!contrast(tape, n, d, options, saved, assay_tape_records(tape, 2, inputs), &mean, masked))
+    if (!contrast(tape, n, d, options, saved, assay_tape_records(tape, 2, inputs), loss,
+                  masked ? *masked : NULL))
         return NULL;
-    *assay_f32(loss) = (float)mean;
     return assay_tape_record(tape, &contrastive_op, 2, inputs, 1, &loss, saved) ? loss : NULL;
 }

@@ -13,12 +13,12 @@ static bool divergence_backward(assay_tape *tape, const assay_node *node)
 {
     const divergence_saved *saved = node->saved;
     assay_tensor *student = node->inputs[0];
-    const float factor = *node->outputs[0]->grad / (float)saved->rows;
     assay_grad_target to = assay_tape_grad(tape, student);
     operand s = operand_read(tape, student), t = operand_read(tape, saved->teacher);
     if (to.data && op_sound(tape))
         op_kernels(tape)->d_divergence_rows(saved->rows, op_width(student), t.data, s.data,
-                                            saved->lse, factor, to.data, to.add);
+                                            saved->lse, 1.0f / (float)saved->rows,
+                                            node->outputs[0]->grad, to.data, to.add);
     operand_end(tape, &t);
     operand_end(tape, &s);
     return op_sound(tape);
@@ -73,7 +73,7 @@ assay_tensor *assay_softmax_divergence(assay_tape *tape, assay_tensor *student,
         return NULL;
     op_kernels(tape)->divergence_rows(rows, op_width(student), t.data, s.data,
                                       kind == ASSAY_SOFT_CROSS_ENTROPY, each.data, saved->lse);
-    *assay_f32(loss) = (float)(op_kernels(tape)->sum(rows, each.data) / (double)rows);
+    op_kernels(tape)->sum(rows, each.data, 1.0 / (double)rows, loss->data);
     operand_end(tape, &each);
     operand_end(tape, &t);
     operand_end(tape, &s);

@@ -36,7 +36,7 @@ static void reduce_to(assay_tape *tape, int64_t n, int64_t period, const float *
         if (factor)
             k->binary(DEVICE_MUL, n, n, d_y, factor, to.data, to.add);
         else
-            k->scale(n, sign, d_y, to.data, to.add);
+            k->scale(n, sign, NULL, d_y, to.data, to.add);
         return;
     }
     if (sign > 0.0f) {
@@ -47,7 +47,7 @@ static void reduce_to(assay_tape *tape, int64_t n, int64_t period, const float *
     if (!op_sound(tape))
         return;
     k->sum_rows(period ? n / period : 0, period, d_y, factor, part.data, false);
-    k->scale(period, sign, part.data, to.data, to.add);
+    k->scale(period, sign, NULL, part.data, to.data, to.add);
     operand_end(tape, &part);
 }
 
@@ -142,7 +142,7 @@ static bool scale_backward(assay_tape *tape, const assay_node *node)
     const float *factor = node->saved;
     assay_grad_target to = assay_tape_grad(tape, node->inputs[0]);
     if (to.data)
-        op_kernels(tape)->scale(assay_tensor_count(node->inputs[0]), *factor,
+        op_kernels(tape)->scale(assay_tensor_count(node->inputs[0]), *factor, NULL,
                                 node->outputs[0]->grad, to.data, to.add);
     return op_sound(tape);
 }
@@ -162,7 +162,7 @@ static assay_tensor *scaled(assay_tape *tape, const assay_op *op, assay_tensor *
     out = operand_for(tape, y);
     if (!op_sound(tape))
         return NULL;
-    op_kernels(tape)->scale(assay_tensor_count(x), factor, in.data, out.data, false);
+    op_kernels(tape)->scale(assay_tensor_count(x), factor, NULL, in.data, out.data, false);
     operand_store(tape, &out, y);
     operand_end(tape, &in);
     return assay_tape_record(tape, op, 1, &x, 1, &y, saved) ? y : NULL;

@@ -52,16 +52,12 @@ static bool takes_targets(assay_tape *tape, const char *op, assay_reduction redu
     return true;
 }
 
-static double reduced(assay_reduction reduction, double sum, int64_t counted)
+/* What the sum over the rows is multiplied by, and so is a row's gradient. */
+static double row_factor(assay_reduction reduction, int64_t counted)
 {
     if (reduction == ASSAY_SUM)
-        return sum;
-    return counted > 0 ? sum / (double)counted : 0.0;
-}
-
-static float row_factor(assay_reduction reduction, int64_t counted, float d_loss)
-{
-    return reduction == ASSAY_MEAN && counted > 0 ? d_loss / (float)counted : d_loss;
+        return 1.0;
+    return counted > 0 ? 1.0 / (double)counted : 0.0;
 }
 
 typedef struct cross_entropy_saved {
@@ -81,9 +77,10 @@ static bool cross_entropy_backward(assay_tape *tape, const assay_node *node)
     assay_grad_target to = assay_tape_grad(tape, x);
     operand in = operand_read(tape, x);
     if (to.data && op_sound(tape))
-        op_kernels(tape)->d_cross_entropy_rows(
-            op_rows(x), op_width(x), in.data, saved->target, ASSAY_IGNORE, saved->lse,
-            row_factor(saved->reduction, saved->counted, *node->outputs[0]->grad), to.data, to.add);
+        op_kernels(tape)->d_cross_entropy_rows(op_rows(x), op_width(x), in.data, saved->target,
+                                               ASSAY_IGNORE, saved->lse,
+                                               (float)row_factor(saved->reduction, saved->counted),
+                                               node->outputs[0]->grad, to.data, to.add);
     operand_end(tape, &in);
     return op_sound(tape);
 }
@@ -117,7 +114,7 @@ assay_tensor *assay_cross_entropy(assay_tape *tape, assay_tensor *x, const assay
         return NULL;
     op_kernels(tape)->cross_entropy_rows(rows, op_width(x), in.data, saved->target, ASSAY_IGNORE,
                                          each.data, saved->lse);
-    *assay_f32(loss) = (float)reduced(reduction, op_kernels(tape)->sum(rows, each.data), counted);
+    op_kernels(tape)->sum(rows, each.data, row_factor(reduction, counted), loss->data);
     operand_end(tape, &each);
     operand_end(tape, &in);
     return assay_tape_record(tape, &cross_entropy_op, 1, &x, 1, &loss, saved) ? loss : NULL;
@@ -135,9 +132,9 @@ static int64_t block_rows(int64_t counted, int64_t classes)
 
 /* One block's share of the backward pass: logits again, d_logits in their place, two products. */
 static void head_block_back(assay_tape *tape, const cross_entropy_saved *saved, int64_t first,
-                            int64_t n, int64_t d, int64_t c, float factor, const float *hidden,
-                            const float *weight, float *logits, float *d_hidden,
-                            assay_grad_target d_weight)
+                            int64_t n, int64_t d, int64_t c, const float *d_loss,
+                            const float *hidden, const float *weight, float *logits,
+                            float *d_hidden, assay_grad_target d_weight)
 {
     const assay_kernels *k = op_kernels(tape);
     operand f;
@@ -152,7 +149,8 @@ static void head_block_back(assay_tape *tape, const cross_entropy_saved *saved, 
                            .ldc = c,
                            .transpose_b = true});
     k->d_cross_entropy_rows(n, c, logits, saved->target + first, ASSAY_IGNORE, saved->lse + first,
-                            factor, logits, false);
+                            (float)row_factor(saved->reduction, saved->counted), d_loss, logits,
+                            false);
     f = operand_factor_of(tape, logits, n * c);
     if (!op_sound(tape))
         return;
@@ -188,7 +186,6 @@ static bool cross_entropy_head_backward(assay_tape *tape, const assay_node *node
     assay_tensor *hidden = node->inputs[0], *weight = node->inputs[1];
     int64_t d = op_width(hidden), c = weight->shape[0], rows = op_rows(hidden);
     int64_t most = block_rows(saved->counted, c);
-    float factor = row_factor(saved->reduction, saved->counted, *node->outputs[0]->grad);
     assay_grad_target to_hidden = assay_tape_grad(tape, hidden);
     assay_grad_target to_weight = assay_tape_grad(tape, weight);
     operand h = operand_factor(tape, hidden), w = operand_factor(tape, weight);
@@ -197,15 +194,15 @@ static bool cross_entropy_head_backward(assay_tape *tape, const assay_node *node
     if (!op_sound(tape))
         return false;
     if (to_hidden.data && !to_hidden.add)
-        k->fill(rows * d, 0.0f, to_hidden.data, false);
+        k->fill(rows * d, 0.0f, NULL, to_hidden.data, false);
     if (to_weight.data && !to_weight.add)
-        k->fill(c * d, 0.0f, to_weight.data, false);
+        k->fill(c * d, 0.0f, NULL, to_weight.data, false);
     to_weight.add = true;
     for (int64_t first = 0; first < saved->counted && op_sound(tape); first += most) {
         int64_t n = saved->counted - first < most ? saved->counted - first : most;
         k->gather_rows(n, d, h.data, saved->row + first, part.data);
-        head_block_back(tape, saved, first, n, d, c, factor, part.data, w.data, logits.data,
-                        to_hidden.data ? d_part.data : NULL, to_weight);
+        head_block_back(tape, saved, first, n, d, c, node->outputs[0]->grad, part.data, w.data,
+                        logits.data, to_hidden.data ? d_part.data : NULL, to_weight);
         if (to_hidden.data)
             k->scatter_rows(n, d, rows, d_part.data, saved->row + first, to_hidden.data, true);
     }
@@ -291,7 +288,7 @@ assay_tensor *assay_cross_entropy_head(assay_tape *tape, assay_tensor *hidden, a
         k->cross_entropy_rows(n, c, logits.data, saved->target + first, ASSAY_IGNORE,
                               each.data + first, saved->lse + first);
     }
-    *assay_f32(loss) = (float)reduced(reduction, k->sum(counted, each.data), counted);
+    k->sum(counted, each.data, row_factor(reduction, counted), loss->data);
     operand_end(tape, &each);
     operand_end(tape, &logits);
     operand_end(tape, &part);

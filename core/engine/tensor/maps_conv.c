@@ -202,7 +202,7 @@ static bool conv_transpose2d_backward(assay_tape *tape, const assay_node *node)
     operand parts = operand_scratch(tape, t.parts * t.pixels);
     int64_t of_x = t.channels * t.pixels, of_y = t.parts * t.pixels;
     if (op_sound(tape) && d_w.data && x->shape[0] == 0 && !d_w.add)
-        op_kernels(tape)->fill(assay_tensor_count(weight), 0.0f, d_w.data, false);
+        op_kernels(tape)->fill(assay_tensor_count(weight), 0.0f, NULL, d_w.data, false);
     for (int64_t b = 0; op_sound(tape) && (d_x.data || d_w.data) && b < x->shape[0]; b++)
         d_transposed_image(op_kernels(tape), &t, in.data + b * of_x, w.data, y->grad + b * of_y,
                            parts.data, d_x.data ? d_x.data + b * of_x : NULL, d_x.add, d_w.data,

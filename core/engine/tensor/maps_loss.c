@@ -16,11 +16,11 @@ static bool pixel_backward(assay_tape *tape, const assay_node *node)
     assay_tensor *x = node->inputs[0];
     assay_grad_target to = assay_tape_grad(tape, x);
     operand in = operand_read(tape, x);
-    double factor = saved->divisor > 0.0 ? *node->outputs[0]->grad / saved->divisor : 0.0;
+    float factor = saved->divisor > 0.0 ? (float)(1.0 / saved->divisor) : 0.0f;
     if (op_sound(tape) && to.data)
-        op_kernels(tape)->d_pixel_cross_entropy(x->shape[0], x->shape[1], x->shape[2] * x->shape[3],
-                                                in.data, assay_u8(saved->truth), saved->ignore,
-                                                saved->lse, (float)factor, to.data, to.add);
+        op_kernels(tape)->d_pixel_cross_entropy(
+            x->shape[0], x->shape[1], x->shape[2] * x->shape[3], in.data, assay_u8(saved->truth),
+            saved->ignore, saved->lse, factor, node->outputs[0]->grad, to.data, to.add);
     operand_end(tape, &in);
     return op_sound(tape);
 }
@@ -81,7 +81,6 @@ assay_tensor *assay_pixel_cross_entropy(assay_tape *tape, assay_tensor *logits,
     pixel_saved *saved = NULL;
     operand in;
     int64_t pixels = 0, ignored = 0;
-    double sum = 0.0;
     if (!op_takes_map(tape, "pixel_cross_entropy", logits) ||
         !takes_truth(tape, logits, truth, ignore, &ignored))
         return NULL;
@@ -95,10 +94,10 @@ assay_tensor *assay_pixel_cross_entropy(assay_tape *tape, assay_tensor *logits,
                            operand_scratch(tape, pixels).data};
     if (!op_sound(tape))
         return NULL;
-    sum = op_kernels(tape)->pixel_cross_entropy(logits->shape[0], logits->shape[1],
-                                                logits->shape[2] * logits->shape[3], in.data,
-                                                assay_u8(truth), ignore, saved->lse);
-    *assay_f32(loss) = saved->divisor > 0.0 ? (float)(sum / saved->divisor) : 0.0f;
+    op_kernels(tape)->pixel_cross_entropy(
+        logits->shape[0], logits->shape[1], logits->shape[2] * logits->shape[3], in.data,
+        assay_u8(truth), ignore, saved->divisor > 0.0 ? 1.0 / saved->divisor : 0.0, saved->lse,
+        loss->data);
     operand_end(tape, &in);
     return assay_tape_record(tape, &pixel_op, 1, &logits, 1, &loss, saved) ? loss : NULL;
 }

@@ -157,7 +157,7 @@ static bool tokens_to_map_backward(assay_tape *tape, const assay_node *node)
     if (!to.data)
         return op_sound(tape);
     for (int64_t b = 0; b < batch && !to.add; b++)
-        k->fill(*skip * width, 0.0f, to.data + b * tokens * width, false);
+        k->fill(*skip * width, 0.0f, NULL, to.data + b * tokens * width, false);
     k->transpose(batch, width, tokens - *skip, node->outputs[0]->grad, (tokens - *skip) * width,
                  to.data + *skip * width, tokens * width, to.add);
     return op_sound(tape);

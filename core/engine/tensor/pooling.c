@@ -241,8 +241,8 @@ static bool sum_backward(assay_tape *tape, const assay_node *node)
     const float *factor = node->saved;
     assay_grad_target to = assay_tape_grad(tape, node->inputs[0]);
     if (to.data)
-        op_kernels(tape)->fill(assay_tensor_count(node->inputs[0]),
-                               *factor * *node->outputs[0]->grad, to.data, to.add);
+        op_kernels(tape)->fill(assay_tensor_count(node->inputs[0]), *factor, node->outputs[0]->grad,
+                               to.data, to.add);
     return op_sound(tape);
 }
 
@@ -256,7 +256,7 @@ static assay_tensor *total(assay_tape *tape, assay_tensor *x, double factor)
     if (!y || !saved || !op_sound(tape))
         return NULL;
     *saved = (float)factor;
-    *assay_f32(y) = (float)(factor * op_kernels(tape)->sum(assay_tensor_count(x), in.data));
+    op_kernels(tape)->sum(assay_tensor_count(x), in.data, factor, y->data);
     operand_end(tape, &in);
     return assay_tape_record(tape, &sum_op, 1, &x, 1, &y, saved) ? y : NULL;
 }

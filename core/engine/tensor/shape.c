@@ -139,7 +139,7 @@ static bool slice_backward(assay_tape *tape, const assay_node *node)
     around(y, saved->axis, &outer, &inner);
     offset = saved->first * (whole / x->shape[saved->axis]);
     if (!to.add)
-        k->fill(outer * whole, 0.0f, to.data, false);
+        k->fill(outer * whole, 0.0f, NULL, to.data, false);
     if (inner > 0)
         k->copy_rows(outer, inner, y->grad, inner, to.data + offset, whole, true);
     return op_sound(tape);

@@ -58,7 +58,7 @@ static void store_at(assay_tape *tape, assay_tensor *to, int64_t first, int64_t 
     if (to->dtype == ASSAY_BF16)
         op_kernels(tape)->to_bf16(n, x, assay_bf16(to) + first);
     else
-        op_kernels(tape)->scale(n, 1.0f, x, assay_f32(to) + first, false);
+        op_kernels(tape)->scale(n, 1.0f, NULL, x, assay_f32(to) + first, false);
 }
 
 /* The first n numbers of row b of x (B, T, W) as fp32: x's own, or widened into `room`. */

@@ -327,7 +327,7 @@ void tape_pass_grad(assay_tape *tape, assay_tensor *output, assay_tensor *input)
     }
     to = assay_tape_grad(tape, input);
     if (to.data)
-        tape->device->kernels->scale(assay_tensor_count(input), 1.0f, output->grad, to.data,
+        tape->device->kernels->scale(assay_tensor_count(input), 1.0f, NULL, output->grad, to.data,
                                      to.add);
 }
 
@@ -401,8 +401,8 @@ bool assay_tape_backward_from(assay_tape *tape, int n, assay_tensor *const outpu
                                             .got = assay_tensor_text(outputs[i])});
             return false;
         }
-        tape->device->kernels->scale(assay_tensor_count(outputs[i]), 1.0f, d_outputs[i], to.data,
-                                     to.add);
+        tape->device->kernels->scale(assay_tensor_count(outputs[i]), 1.0f, NULL, d_outputs[i],
+                                     to.data, to.add);
     }
     return walk_back(tape);
 }

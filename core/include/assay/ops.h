@@ -151,9 +151,9 @@ typedef struct assay_contrastive_options {
 } assay_contrastive_options;
 
 /* Mean over i of log Z_i - s_ii / temperature for x, y (N, D), row i of each a positive pair; rows
- * are L2-normalised inside (eps 1e-12). `masked` (or NULL) receives the number of negatives left
- * out. */
+ * are L2-normalised inside (eps 1e-12). `masked` (or NULL) receives a scalar: the number of
+ * negatives left out, exact up to 2^24. */
 assay_tensor *assay_contrastive(assay_tape *tape, assay_tensor *x, assay_tensor *y,
-                                const assay_contrastive_options *options, int64_t *masked);
+                                const assay_contrastive_options *options, assay_tensor **masked);
 
 #endif

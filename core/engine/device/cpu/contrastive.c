@@ -85,7 +85,9 @@ void KERNEL(contrastive)(const device_contrastive *c)
         for (int64_t i = 0; gradients[k] != NULL && i < c->n * c->n; i++)
             gradients[k][i] = 0.0f;
     for (int64_t i = 0; i < c->n; i++) {
-        double log_sum = log_sum_of_row(c, i, &c->row_masked[i]);
+        int64_t masked = 0;
+        double log_sum = log_sum_of_row(c, i, &masked);
+        c->row_masked[i] = (float)masked;
         c->row_loss[i] = (float)(log_sum - c->ab[i * c->n + i] / (double)c->temperature);
         if (c->d_ab != NULL)
             add_gradients_of_row(c, i, log_sum);
@@ -228,7 +230,7 @@ static void losses_of_block(const device_contrastive *c, row_block *block)
         double above = (double)block->largest[lane] - block->positive[lane];
         above /= c->temperature;
         c->row_loss[block->first + lane] = (float)(above + log(block->sum[lane] + exp(-above)));
-        c->row_masked[block->first + lane] = negatives - block->kept[lane];
+        c->row_masked[block->first + lane] = (float)(negatives - block->kept[lane]);
     }
 }
 

@@ -24,12 +24,13 @@ void KERNEL(cross_entropy_rows)(int64_t rows, int64_t classes, const float *x,
 
 void KERNEL(d_cross_entropy_rows)(int64_t rows, int64_t classes, const float *x,
                                   const int32_t *target, int32_t ignore, const float *lse,
-                                  float factor, float *d_x, bool add)
+                                  float factor, const float *times, float *d_x, bool add)
 {
+    const float scale = factor_of(factor, times);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < classes; c++) {
             int64_t i = r * classes + c;
-            double d = factor * (exp((double)x[i] - lse[r]) - (c == target[r]));
+            double d = scale * (exp((double)x[i] - lse[r]) - (c == target[r]));
             if (target[r] == ignore)
                 d = 0.0;
             d_x[i] = (float)((add ? d_x[i] : 0.0) + d);
@@ -62,8 +63,9 @@ void KERNEL(cross_entropy_rows)(int64_t rows, int64_t classes, const float *x,
 
 void KERNEL(d_cross_entropy_rows)(int64_t rows, int64_t classes, const float *x,
                                   const int32_t *target, int32_t ignore, const float *lse,
-                                  float factor, float *d_x, bool add)
+                                  float factor, const float *times, float *d_x, bool add)
 {
+    const float scale = factor_of(factor, times);
 #pragma omp parallel for schedule(static) if (rows * classes >= KERNEL_PARALLEL_MIN)
     for (int64_t r = 0; r < rows; r++) {
         const float *row = x + r * classes;
@@ -78,10 +80,10 @@ void KERNEL(d_cross_entropy_rows)(int64_t rows, int64_t classes, const float *x,
         float shift = lse[r];
 #pragma omp simd
         for (int64_t c = 0; c < classes; c++) {
-            float d = factor * fast_exp(row[c] - shift);
+            float d = scale * fast_exp(row[c] - shift);
             to[c] = add ? to[c] + d : d;
         }
-        to[target[r]] -= factor;
+        to[target[r]] -= scale;
     }
 }
 

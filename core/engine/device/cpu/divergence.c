@@ -35,14 +35,15 @@ void KERNEL(divergence_rows)(int64_t rows, int64_t width, const float *teacher,
 
 void KERNEL(d_divergence_rows)(int64_t rows, int64_t width, const float *teacher,
                                const float *student, const float *lse, float factor,
-                               float *d_student, bool add)
+                               const float *times, float *d_student, bool add)
 {
+    const float scale = factor_of(factor, times);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < width; j++) {
             int64_t i = r * width + j;
             double p = exp((double)teacher[i] - lse[2 * r]);
             double q = exp((double)student[i] - lse[2 * r + 1]);
-            d_student[i] = (float)((add ? d_student[i] : 0.0) + factor * (q - p));
+            d_student[i] = (float)((add ? d_student[i] : 0.0) + scale * (q - p));
         }
 }
 
@@ -90,8 +91,9 @@ void KERNEL(divergence_rows)(int64_t rows, int64_t width, const float *teacher,
 
 void KERNEL(d_divergence_rows)(int64_t rows, int64_t width, const float *teacher,
                                const float *student, const float *lse, float factor,
-                               float *d_student, bool add)
+                               const float *times, float *d_student, bool add)
 {
+    const float scale = factor_of(factor, times);
 #pragma omp parallel for schedule(static) if (rows * width >= KERNEL_PARALLEL_MIN)
     for (int64_t r = 0; r < rows; r++) {
         const float *t = teacher + r * width, *s = student + r * width;
@@ -99,7 +101,7 @@ void KERNEL(d_divergence_rows)(int64_t rows, int64_t width, const float *teacher
         const float lse_t = lse[2 * r], lse_s = lse[2 * r + 1];
 #pragma omp simd
         for (int64_t j = 0; j < width; j++) {
-            float d = factor * (fast_exp(s[j] - lse_s) - fast_exp(t[j] - lse_t));
+            float d = scale * (fast_exp(s[j] - lse_s) - fast_exp(t[j] - lse_t));
             to[j] = add ? to[j] + d : d;
         }
     }

@@ -27,16 +27,18 @@ void KERNEL(from_bf16)(int64_t n, const uint16_t *x, float *y)
         y[i] = float_of_bits((uint32_t)x[i] << 16);
 }
 
-void KERNEL(scale)(int64_t n, float alpha, const float *x, float *y, bool add)
+void KERNEL(scale)(int64_t n, float alpha, const float *times, const float *x, float *y, bool add)
 {
+    const float factor = factor_of(alpha, times);
     for (int64_t i = 0; i < n; i++)
-        y[i] = (float)((add ? y[i] : 0.0) + (double)alpha * x[i]);
+        y[i] = (float)((add ? y[i] : 0.0) + (double)factor * x[i]);
 }
 
-void KERNEL(fill)(int64_t n, float value, float *y, bool add)
+void KERNEL(fill)(int64_t n, float value, const float *times, float *y, bool add)
 {
+    const float filled = factor_of(value, times);
     for (int64_t i = 0; i < n; i++)
-        y[i] = add ? y[i] + value : value;
+        y[i] = add ? y[i] + filled : filled;
 }
 
 void KERNEL(binary)(device_binary op, int64_t n, int64_t period, const float *a, const float *b,
@@ -81,25 +83,27 @@ void KERNEL(from_bf16)(int64_t n, const uint16_t *x, float *y)
     }
 }
 
-void KERNEL(scale)(int64_t n, float alpha, const float *x, float *y, bool add)
+void KERNEL(scale)(int64_t n, float alpha, const float *times, const float *x, float *y, bool add)
 {
+    const float factor = factor_of(alpha, times);
 #pragma omp parallel for schedule(static) if (n >= KERNEL_PARALLEL_MIN)
     for (int64_t first = 0; first < n; first += KERNEL_BLOCK) {
         int64_t end = block_end(first, n);
 #pragma omp simd
         for (int64_t i = first; i < end; i++)
-            y[i] = add ? y[i] + alpha * x[i] : alpha * x[i];
+            y[i] = add ? y[i] + factor * x[i] : factor * x[i];
     }
 }
 
-void KERNEL(fill)(int64_t n, float value, float *y, bool add)
+void KERNEL(fill)(int64_t n, float value, const float *times, float *y, bool add)
 {
+    const float filled = factor_of(value, times);
 #pragma omp parallel for schedule(static) if (n >= KERNEL_PARALLEL_MIN)
     for (int64_t first = 0; first < n; first += KERNEL_BLOCK) {
         int64_t end = block_end(first, n);
 #pragma omp simd
         for (int64_t i = first; i < end; i++)
-            y[i] = add ? y[i] + value : value;
+            y[i] = add ? y[i] + filled : filled;
     }
 }
 

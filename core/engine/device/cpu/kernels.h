@@ -77,6 +77,7 @@
     X(sum)                                                                                         \
     X(sum_squares)                                                                                 \
     X(first_nonfinite)                                                                             \
+    X(clip)                                                                                        \
     X(adamw)
 
 /* Prototypes, taken from the members of assay_kernels so that they cannot differ from them. */
@@ -95,6 +96,12 @@ KERNEL_LIST(KERNEL_PROTOTYPE)
 static inline int64_t block_end(int64_t first, int64_t n)
 {
     return n - first < KERNEL_BLOCK ? n : first + KERNEL_BLOCK;
+}
+
+/* A factor that the host knows times one that only the device does. */
+static inline float factor_of(float known, const float *times)
+{
+    return times != NULL ? known * *times : known;
 }
 
 /* First of the items 0 .. count-1 that fixed piece `piece` of DEVICE_PARTITIONS takes; the piece

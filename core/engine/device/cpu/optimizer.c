@@ -8,8 +8,11 @@
 
 void KERNEL(adamw)(const device_adamw *step)
 {
+    const double scale = factor_of(1.0f, step->grad_scale);
+    if (isnan(scale))
+        return;
     for (int64_t i = 0; i < step->n; i++) {
-        double g = (double)step->grad[i] * step->grad_scale;
+        double g = scale * step->grad[i];
         double m = step->beta1 * (double)step->first[i] + (1.0 - step->beta1) * g;
         double v = step->beta2 * (double)step->second[i] + (1.0 - step->beta2) * g * g;
         double p = step->value[i];
@@ -26,6 +29,9 @@ void KERNEL(adamw)(const device_adamw *step)
 void KERNEL(adamw)(const device_adamw *step)
 {
     const device_adamw s = *step;
+    const float scale = factor_of(1.0f, s.grad_scale);
+    if (isnan(scale))
+        return;
     const float *grad = s.grad;
     float *value = s.value, *first_moment = s.first, *second_moment = s.second;
     /* Rounded once from double: 1 - beta2 alone would lose four digits in fp32. */
@@ -38,7 +44,7 @@ void KERNEL(adamw)(const device_adamw *step)
         int64_t end = block_end(first, s.n);
 #pragma omp simd
         for (int64_t i = first; i < end; i++) {
-            float g = grad[i] * s.grad_scale;
+            float g = grad[i] * scale;
             float m = s.beta1 * first_moment[i] + fresh1 * g;
             float v = s.beta2 * second_moment[i] + fresh2 * (g * g);
             float p = value[i];

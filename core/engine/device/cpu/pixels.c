@@ -38,10 +38,11 @@ void KERNEL(transpose)(int64_t batch, int64_t rows, int64_t columns, const float
             }
 }
 
-double KERNEL(pixel_cross_entropy)(int64_t batch, int64_t classes, int64_t pixels, const float *x,
-                                   const uint8_t *truth, int64_t ignore, float *lse)
+void KERNEL(pixel_cross_entropy)(int64_t batch, int64_t classes, int64_t pixels, const float *x,
+                                 const uint8_t *truth, int64_t ignore, double factor, float *lse,
+                                 float *loss)
 {
-    double loss = 0.0;
+    double all = 0.0;
     for (int64_t at = 0; at < batch * pixels; at++) {
         const float *logit = x + at / pixels * classes * pixels + at % pixels;
         double largest = -INFINITY, sum = 0.0;
@@ -51,18 +52,19 @@ double KERNEL(pixel_cross_entropy)(int64_t batch, int64_t classes, int64_t pixel
             sum += exp(logit[c * pixels] - largest);
         lse[at] = (float)(largest + log(sum));
         if (truth[at] != ignore)
-            loss += largest + log(sum) - logit[truth[at] * pixels];
+            all += largest + log(sum) - logit[truth[at] * pixels];
     }
-    return loss;
+    *loss = (float)(factor * all);
 }
 
 void KERNEL(d_pixel_cross_entropy)(int64_t batch, int64_t classes, int64_t pixels, const float *x,
                                    const uint8_t *truth, int64_t ignore, const float *lse,
-                                   float factor, float *d_x, bool add)
+                                   float factor, const float *times, float *d_x, bool add)
 {
+    const float scale = factor_of(factor, times);
     for (int64_t at = 0; at < batch * classes * pixels; at++) {
         int64_t pixel = at / (classes * pixels) * pixels + at % pixels, c = at / pixels % classes;
-        double d = factor * (exp((double)x[at] - lse[pixel]) - (c == truth[pixel]));
+        double d = scale * (exp((double)x[at] - lse[pixel]) - (c == truth[pixel]));
         if (truth[pixel] == ignore)
             d = 0.0;
         d_x[at] = (float)((add ? d_x[at] : 0.0) + d);
@@ -205,11 +207,12 @@ static inline int64_t count_blocks(int64_t batch, int64_t pixels)
     return batch * ((pixels + PIXELS - 1) / PIXELS);
 }
 
-double KERNEL(pixel_cross_entropy)(int64_t batch, int64_t classes, int64_t pixels, const float *x,
-                                   const uint8_t *truth, int64_t ignore, float *lse)
+void KERNEL(pixel_cross_entropy)(int64_t batch, int64_t classes, int64_t pixels, const float *x,
+                                 const uint8_t *truth, int64_t ignore, double factor, float *lse,
+                                 float *loss)
 {
     int64_t blocks = count_blocks(batch, pixels);
-    double partial[DEVICE_PARTITIONS], loss = 0.0;
+    double partial[DEVICE_PARTITIONS], all = 0.0;
 #pragma omp parallel for schedule(static) if (batch * classes * pixels >= KERNEL_PARALLEL_MIN)
     for (int piece = 0; piece < DEVICE_PARTITIONS; piece++) {
         double sum = 0.0;
@@ -226,8 +229,8 @@ double KERNEL(pixel_cross_entropy)(int64_t batch, int64_t classes, int64_t pixel
         partial[piece] = sum;
     }
     for (int piece = 0; piece < DEVICE_PARTITIONS; piece++)
-        loss += partial[piece];
-    return loss;
+        all += partial[piece];
+    *loss = (float)(factor * all);
 }
 
 static void d_block(int64_t count, int64_t classes, int64_t stride, const float *x,
@@ -253,14 +256,15 @@ static void d_block(int64_t count, int64_t classes, int64_t stride, const float 
 
 void KERNEL(d_pixel_cross_entropy)(int64_t batch, int64_t classes, int64_t pixels, const float *x,
                                    const uint8_t *truth, int64_t ignore, const float *lse,
-                                   float factor, float *d_x, bool add)
+                                   float factor, const float *times, float *d_x, bool add)
 {
+    const float scale = factor_of(factor, times);
     int64_t blocks = count_blocks(batch, pixels);
 #pragma omp parallel for schedule(static) if (batch * classes * pixels >= KERNEL_PARALLEL_MIN)
     for (int64_t at = 0; at < blocks; at++) {
         pixel_block k = block_of(at, pixels);
         int64_t offset = k.b * classes * pixels + k.first, pixel = k.b * pixels + k.first;
-        d_block(k.count, classes, pixels, x + offset, truth + pixel, ignore, lse + pixel, factor,
+        d_block(k.count, classes, pixels, x + offset, truth + pixel, ignore, lse + pixel, scale,
                 d_x + offset, add);
     }
 }

@@ -11,20 +11,20 @@ static inline bool is_finite(float x)
 
 #if ASSAY_PLAIN
 
-double KERNEL(sum)(int64_t n, const float *x)
+void KERNEL(sum)(int64_t n, const float *x, double factor, float *y)
 {
     double sum = 0.0;
     for (int64_t i = 0; i < n; i++)
         sum += x[i];
-    return sum;
+    *y = (float)(factor * sum);
 }
 
-double KERNEL(sum_squares)(int64_t n, const float *x)
+void KERNEL(sum_squares)(int64_t n, const float *x, double *y, bool add)
 {
     double sum = 0.0;
     for (int64_t i = 0; i < n; i++)
         sum += (double)x[i] * x[i];
-    return sum;
+    *y = (add ? *y : 0.0) + sum;
 }
 
 void KERNEL(sum_rows)(int64_t rows, int64_t width, const float *x, const float *w, float *y,
@@ -38,12 +38,18 @@ void KERNEL(sum_rows)(int64_t rows, int64_t width, const float *x, const float *
     }
 }
 
-int64_t KERNEL(first_nonfinite)(int64_t n, const float *x)
+void KERNEL(first_nonfinite)(int64_t n, const float *x, int64_t *index)
 {
-    for (int64_t i = 0; i < n; i++)
-        if (!is_finite(x[i]))
-            return i;
-    return -1;
+    int64_t i = 0;
+    while (i < n && is_finite(x[i]))
+        i++;
+    *index = i < n ? i : -1;
+}
+
+void KERNEL(clip)(const double *squares, float limit, float *factor)
+{
+    double norm = sqrt(*squares);
+    *factor = !isfinite(norm) ? NAN : limit > 0.0f && norm > limit ? (float)(limit / norm) : 1.0f;
 }
 
 #else
@@ -56,7 +62,7 @@ static double add_in_order(const double partial[DEVICE_PARTITIONS])
     return sum;
 }
 
-double KERNEL(sum)(int64_t n, const float *x)
+void KERNEL(sum)(int64_t n, const float *x, double factor, float *y)
 {
     double partial[DEVICE_PARTITIONS];
 #pragma omp parallel for schedule(static) if (n >= KERNEL_PARALLEL_MIN)
@@ -68,10 +74,10 @@ double KERNEL(sum)(int64_t n, const float *x)
             sum += x[i];
         partial[piece] = sum;
     }
-    return add_in_order(partial);
+    *y = (float)(factor * add_in_order(partial));
 }
 
-double KERNEL(sum_squares)(int64_t n, const float *x)
+void KERNEL(sum_squares)(int64_t n, const float *x, double *y, bool add)
 {
     double partial[DEVICE_PARTITIONS];
 #pragma omp parallel for schedule(static) if (n >= KERNEL_PARALLEL_MIN)
@@ -83,7 +89,7 @@ double KERNEL(sum_squares)(int64_t n, const float *x)
             sum += (double)x[i] * x[i];
         partial[piece] = sum;
     }
-    return add_in_order(partial);
+    *y = (add ? *y : 0.0) + add_in_order(partial);
 }
 
 enum {
@@ -159,16 +165,22 @@ static int64_t first_in_piece(int64_t first, int64_t end, const float *x)
     return -1;
 }
 
-int64_t KERNEL(first_nonfinite)(int64_t n, const float *x)
+void KERNEL(first_nonfinite)(int64_t n, const float *x, int64_t *index)
 {
     int64_t found[DEVICE_PARTITIONS];
 #pragma omp parallel for schedule(static) if (n >= KERNEL_PARALLEL_MIN)
     for (int piece = 0; piece < DEVICE_PARTITIONS; piece++)
         found[piece] = first_in_piece(partition_start(n, piece), partition_start(n, piece + 1), x);
-    for (int piece = 0; piece < DEVICE_PARTITIONS; piece++)
+    *index = -1;
+    for (int piece = DEVICE_PARTITIONS - 1; piece >= 0; piece--)
         if (found[piece] >= 0)
-            return found[piece];
-    return -1;
+            *index = found[piece];
+}
+
+void KERNEL(clip)(const double *squares, float limit, float *factor)
+{
+    double norm = sqrt(*squares);
+    *factor = !isfinite(norm) ? NAN : limit > 0.0f && norm > limit ? (float)(limit / norm) : 1.0f;
 }
 
 #endif
