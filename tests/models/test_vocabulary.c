@@ -258,6 +258,50 @@ static void of_very_many_samples_some_are_read(void **state)
     people_close(&p);
 }
 
+/* ---- what a plan reads ---- */
+
+/* Numbers of a counted model of published size, with a vocabulary of at most `words`. */
+static int64_t count_published(const people *p, double words, assay_model_facts *facts)
+{
+    assay_error error = {0};
+    use model = use_open("model_user_decoder");
+    use_text(&model, "size", "qwen2.5-0.5b");
+    use_text(&model, "layout", "chat");
+    use_text(&model, "encoder", "bag");
+    use_number(&model, "words", words);
+    assay_params *counted = assay_params_new_counting(&error);
+    must(counted != NULL, &error);
+    const assay_model_setup setup = {
+        .size = sizeof setup, .data = &p->data, .params = counted, .counting = true};
+    samples_made = 0;
+    void *opened = use_model(&model)->open(model.options, &setup, &error);
+    must(opened != NULL, &error);
+    use_model(&model)->facts(opened, facts);
+    int64_t numbers = assay_params_size(counted, NULL, false);
+    use_model(&model)->close(opened);
+    assay_params_free(counted);
+    use_close(&model);
+    return numbers;
+}
+
+static void a_plan_of_published_sizes_reads_few_samples_and_counts_the_same(void **state)
+{
+    enum { PEOPLE = 500 };
+    (void)state;
+    people p;
+    assay_model_facts few, many;
+    people_open(&p, PEOPLE, 4);
+    plain_sample = p.functions.sample;
+    p.functions.sample = counting_sample;
+    int64_t numbers = count_published(&p, 4096, &few);
+    assert_in_range(samples_made, 1, PEOPLE / 4);
+    /* So many words might not fit into the encoder's table: they are counted. */
+    assert_int_equal(count_published(&p, 21128, &many), numbers);
+    assert_true(samples_made > PEOPLE);
+    assert_true(few.flops == many.flops && few.activation_bytes == many.activation_bytes);
+    people_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +311,7 @@ int main(void)
         cmocka_unit_test(the_cache_gives_the_same_words_or_is_made_again),
         cmocka_unit_test(counting_ends_when_the_host_wants),
         cmocka_unit_test(of_very_many_samples_some_are_read),
+        cmocka_unit_test(a_plan_of_published_sizes_reads_few_samples_and_counts_the_same),
     };
     return cmocka_run_group_tests_name("vocabulary", tests, NULL, NULL);
 }

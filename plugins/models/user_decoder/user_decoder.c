@@ -91,8 +91,30 @@ static const assay_option options[] = {
 
 /* ---- texts ---- */
 
-static vocabulary *count_words(const model *m, const assay_model_setup *setup, assay_error *error)
+/* Whether any vocabulary of `words` fits into a table of so many rows, with room to spare for what
+ * layouts add: then nothing that is counted depends on which words there are. */
+static bool holds_any_words(int64_t rows, int64_t words)
 {
+    enum { OF_LAYOUTS = 1024 };
+    return rows >= words + OF_LAYOUTS;
+}
+
+/* A model that is only counted (assay plan) and whose tables have their published sizes needs no
+ * words: to read the texts of 100,000 users takes minutes. */
+static bool needs_words(const model *m, const shapes *of, bool counting)
+{
+    const settings *s = &m->settings;
+    bool decoder = s->tokenizer || holds_any_words(of->decoder.vocabulary, s->words);
+    bool events = s->encoder == ENCODER_WORDS || s->encoder_tokenizer ||
+                  holds_any_words(of->bert.vocabulary, s->words);
+    return !counting || !decoder || !events;
+}
+
+static vocabulary *find_words(const model *m, const assay_model_setup *setup, const shapes *of,
+                              assay_error *error)
+{
+    if (!needs_words(m, of, setup->counting))
+        return vocabulary_new_empty(error);
     return vocabulary_new(&(vocabulary_recipe){.data = setup->data,
                                                .host = setup->host,
                                                .min_count = m->settings.min_count,
@@ -101,14 +123,14 @@ static vocabulary *count_words(const model *m, const assay_model_setup *setup, a
 }
 
 static lexicon *make_lexicon(const model *m, const char *tokenizer, const lexicon *shares,
-                             const assay_model_setup *setup, assay_error *error)
+                             const assay_model_setup *setup, const shapes *of, assay_error *error)
 {
     vocabulary *words = shares ? lexicon_vocabulary(shares) : NULL;
     bool owns = !words;
     if (tokenizer)
         return lexicon_of_tokenizer(tokenizer, error);
     if (!words)
-        words = count_words(m, setup, error);
+        words = find_words(m, setup, of, error);
     return words ? lexicon_of_words(words, owns, error) : NULL;
 }
 
@@ -123,7 +145,7 @@ static bool open_event_words(model *m, const assay_model_setup *setup, const sha
                           .what = "'encoder_tokenizer' is for event encoders of their own",
                           .expected = "encoder = \"bag\" or \"bert\"");
     }
-    m->event_words = make_lexicon(m, tokenizer, m->words, setup, error);
+    m->event_words = make_lexicon(m, tokenizer, m->words, setup, of, error);
     if (!m->event_words)
         return false;
     if (m->settings.encoder == ENCODER_BERT) {
@@ -149,7 +171,7 @@ static bool open_texts(model *m, const assay_model_setup *setup, const shapes *o
     const char *names[MODEL_SOURCES];
     for (int s = 0; s < m->source_count; s++)
         names[s] = m->sources[s].name;
-    m->words = make_lexicon(m, m->settings.tokenizer, NULL, setup, error);
+    m->words = make_lexicon(m, m->settings.tokenizer, NULL, setup, of, error);
     return m->words &&
            layout_make(&m->layout,
                        &(layout_recipe){.kind = m->settings.layout,

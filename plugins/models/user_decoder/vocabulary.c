@@ -386,3 +386,13 @@ vocabulary *vocabulary_new(const vocabulary_recipe *recipe, assay_error *error)
     }
     return words;
 }
+
+vocabulary *vocabulary_new_empty(assay_error *error)
+{
+    vocabulary *words = assay_zalloc(sizeof *words, error);
+    if (words && !word_table_open(&words->table, error)) {
+        assay_free(words);
+        words = NULL;
+    }
+    return words;
+}

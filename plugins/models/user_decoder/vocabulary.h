@@ -33,9 +33,12 @@ typedef struct vocabulary_means {
 } vocabulary_means;
 
 /* Counts the words of every text of the samples that models are trained on (pretrain, or train
- * without it; of more than 100,000 samples, so many that chance picks), most frequent first, equal counts by their bytes. Taken from the host's cache when
- * the same data was counted before. The caller owns the result. */
+ * without it; of more than 100,000 samples, so many that chance picks), most frequent first, equal
+ * counts by their bytes. Taken from the host's cache when the same data was counted before. The
+ * caller owns the result. */
 vocabulary *vocabulary_new(const vocabulary_recipe *recipe, assay_error *error);
+/* One that knows no word, for a model whose parameters are only counted. */
+vocabulary *vocabulary_new_empty(assay_error *error);
 void vocabulary_free(vocabulary *words); /* accepts NULL */
 
 int64_t vocabulary_size(const vocabulary *words); /* ids, the special ones included */
