@@ -1,13 +1,6 @@
 /* device/test_attention.c - attention kernels: the fast twins against the plain one, the plain one
  * against differences, and what is promised bit for bit. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "engine/device/cpu/variants.h"
+#include "devices.h"
 
 #include "attention_case.h"
 
@@ -20,11 +13,11 @@ static void compare_with_plain(const attention_shape *shape)
     attention_case plain = case_new(shape);
     case_use_span(&plain, shape);
     case_run_both(&cpu_kernels_plain, &plain);
-    for (int v = 0; cpu_variant_at(v); v++) {
-        const comparison of = {cpu_variant_at(v)->variant, shape};
+    for (int v = 0; tested_device_at(v); v++) {
+        const comparison of = {tested_device_at(v)->variant, shape};
         attention_case fast = case_new(shape);
         case_use_span(&fast, shape);
-        case_run_both(cpu_variant_at(v)->kernels, &fast);
+        case_run_both(tested_device_at(v)->kernels, &fast);
         compare(of, "out", fast.out_count, fast.out, plain.out, 0.0, 1e-6);
         compare(of, "row_lse", fast.lse_count, fast.lse, plain.lse, 1.0, 1e-6);
         compare_gradients(of, &fast, &plain);
@@ -111,12 +104,12 @@ static void fast_maps_agree_with_the_plain_one(void **state)
         case_use_span(&plain, shape);
         use_map(&plain);
         run_map(&cpu_kernels_plain, &plain);
-        for (int v = 0; cpu_variant_at(v); v++) {
-            const comparison of = {cpu_variant_at(v)->variant, shape};
+        for (int v = 0; tested_device_at(v); v++) {
+            const comparison of = {tested_device_at(v)->variant, shape};
             attention_case fast = case_new(shape);
             case_use_span(&fast, shape);
             use_map(&fast);
-            run_map(cpu_variant_at(v)->kernels, &fast);
+            run_map(tested_device_at(v)->kernels, &fast);
             compare(of, "map", fast.out_count, fast.out, plain.out, 0.0, 1e-6);
             compare_gradients(of, &fast, &plain);
             case_free(&fast);
@@ -224,7 +217,7 @@ static const assay_kernels *any_variant(int v)
 {
     if (v < 0)
         return &cpu_kernels_plain;
-    return cpu_variant_at(v) ? cpu_variant_at(v)->kernels : NULL;
+    return tested_device_at(v) ? tested_device_at(v)->kernels : NULL;
 }
 
 static void assert_same_results(const attention_case *a, const attention_case *b)
@@ -375,7 +368,7 @@ static void results_do_not_depend_on_the_number_of_threads(void **state)
 {
     (void)state;
     static const int32_t lengths[] = {130, 64, 99};
-    for (int v = 0; cpu_variant_at(v); v++)
+    for (int v = 0; tested_device_at(v); v++)
         for (int cost = COST_NONE; cost < COST_SHAPES; cost++) {
             attention_shape shape = {3,
                                      2,
@@ -389,11 +382,11 @@ static void results_do_not_depend_on_the_number_of_threads(void **state)
                                      .lengths = lengths};
             attention_case one = case_new(&shape);
             assert_true(assay_threads_set(1, NULL));
-            case_run_both(cpu_variant_at(v)->kernels, &one);
+            case_run_both(tested_device_at(v)->kernels, &one);
             for (int threads = 2; threads <= 3; threads++) {
                 attention_case more = case_new(&shape);
                 assert_true(assay_threads_set(threads, NULL));
-                case_run_both(cpu_variant_at(v)->kernels, &more);
+                case_run_both(tested_device_at(v)->kernels, &more);
                 assert_same_results(&one, &more);
                 if (one.d_cost)
                     assert_memory_equal(one.d_cost, more.d_cost,

@@ -178,7 +178,7 @@ static void bf16_rounds_to_the_nearest_and_ties_to_even(void **state)
                              0x7F80, 0x7F80, 0xFF80, 0x0001, 0x0000, 0x8000};
     enum { N = sizeof x / sizeof x[0] };
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
+    for (int v = 0; device != NULL; device = tested_device_at(v++)) {
         uint16_t y[N], quiet;
         float back[N], nan = NAN;
         device->kernels->to_bf16(N, x, y);
@@ -202,7 +202,7 @@ static void bf16_survives_the_way_there_and_back(void **state)
     for (int i = 0; i < ALL; i++)
         before[i] = (uint16_t)i;
     const assay_device *device;
-    for (int v = 0; (device = cpu_variant_at(v)) != NULL; v++) {
+    for (int v = 0; (device = tested_device_at(v)) != NULL; v++) {
         device->kernels->from_bf16(ALL, before, wide);
         device->kernels->to_bf16(ALL, wide, after);
         for (int i = 0; i < ALL; i++)
@@ -223,7 +223,7 @@ static void activations_meet_infinities_and_nan_as_plain_does(void **state)
     for (int i = 0; i < N; i++)
         one[i] = 1.0f;
     const assay_device *device;
-    for (int v = 0; (device = cpu_variant_at(v)) != NULL; v++)
+    for (int v = 0; (device = tested_device_at(v)) != NULL; v++)
         for (device_activation f = DEVICE_IDENTITY; f <= DEVICE_EXP; f++) {
             cpu_kernels_plain.activation(f, N, x, want);
             device->kernels->activation(f, N, x, got);
@@ -262,7 +262,7 @@ static void dropout_keeps_its_share_and_its_mean(void **state)
     for (int i = 0; i < N; i++)
         x[i] = 1.0f;
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
+    for (int v = 0; device != NULL; device = tested_device_at(v++)) {
         device->kernels->dropout(N, x, 0.2f, stream, y, false);
         int kept = 0;
         for (int i = 0; i < N; i++) {
@@ -281,7 +281,7 @@ static void dropout_keeps_a_number_whose_draw_equals_p(void **state)
     const assay_stream stream = assay_stream_of(1, "share", 0);
     const float x[] = {1, 1, 1, 1, 1, 1, 1, 1}, p = assay_random_uniform(stream, 5);
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
+    for (int v = 0; device != NULL; device = tested_device_at(v++)) {
         float y[8];
         device->kernels->dropout(8, x, p, stream, y, false);
         assert_true(y[5] == 1.0f / (1.0f - p));
@@ -298,7 +298,7 @@ static void the_first_number_that_is_none_is_found(void **state)
     const int64_t places[] = {N - 1, 65536, 4096, 4095, 17, 0};
     const float kinds[] = {NAN, INFINITY, -INFINITY};
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
+    for (int v = 0; device != NULL; device = tested_device_at(v++)) {
         const assay_kernels *k = device->kernels;
         k->first_nonfinite(0, x, found);
         assert_int_equal(*found, -1);
@@ -327,7 +327,7 @@ static void a_sum_does_not_lose_small_numbers_beside_a_large_one(void **state)
     for (int i = 1; i < N; i++)
         x[i] = 1.0f;
     const assay_device *device;
-    for (int v = 0; (device = cpu_variant_at(v)) != NULL; v++) {
+    for (int v = 0; (device = tested_device_at(v)) != NULL; v++) {
         device->kernels->sum(N, x, 1.0, sum);
         assert_true(*sum == (float)(1e8 + N - 1));
         device->kernels->sum(N, x, 1.0 / (1e8 + N - 1), sum);

@@ -105,7 +105,7 @@ static void golden_example_gives_the_losses_of_the_spec(void **state)
     normalise(4, 3, b);
     similarities s = similarities_of(4, 3, a, b);
     const assay_device *device = assay_device_plain();
-    for (int k = 0; device != NULL; device = cpu_variant_at(k++))
+    for (int k = 0; device != NULL; device = tested_device_at(k++))
         for (int v = 0; v < VARIANTS; v++) {
             device_contrastive call = call_of(&s, variants[v], 0.07f);
             device->kernels->contrastive(&call);
@@ -143,7 +143,7 @@ static void golden_example_gives_the_gradients_of_the_spec(void **state)
     normalise(4, 3, b);
     similarities s = similarities_of(4, 3, a, b);
     const assay_device *device = assay_device_plain();
-    for (int k = 0; device != NULL; device = cpu_variant_at(k++))
+    for (int k = 0; device != NULL; device = tested_device_at(k++))
         for (int v = 0; v < 2; v++) {
             double got[3];
             device_contrastive call = call_of(&s, variants[v], 0.07f);
@@ -165,7 +165,7 @@ static void golden_example_leaves_out_the_negatives_of_the_spec(void **state)
     normalise(4, 3, b);
     similarities s = similarities_of(4, 3, a, b);
     const assay_device *device = assay_device_plain();
-    for (int k = 0; device != NULL; device = cpu_variant_at(k++)) {
+    for (int k = 0; device != NULL; device = tested_device_at(k++)) {
         device_contrastive call = call_of(&s, DEVICE_QA_CODE, 0.07f);
         device->kernels->contrastive(&call);
         assert_int_equal((int)s.masked[3], 5);
@@ -222,7 +222,7 @@ static void every_variant_agrees_with_plain(void **state)
     (void)state;
     const int64_t sizes[] = {1, 3, 15, 16, 17, 63, 64, 65};
     const assay_device *device;
-    for (int k = 0; (device = cpu_variant_at(k)) != NULL; k++)
+    for (int k = 0; (device = tested_device_at(k)) != NULL; k++)
         for (int size = 0; size < 8; size++)
             for (int v = 0; v < VARIANTS; v++) {
                 expect_twins(device, sizes[size], v, 0.07f);
@@ -234,7 +234,7 @@ static void an_empty_batch_is_nothing(void **state)
 {
     (void)state;
     const assay_device *device = assay_device_plain();
-    for (int k = 0; device != NULL; device = cpu_variant_at(k++)) {
+    for (int k = 0; device != NULL; device = tested_device_at(k++)) {
         device_contrastive nothing = {.temperature = 1.0f};
         device->kernels->contrastive(&nothing);
     }
@@ -246,7 +246,7 @@ static void threads_do_not_change_a_bit(void **state)
     enum { N = 197 };
     similarities alone = random_similarities(N), shared = random_similarities(N);
     const assay_device *device;
-    for (int k = 0; (device = cpu_variant_at(k)) != NULL; k++)
+    for (int k = 0; (device = tested_device_at(k)) != NULL; k++)
         for (int v = 0; v < VARIANTS; v++)
             for (int threads = 1; threads <= 3; threads++) {
                 similarities *s = threads == 1 ? &alone : &shared;
@@ -314,7 +314,7 @@ static void a_small_temperature_does_not_overflow(void **state)
     float aa[] = {1.0f, -1.0f, -1.0f, 1.0f}, loss[2], d_ab[4], d_aa[4], d_bb[4];
     float masked[2];
     const assay_device *device = assay_device_plain();
-    for (int k = 0; device != NULL; device = cpu_variant_at(k++)) {
+    for (int k = 0; device != NULL; device = tested_device_at(k++)) {
         device_contrastive call = {.n = 2,
                                    .ab = ab,
                                    .aa = aa,

@@ -248,7 +248,7 @@ static void convolutions_agree_with_plain(void **state)
 {
     (void)state;
     const assay_device *device;
-    for (int v = 0; (device = cpu_variant_at(v)) != NULL; v++)
+    for (int v = 0; (device = tested_device_at(v)) != NULL; v++)
         for (size_t s = 0; s < sizeof conv_sizes / sizeof conv_sizes[0]; s++)
             for (int way = 0; way < 4; way++)
                 expect_conv_twins(device, conv_sizes[s], way & 1, way & 2);
@@ -261,7 +261,7 @@ static void a_window_of_ones_spreads_a_one(void **state)
     const float x[] = {1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}, ones[] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
     const float want[] = {1, 1, 0, 0, 1, 1, 2, 2, 0, 0, 2, 2};
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
+    for (int v = 0; device != NULL; device = tested_device_at(v++)) {
         float y[12];
         device_conv conv = {.batch = 1,
                             .channels = 1,
@@ -286,7 +286,7 @@ static void a_large_batch_is_taken_in_parts(void **state)
     const int64_t size[] = {7, 16, 12, 9, 16, 3, 1, 1};
     int64_t was = cpu_conv_part(36 * 12 * 9 * (16 + 16) / 16 * 5 / 2);
     const assay_device *device;
-    for (int v = 0; (device = cpu_variant_at(v)) != NULL; v++)
+    for (int v = 0; (device = tested_device_at(v)) != NULL; v++)
         for (int add = 0; add < 2; add++)
             expect_conv_twins(device, size, true, add);
     (void)cpu_conv_part(was);
@@ -296,7 +296,7 @@ static void a_large_batch_is_taken_in_parts(void **state)
 static void many_shapes_take_turns(void **state)
 {
     (void)state;
-    const assay_device *device = cpu_variant_at(0);
+    const assay_device *device = tested_device_at(0);
     for (int round = 0; round < 2; round++)
         for (int64_t width = 1; width <= 140; width++)
             expect_conv_twins(device, (const int64_t[]){1, 1, 2, width, 1, 3, 1, 1}, false, false);

@@ -45,7 +45,7 @@ static void check_chunk(const assay_device *device, const sweep *s, int n, const
 static void check_everywhere(const sweep *s)
 {
     const assay_device *device;
-    for (int v = 0; (device = cpu_variant_at(v)) != NULL; v++) {
+    for (int v = 0; (device = tested_device_at(v)) != NULL; v++) {
         float x[CHUNK];
         int n = 0;
         for (uint64_t bits = 0; bits < UINT64_C(1) << 32; bits += STRIDE) {

@@ -167,7 +167,7 @@ static void softmax_of_huge_and_hidden_numbers_is_exact(void **state)
     const float want[] = {0.5f, 0.5f, 0.0f, 0.0f, 1.0f, 0.0f, 0.0f, 0.0f};
     float y[8];
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
+    for (int v = 0; device != NULL; device = tested_device_at(v++)) {
         device->kernels->softmax_rows(2, 4, x, y);
         twin_expect_close(device->variant, 8, y, want, 0.0, 1e-37);
     }
@@ -179,7 +179,7 @@ static void softmax_shows_nan_in_its_whole_row_and_no_other(void **state)
     const float x[] = {1.0f, NAN, 2.0f, 0.0f, 0.0f, 0.0f};
     float y[6];
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
+    for (int v = 0; device != NULL; device = tested_device_at(v++)) {
         device->kernels->softmax_rows(2, 3, x, y);
         assert_true(isnan(y[0]) && isnan(y[1]) && isnan(y[2]));
         assert_true(isfinite(y[3]) && isfinite(y[4]) && isfinite(y[5]));
@@ -195,7 +195,7 @@ static void divergence_is_exact_where_it_can_be(void **state)
     const float student[] = {5.0f, 5.0f, -INFINITY, 1.0f, 2.0f, 3.0f, 0.5f, 0.5f, 2.0f};
     float loss[3], lse[6], d[9];
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
+    for (int v = 0; device != NULL; device = tested_device_at(v++)) {
         device->kernels->divergence_rows(3, 3, teacher, student, false, loss, lse);
         device->kernels->d_divergence_rows(3, 3, teacher, student, lse, 1.0f, NULL, d, false);
         assert_true(fabsf(loss[0]) < 1e-6f && fabsf(loss[1]) < 1e-7f && isnan(loss[2]));
@@ -212,7 +212,7 @@ static void cross_entropy_survives_huge_logits_and_ignores_what_it_is_told_to(vo
     const int32_t target[] = {1, 7};
     float loss[2], lse[2], d_x[6];
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
+    for (int v = 0; device != NULL; device = tested_device_at(v++)) {
         device->kernels->cross_entropy_rows(2, 3, x, target, 7, loss, lse);
         assert_true(loss[0] == 2e4f && lse[0] == 1e4f);
         assert_true(loss[1] == 0.0f && lse[1] == 0.0f);
@@ -227,7 +227,7 @@ static void rows_of_any_size_are_normalised(void **state)
     (void)state;
     const float sizes[] = {1e-30f, 1e-15f, 1.0f, 1e25f, 1e37f};
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = cpu_variant_at(v++))
+    for (int v = 0; device != NULL; device = tested_device_at(v++))
         for (int i = 0; i < 5; i++) {
             const float x[] = {3.0f * sizes[i], 0.0f, 4.0f * sizes[i], 0.0f, 0.0f};
             const float want[] = {0.6f, 0.0f, 0.8f, 0.0f, 0.0f};
@@ -242,7 +242,7 @@ static void a_row_shorter_than_eps_is_divided_by_eps(void **state)
     (void)state;
     const float x[] = {3.0f, 4.0f}, d_y[] = {1.0f, -2.0f};
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
+    for (int v = 0; device != NULL; device = tested_device_at(v++)) {
         float y[2], norm, d_x[2] = {10.0f, 10.0f};
         device->kernels->normalize_rows(1, 2, x, 8.0f, y, &norm);
         assert_true(y[0] == 0.375f && y[1] == 0.5f && norm == 8.0f);
@@ -257,7 +257,7 @@ static void layer_norm_keeps_its_digits_far_from_zero(void **state)
     const float x[] = {10001.0f, 10003.0f, 10005.0f};
     const float want[] = {-1.22474487f, 0.0f, 1.22474487f};
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
+    for (int v = 0; device != NULL; device = tested_device_at(v++)) {
         float y[3], mean, rstd;
         device->kernels->layer_norm(1, 3, x, NULL, NULL, 0.0f, y, &mean, &rstd);
         twin_expect_close(device->variant, 3, y, want, 1e-6, 1e-6);

@@ -1,14 +1,7 @@
 /* device/test_suffix.c - attention on constant prefixes: the fast twins against the plain one, and
  * what is promised bit for bit. The plain twin is held to central differences, and both to the
  * attention of whole sequences, by the tests of the decoder. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "engine/device/cpu/variants.h"
+#include "devices.h"
 
 #include <assay/device.h>
 #include <assay/memory.h>
@@ -216,10 +209,10 @@ static void fast_kernels_agree_with_the_plain_one(void **state)
     for (int s = 0; s < SHAPES; s++) {
         suffix_case plain = case_new(&shapes[s]);
         case_run(&cpu_kernels_plain, &plain);
-        for (int v = 0; cpu_variant_at(v); v++) {
-            const char *name = cpu_variant_at(v)->variant;
+        for (int v = 0; tested_device_at(v); v++) {
+            const char *name = tested_device_at(v)->variant;
             suffix_case fast = case_new(&shapes[s]);
-            case_run(cpu_variant_at(v)->kernels, &fast);
+            case_run(tested_device_at(v)->kernels, &fast);
             compare(name, "out", fast.out_count, fast.out, plain.out);
             compare(name, "row_lse", fast.lse_count, fast.lse, plain.lse);
             compare(name, "d_q", fast.q_count, fast.d_q, plain.d_q);
@@ -235,14 +228,14 @@ static void results_do_not_depend_on_the_number_of_threads(void **state)
     (void)state;
     shape_of shape = shapes[2];
     shape.prefix[0] = 700; /* large enough to wake the others */
-    for (int v = 0; cpu_variant_at(v); v++) {
+    for (int v = 0; tested_device_at(v); v++) {
         assert_true(assay_threads_set(1, NULL));
         suffix_case one = case_new(&shape);
-        case_run(cpu_variant_at(v)->kernels, &one);
+        case_run(tested_device_at(v)->kernels, &one);
         for (int threads = 2; threads <= 3; threads++) {
             suffix_case more = case_new(&shape);
             assert_true(assay_threads_set(threads, NULL));
-            case_run(cpu_variant_at(v)->kernels, &more);
+            case_run(tested_device_at(v)->kernels, &more);
             assert_memory_equal(more.out, one.out, (size_t)one.out_count * 4);
             assert_memory_equal(more.d_q, one.d_q, (size_t)one.q_count * 4);
             assert_memory_equal(more.d_kv, one.d_kv, (size_t)one.kv_count * 4);
@@ -261,7 +254,7 @@ static void a_row_does_not_depend_on_its_neighbours(void **state)
     shape_of alone = shapes[2];
     alone.batch = 1;
     alone.lengths[0] = shapes[2].lengths[ROW];
-    for (int v = 0; cpu_variant_at(v); v++) {
+    for (int v = 0; tested_device_at(v); v++) {
         suffix_case all = case_new(&shapes[2]), one = case_new(&alone);
         const int64_t q = one.q_count, kv = one.kv_count, out = one.out_count;
         memcpy(one.q, all.q + ROW * q, (size_t)q * 4);
@@ -270,8 +263,8 @@ static void a_row_does_not_depend_on_its_neighbours(void **state)
         memcpy(one.d_out, all.d_out + ROW * out, (size_t)out * 4);
         memcpy(one.d_q, all.d_q + ROW * q, (size_t)q * 4);
         memcpy(one.d_kv, all.d_kv + ROW * kv, (size_t)kv * 4);
-        case_run(cpu_variant_at(v)->kernels, &all);
-        case_run(cpu_variant_at(v)->kernels, &one);
+        case_run(tested_device_at(v)->kernels, &all);
+        case_run(tested_device_at(v)->kernels, &one);
         assert_memory_equal(one.out, all.out + ROW * out, (size_t)out * 4);
         assert_memory_equal(one.d_q, all.d_q + ROW * q, (size_t)q * 4);
         assert_memory_equal(one.d_kv, all.d_kv + ROW * kv, (size_t)kv * 4);

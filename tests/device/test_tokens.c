@@ -119,7 +119,7 @@ static void patches_stand_where_a_vit_expects_them(void **state)
         image[i] = (float)i;
     const float second_patch[] = {2, 3, 6, 7, 18, 19, 22, 23};
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
+    for (int v = 0; device != NULL; device = tested_device_at(v++)) {
         device->kernels->patches(1, 2, 2, 2, 2, image, patches);
         assert_memory_equal(patches + 8, second_patch, sizeof second_patch);
         device->kernels->d_patches(1, 2, 2, 2, 2, patches, back, false);
@@ -133,7 +133,7 @@ static void masked_tokens_are_never_read(void **state)
     const float x[] = {1.0f, 2.0f, NAN, NAN, NAN, NAN, NAN, NAN};
     const int32_t lengths[] = {1, 0};
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
+    for (int v = 0; device != NULL; device = tested_device_at(v++)) {
         float y[8], mean[4];
         device->kernels->mask_rows(2, 2, 2, x, lengths, y, false);
         assert_true(y[0] == 1.0f && y[1] == 2.0f);
@@ -154,7 +154,7 @@ static void rotating_back_undoes_rotating(void **state)
         sine[i] = sinf(0.37f * (float)i);
     }
     const assay_device *device = assay_device_plain();
-    for (int v = 0; device != NULL; device = cpu_variant_at(v++)) {
+    for (int v = 0; device != NULL; device = tested_device_at(v++)) {
         device->kernels->rotary(1, T, 1, D, 0, cosine, sine, x, y, false, false);
         assert_true(fabsf(y[D] - (x[D] * cosine[D / 2] - x[D + D / 2] * sine[D / 2])) < 1e-6f);
         device->kernels->rotary(1, T, 1, D, 0, cosine, sine, y, y, true, false);

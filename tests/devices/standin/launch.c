@@ -1,0 +1,293 @@
+/* standin/launch.c - runs a kernel on the host: block after block, warp after warp, lane after lane.
+ *
+ * A thread runs until it ends or until it must meet others; then the next one runs. A fiber takes the
+ * next thread when its own has ended, so a kernel whose threads never meet runs on one stack and costs
+ * a call per thread. When the lanes of a warp have met, they go on in their order; when all warps stand
+ * at __syncthreads, the first goes on. Threads that cannot meet (some have ended, or stand elsewhere)
+ * are a fault, where a real GPU hangs or goes on with garbage.
+ *
+ * One launch at a time: the caller holds the stand-in's lock. */
+#include "fiber.h"
+#include "inside.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WARP = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / WARP, POISON = 0xff };
+
+uint3 standin_thread, standin_block;
+dim3 standin_threads, standin_blocks;
+
+typedef enum thread_state { FRESH, READY, RUNNING, AT_WARP, AT_BLOCK, ENDED } thread_state;
+
+static struct {
+    const standin_kernel *kernel; /* NULL: nothing runs */
+    unsigned char *shared;
+    int threads;           /* of a block */
+    int64_t block, blocks; /* the running one, and how many */
+    bool backward;         /* blocks, warps and lanes in the other order */
+    int warp, lane;        /* positions in that order: `lane` is the next to be looked at */
+    int waiting, ended;    /* threads of the block at __syncthreads, and at their end */
+    int meeting;           /* lanes of the warp that have come to it */
+    const char *what;      /* what they have come for */
+    fiber host, *current, *idle;
+    pthread_t thread; /* the fibers' stacks are its */
+    bool started;
+    uint3 place[MOST_THREADS]; /* threadIdx of each thread */
+    unsigned char state[MOST_THREADS];
+    fiber *fiber[MOST_THREADS];
+    uint64_t slot[2][MOST_THREADS]; /* what lanes bring, by turns */
+    unsigned char turn[MOST_WARPS];
+} run;
+
+void *standin_shared(void)
+{
+    if (!run.shared)
+        standin_fault("no shared memory was given at the launch");
+    return run.shared;
+}
+
+const char *standin_kernel_text(void)
+{
+    static char text[256];
+    if (!run.kernel)
+        return NULL;
+    snprintf(text, sizeof text, "kernel %s, block (%u, %u, %u), thread (%u, %u, %u)",
+             run.kernel->name, standin_block.x, standin_block.y, standin_block.z, standin_thread.x,
+             standin_thread.y, standin_thread.z);
+    return text;
+}
+
+/* ---- order ---- */
+
+static int warps(void)
+{
+    return (run.threads + WARP - 1) / WARP;
+}
+
+static int warp_at(int position)
+{
+    return run.backward ? warps() - 1 - position : position;
+}
+
+static int lanes_of(int warp)
+{
+    return run.threads - warp * WARP < WARP ? run.threads - warp * WARP : WARP;
+}
+
+static void begin_warp(int position)
+{
+    run.warp = position, run.lane = 0, run.meeting = 0;
+}
+
+static void begin_block(void)
+{
+    const dim3 *grid = &run.kernel->blocks;
+    uint64_t at = (uint64_t)(run.backward ? run.blocks - 1 - run.block : run.block);
+    standin_block.x = (unsigned)(at % grid->x);
+    standin_block.y = (unsigned)(at / grid->x % grid->y);
+    standin_block.z = (unsigned)(at / grid->x / grid->y);
+    memset(run.state, FRESH, (size_t)run.threads);
+    if (run.shared)
+        memset(run.shared, POISON, run.kernel->shared_bytes);
+    run.waiting = run.ended = 0;
+    begin_warp(0);
+}
+
+/* ---- threads that do not meet ---- */
+
+static const char *state_text(int thread)
+{
+    static const char *const texts[] = {"not begun",        "ready",
+                                        "running",          "at a meeting of its warp",
+                                        "at __syncthreads", "at its end"};
+    return texts[run.state[thread]];
+}
+
+/* One of `count` threads from `first` on isn't in `wanted`: names it. */
+static void fault_of_missing(const char *what, int first, int count, thread_state wanted)
+{
+    for (int t = first; t < first + count; t++)
+        if (run.state[t] != wanted) {
+            const uint3 *at = &run.place[t];
+            const char *state = state_text(t);
+            for (int other = first; other < first + count; other++)
+                if (run.state[other] == wanted)
+                    standin_thread = run.place[other];
+            standin_fault("%s is not met by all: thread (%u, %u, %u) is %s", what, at->x, at->y,
+                          at->z, state);
+        }
+}
+
+static void check_meeting(int warp)
+{
+    int lanes = lanes_of(warp);
+    if (run.meeting != lanes)
+        fault_of_missing(run.what, warp * WARP, lanes, AT_WARP);
+    if (lanes != WARP)
+        standin_fault("%s in a warp of %d threads", run.what, lanes);
+}
+
+/* ---- who goes on ---- */
+
+static fiber *take_idle(void);
+
+/* The next lane of the running warp that can go on, or NULL. */
+static fiber *next_lane(void)
+{
+    const int warp = warp_at(run.warp), lanes = lanes_of(warp);
+    while (run.lane < lanes) {
+        int lane = run.backward ? lanes - 1 - run.lane : run.lane, thread = warp * WARP + lane;
+        run.lane++;
+        if (run.state[thread] == FRESH) {
+            fiber *f = take_idle();
+            f->thread = thread;
+            run.fiber[thread] = f;
+            run.state[thread] = RUNNING;
+            return f;
+        }
+        if (run.state[thread] == READY) {
+            run.state[thread] = RUNNING;
+            return run.fiber[thread];
+        }
+    }
+    return NULL;
+}
+
+/* All lanes of the warp have stopped: releases a meeting or goes to the next warp or block. False when
+ * the launch is done. */
+static bool next_round(void)
+{
+    const int warp = warp_at(run.warp);
+    if (run.meeting > 0) {
+        check_meeting(warp);
+        memset(&run.state[warp * WARP], READY, WARP);
+        run.turn[warp] ^= 1;
+        begin_warp(run.warp);
+    } else if (run.warp + 1 < warps()) {
+        begin_warp(run.warp + 1);
+    } else if (run.waiting > 0) {
+        if (run.waiting != run.threads)
+            fault_of_missing("__syncthreads", 0, run.threads, AT_BLOCK);
+        memset(run.state, READY, (size_t)run.threads);
+        run.waiting = 0;
+        begin_warp(0);
+    } else {
+        if (++run.block == run.blocks)
+            return false;
+        begin_block();
+    }
+    return true;
+}
+
+/* The fiber that goes on now; the host's when all is done. */
+static fiber *next_fiber(void)
+{
+    for (;;) {
+        fiber *f = next_lane();
+        if (f)
+            return f;
+        if (!next_round())
+            return &run.host;
+    }
+}
+
+static void go_on(void)
+{
+    fiber *from = run.current, *to = next_fiber();
+    if (to != &run.host)
+        standin_thread = run.place[to->thread];
+    if (to == from)
+        return;
+    run.current = to;
+    fiber_change(from, to);
+}
+
+static void fiber_loop(void)
+{
+    for (;;) {
+        fiber *self = run.current;
+        run.kernel->closure.call(run.kernel->closure.data);
+        run.state[self->thread] = ENDED;
+        run.ended++;
+        self->next = run.idle;
+        run.idle = self;
+        go_on();
+    }
+}
+
+static fiber *take_idle(void)
+{
+    fiber *f = run.idle;
+    if (!f)
+        return fiber_new(fiber_loop);
+    run.idle = f->next;
+    return f;
+}
+
+/* ---- what threads call ---- */
+
+void standin_meet_block(void);
+void standin_meet_block(void)
+{
+    run.state[run.current->thread] = AT_BLOCK;
+    run.waiting++;
+    go_on();
+}
+
+const uint64_t *standin_meet_warp(const char *what, unsigned mask, uint64_t mine);
+const uint64_t *standin_meet_warp(const char *what, unsigned mask, uint64_t mine)
+{
+    const int thread = run.current->thread, warp = thread / WARP;
+    if (mask != 0xffffffffu)
+        standin_fault("%s with the mask %08x, which does not name all lanes", what, mask);
+    if (run.meeting > 0 && run.what != what && strcmp(run.what, what) != 0)
+        standin_fault("%s meets %s of another lane", what, run.what);
+    uint64_t *slots = &run.slot[run.turn[warp]][warp * WARP];
+    slots[thread % WARP] = mine;
+    run.what = what;
+    run.meeting++;
+    run.state[thread] = AT_WARP;
+    go_on();
+    return slots;
+}
+
+/* ---- a launch ---- */
+
+/* Stacks of another host thread are begun anew: ASan knows them as that thread's. */
+static void adopt_fibers(void)
+{
+    if (run.started && !pthread_equal(run.thread, pthread_self()))
+        for (fiber *f = run.idle; f; f = f->next)
+            fiber_restart(f);
+    run.started = true;
+    run.thread = pthread_self();
+}
+
+void standin_run_kernel(const standin_kernel *kernel)
+{
+    const char *order = getenv("ASSAY_STANDIN_ORDER");
+    run.backward = order && strcmp(order, "backward") == 0;
+    run.kernel = kernel;
+    run.threads = (int)(kernel->threads.x * kernel->threads.y * kernel->threads.z);
+    run.blocks = (int64_t)kernel->blocks.x * kernel->blocks.y * kernel->blocks.z;
+    run.block = 0;
+    run.shared = NULL;
+    if (kernel->shared_bytes > 0 && !(run.shared = malloc(kernel->shared_bytes)))
+        standin_fault("no memory for %zu bytes of shared memory", kernel->shared_bytes);
+    standin_threads = kernel->threads, standin_blocks = kernel->blocks;
+    for (int t = 0; t < run.threads; t++) {
+        const unsigned x = kernel->threads.x, y = kernel->threads.y, i = (unsigned)t;
+        run.place[t] = (uint3){i % x, i / x % y, i / x / y};
+    }
+    adopt_fibers();
+    memset(&run.host, 0, sizeof run.host);
+    run.current = &run.host;
+    begin_block();
+    go_on();
+    free(run.shared);
+    run.shared = NULL;
+    run.kernel = NULL;
+}

@@ -1,0 +1,392 @@
+/* standin/memory.c - memory of a GPU that is not there, and pinned memory.
+ *
+ * Each piece has pages of its own. It ends where its last page ends, but for what rounding to 256 leaves,
+ * and pages that nobody may touch stand on both sides. What is left over in the piece's own pages holds a
+ * pattern that is looked at after each piece of work, or is poisoned for ASan. Freed pages stay closed, so
+ * that a late touch finds them, until MOST_FREED pieces have been freed after them. */
+#include "inside.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ASAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ASAN
+#endif
+#endif
+
+#ifdef WITH_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+enum {
+    ALIGNMENT = 256,
+    PAGE = 4096,
+    EDGE = 0xa5,  /* beyond a piece */
+    FRESH = 0xff, /* in a new one: NaNs */
+    MOST_FREED = 4096,
+    MOST_EDGE = 256, /* bytes of an edge that are looked at */
+};
+
+static const int64_t most_filled = (int64_t)32 << 20; /* larger pieces begin as zeros */
+
+typedef struct piece {
+    char *map, *start; /* map: a closed page, the piece's pages, a closed page */
+    int64_t map_bytes, bytes;
+    int number, device;
+    piece_kind kind;
+    bool freed;
+} piece;
+
+static const char *const kinds[] = {"device memory", "pinned memory", "managed memory"};
+
+/* By address. */
+static struct {
+    piece *piece;
+    int count, room, freed, last_number;
+    bool open;
+} memory;
+
+/* ---- faults ---- */
+
+const char *standin_running(void)
+{
+    const char *kernel = standin_works() ? standin_kernel_text() : NULL;
+    return kernel ? kernel : standin_works() ? standin_work_name() : "the host";
+}
+
+void standin_fault(const char *format, ...)
+{
+    char line[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    fflush(stdout);
+    fprintf(stderr, "standin: fault: %s: %s\n", standin_running(), line);
+    fflush(stderr);
+    abort();
+}
+
+/* ---- looking up ---- */
+
+/* Index of the first piece whose map ends beyond p. */
+static int piece_after(const void *p)
+{
+    int low = 0, high = memory.count;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        const piece *m = &memory.piece[middle];
+        if ((const char *)p < m->map + m->map_bytes)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* The piece, living or freed, whose map p lies in, or NULL. */
+static piece *piece_at(const void *p)
+{
+    int i = piece_after(p);
+    return i < memory.count && (const char *)p >= memory.piece[i].map ? &memory.piece[i] : NULL;
+}
+
+static const piece *living_around(const void *p, int64_t bytes)
+{
+    const piece *m = piece_at(p);
+    bool inside = m && !m->freed && bytes >= 0 && (const char *)p >= m->start &&
+                  (const char *)p - m->start <= m->bytes - bytes;
+    return inside ? m : NULL;
+}
+
+bool standin_is_kind(const void *p, int64_t bytes, piece_kind kind)
+{
+    standin_lock();
+    const piece *m = living_around(p, bytes);
+    bool is = m && m->kind == kind;
+    standin_unlock();
+    return is;
+}
+
+bool standin_is_device(const void *p, int64_t bytes)
+{
+    return standin_is_kind(p, bytes, PIECE_DEVICE) || standin_is_kind(p, bytes, PIECE_MANAGED);
+}
+
+bool standin_may_touch(const void *p, int64_t bytes)
+{
+    return standin_is_device(p, bytes) || standin_is_kind(p, bytes, PIECE_PINNED) ||
+           (standin_blocking() && !piece_at(p));
+}
+
+const char *standin_where(const void *p)
+{
+    static char texts[4][160];
+    static int turn;
+    char *text = texts[turn++ % 4];
+    const piece *m = piece_at(p);
+    if (!m) {
+        snprintf(text, sizeof texts[0], "%p, which is %s", p, p ? "memory of the host" : "NULL");
+        return text;
+    }
+    long long at = (const char *)p - m->start;
+    const char *side = at < 0 ? "before" : at >= m->bytes ? "beyond" : "into";
+    snprintf(text, sizeof texts[0], "%lld bytes %s allocation %d of %lld bytes (%s%s)",
+             at < 0           ? -at
+             : at >= m->bytes ? at - m->bytes
+                              : at,
+             side, m->number, (long long)m->bytes, m->freed ? "freed " : "", kinds[m->kind]);
+    return text;
+}
+
+void standin_check_argument(const char *name, int index, const void *p)
+{
+    if (p && !standin_may_touch(p, 0))
+        standin_fault("argument %d of kernel %s is %s", index, name, standin_where(p));
+}
+
+/* ---- touches that the pages refuse ---- */
+
+static struct sigaction older;
+
+static void refused(int signal_number, siginfo_t *info, void *context)
+{
+    const void *p = info->si_addr;
+    const piece *m = piece_at(p);
+    if (m && !m->freed && standin_is_device(p, 1) && !standin_works())
+        standin_fault("host touched device memory, %s", standin_where(p));
+    if (m && m->freed)
+        standin_fault("touched freed memory, %s", standin_where(p));
+    if (m || standin_works())
+        standin_fault("touched %s", standin_where(p));
+    if (older.sa_flags & SA_SIGINFO)
+        older.sa_sigaction(signal_number, info, context);
+    else
+        sigaction(signal_number, &older, NULL); /* the touch is repeated, and ends as it used to */
+}
+
+static void watch(void)
+{
+    static bool watching;
+    if (watching)
+        return;
+    watching = true;
+    struct sigaction action = {.sa_sigaction = refused, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigemptyset(&action.sa_mask);
+    if (sigaction(SIGSEGV, &action, &older) != 0)
+        standin_fault("cannot watch for touches: %s", strerror(errno));
+}
+
+/* ---- edges ---- */
+
+static void set_edge(char *p, int64_t bytes)
+{
+#ifdef WITH_ASAN
+    ASAN_POISON_MEMORY_REGION(p, (size_t)bytes);
+#else
+    memset(p, EDGE, (size_t)bytes);
+#endif
+}
+
+static char *pages(const piece *m)
+{
+    return m->map + PAGE;
+}
+
+static int64_t pages_bytes(const piece *m)
+{
+    return m->map_bytes - 2 * PAGE;
+}
+
+static int64_t bytes_after(const piece *m)
+{
+    return pages(m) + pages_bytes(m) - (m->start + m->bytes);
+}
+
+/* The edge before a piece is at most a page, of which the part next to the piece is looked at. */
+static int64_t bytes_before(const piece *m)
+{
+    int64_t before = m->start - pages(m);
+    return before < MOST_EDGE ? before : MOST_EDGE;
+}
+
+static bool edge_intact(const char *p, int64_t bytes)
+{
+#ifdef WITH_ASAN
+    (void)p, (void)bytes;
+    return true;
+#else
+    for (int64_t i = 0; i < bytes; i++)
+        if ((unsigned char)p[i] != EDGE)
+            return false;
+    return true;
+#endif
+}
+
+static void check_edges_of(const piece *m)
+{
+    if (!edge_intact(m->start + m->bytes, bytes_after(m)))
+        standin_fault("written beyond allocation %d of %lld bytes", m->number, (long long)m->bytes);
+    if (!edge_intact(m->start - bytes_before(m), bytes_before(m)))
+        standin_fault("written before allocation %d of %lld bytes", m->number, (long long)m->bytes);
+}
+
+void standin_check_edges(void)
+{
+    for (int i = 0; i < memory.count; i++)
+        if (!memory.piece[i].freed && memory.piece[i].kind == PIECE_DEVICE)
+            check_edges_of(&memory.piece[i]);
+}
+
+/* ---- opening ---- */
+
+static void set_access(const piece *m, int access)
+{
+    if (mprotect(pages(m), (size_t)pages_bytes(m), access) != 0)
+        standin_fault("cannot open or close memory: %s", strerror(errno));
+}
+
+static void set_access_of_all(int access)
+{
+    for (int i = 0; i < memory.count; i++)
+        if (!memory.piece[i].freed && memory.piece[i].kind == PIECE_DEVICE)
+            set_access(&memory.piece[i], access);
+}
+
+void standin_open_memory(void)
+{
+    set_access_of_all(PROT_READ | PROT_WRITE);
+    memory.open = true;
+}
+
+void standin_close_memory(void)
+{
+    memory.open = false;
+    set_access_of_all(PROT_NONE);
+}
+
+/* ---- taking and giving ---- */
+
+int64_t standin_limit(void)
+{
+    const char *text = getenv("ASSAY_STANDIN_MEMORY");
+    return text ? strtoll(text, NULL, 10) : (int64_t)8 << 30;
+}
+
+int64_t standin_held(int device)
+{
+    int64_t held = 0;
+    for (int i = 0; i < memory.count; i++) {
+        const piece *m = &memory.piece[i];
+        held += !m->freed && m->kind != PIECE_PINNED && m->device == device ? m->bytes : 0;
+    }
+    return held;
+}
+
+static bool insert(piece m)
+{
+    if (memory.count == memory.room) {
+        int room = memory.room ? 2 * memory.room : 64;
+        piece *grown = realloc(memory.piece, (size_t)room * sizeof *grown);
+        if (!grown)
+            return false;
+        memory.piece = grown;
+        memory.room = room;
+    }
+    int at = piece_after(m.map);
+    memmove(&memory.piece[at + 1], &memory.piece[at],
+            (size_t)(memory.count - at) * sizeof *memory.piece);
+    memory.piece[at] = m;
+    memory.count++;
+    return true;
+}
+
+void *standin_take(piece_kind kind, int device, int64_t bytes)
+{
+    if (bytes > INT64_MAX / 2 ||
+        (kind != PIECE_PINNED && bytes > standin_limit() - standin_held(device)))
+        return NULL;
+    watch();
+    int64_t whole = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    int64_t inner = (whole + PAGE - 1) / PAGE * PAGE;
+    char *map = mmap(NULL, (size_t)inner + 2 * PAGE, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED)
+        return NULL;
+    piece m = {.map = map,
+               .start = map + PAGE + inner - whole,
+               .map_bytes = inner + 2 * PAGE,
+               .bytes = bytes,
+               .number = memory.last_number + 1,
+               .device = device,
+               .kind = kind};
+    if (!insert(m)) {
+        munmap(map, (size_t)m.map_bytes);
+        return NULL;
+    }
+    memory.last_number++;
+    set_access(&m, PROT_READ | PROT_WRITE);
+    if (bytes <= most_filled)
+        memset(m.start, FRESH, (size_t)bytes);
+    set_edge(m.start + bytes, bytes_after(&m));
+    set_edge(m.start - bytes_before(&m), bytes_before(&m));
+    if (kind == PIECE_DEVICE && !memory.open)
+        set_access(&m, PROT_NONE);
+    return m.start;
+}
+
+/* The oldest freed piece goes back to the system. */
+static void forget_oldest(void)
+{
+    int oldest = -1;
+    for (int i = 0; i < memory.count; i++)
+        if (memory.piece[i].freed &&
+            (oldest < 0 || memory.piece[i].number < memory.piece[oldest].number))
+            oldest = i;
+    munmap(memory.piece[oldest].map, (size_t)memory.piece[oldest].map_bytes);
+    memory.count--;
+    memory.freed--;
+    memmove(&memory.piece[oldest], &memory.piece[oldest + 1],
+            (size_t)(memory.count - oldest) * sizeof *memory.piece);
+}
+
+bool standin_give(void *p, piece_kind kind, piece_kind or_kind)
+{
+    piece *m = piece_at(p);
+    if (!m || m->start != p || m->freed || (m->kind != kind && m->kind != or_kind))
+        return false;
+    if (m->kind == PIECE_DEVICE)
+        set_access(m, PROT_READ | PROT_WRITE);
+    check_edges_of(m);
+#ifdef WITH_ASAN
+    ASAN_UNPOISON_MEMORY_REGION(pages(m), (size_t)pages_bytes(m));
+#endif
+    m->freed = true;
+    set_access(m, PROT_NONE);
+    madvise(pages(m), (size_t)pages_bytes(m), MADV_DONTNEED);
+    if (++memory.freed > MOST_FREED)
+        forget_oldest();
+    return true;
+}
+
+int standin_report_memory(void)
+{
+    int living = 0;
+    for (int i = 0; i < memory.count; i++)
+        if (!memory.piece[i].freed) {
+            living++;
+            fprintf(stderr, "standin: leak: allocation %d of %lld bytes (%s)\n",
+                    memory.piece[i].number, (long long)memory.piece[i].bytes,
+                    kinds[memory.piece[i].kind]);
+        }
+    return living;
+}
