@@ -103,8 +103,10 @@ static void expect_same_product(int64_t m, int64_t n, int64_t k, int flags, int6
         fill_with_nan(m * g.ldc, want);
         fill_with_nan(m * g.ldc, got);
     }
+    float *bias = flags & 8 ? twin_normals("bias", n, 1.0f) : NULL;
     g.a = a;
     g.b = b;
+    g.bias = bias;
     g.c = want;
     cpu_gemm_plain(&g);
     g.c = got;
@@ -114,6 +116,7 @@ static void expect_same_product(int64_t m, int64_t n, int64_t k, int flags, int6
                       m * g.ldc, got, want, 1e-6, 1e-6 * sqrt((double)k + 1.0));
     free(a);
     free(b);
+    free(bias);
     free(want);
     free(got);
 }
@@ -122,7 +125,7 @@ static void products_agree_with_the_triple_loop(void **state)
 {
     (void)state;
     const int64_t sizes[] = {0, 1, 3, 17, 64, 65};
-    for (int flags = 0; flags < 8; flags++)
+    for (int flags = 0; flags < 12; flags++) /* a bias is not given to a product that is added */
         for (int shape = 0; shape < 216; shape++)
             expect_same_product(sizes[shape % 6], sizes[shape / 6 % 6], sizes[shape / 36], flags,
                                 shape % 2 * 5);

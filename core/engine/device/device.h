@@ -38,6 +38,13 @@ typedef enum device_activation {
 
 typedef enum device_binary { DEVICE_ADD, DEVICE_SUB, DEVICE_MUL } device_binary;
 
+/* How exact a product's factors are; sums are fp32 always. */
+typedef enum device_precision {
+    DEVICE_FP32,
+    DEVICE_TF32, /* the device may round factors to 11 significant bits */
+    DEVICE_BF16, /* the factors hold values of bf16: no rounding that keeps 8 bits changes them */
+} device_precision;
+
 /* C (m, n) = [C +] op(A) (m, k) op(B) (k, n), row-major; op transposes when its flag is set.
  * Leading dimensions are those of the arrays as stored. */
 typedef struct device_gemm {
@@ -45,6 +52,8 @@ typedef struct device_gemm {
     float *c;
     int64_t m, n, k, lda, ldb, ldc;
     bool transpose_a, transpose_b, add;
+    const float *bias; /* (n), added to every row of C, or NULL; only without `add` */
+    device_precision precision;
 } device_gemm;
 
 /* One attention call; see assay/attention.h for the meaning of the bias. Query i stands at position

@@ -3,6 +3,8 @@
 
 #include <oneapi/dnnl/dnnl.h>
 
+#include <string.h>
+
 /* Element (row, column) of a transposed or straight array. */
 static float element(const float *x, int64_t stride, bool transpose, int64_t row, int64_t column)
 {
@@ -13,7 +15,7 @@ void cpu_gemm_plain(const device_gemm *g)
 {
     for (int64_t i = 0; i < g->m; i++)
         for (int64_t j = 0; j < g->n; j++) {
-            double sum = g->add ? g->c[i * g->ldc + j] : 0.0;
+            double sum = g->add ? g->c[i * g->ldc + j] : g->bias != NULL ? g->bias[j] : 0.0;
             for (int64_t k = 0; k < g->k; k++)
                 sum += (double)element(g->a, g->lda, g->transpose_a, i, k) *
                        element(g->b, g->ldb, g->transpose_b, k, j);
@@ -21,8 +23,22 @@ void cpu_gemm_plain(const device_gemm *g)
         }
 }
 
-void cpu_gemm(const device_gemm *g)
+/* C = bias in every row: what the product is added to. */
+static void start_with_bias(const device_gemm *g)
 {
+#pragma omp parallel for schedule(static) if (g->m * g->n >= 1 << 15)
+    for (int64_t i = 0; i < g->m; i++)
+        memcpy(g->c + i * g->ldc, g->bias, (size_t)g->n * sizeof(float));
+}
+
+void cpu_gemm(const device_gemm *gemm)
+{
+    device_gemm product = *gemm, *g = &product;
+    if (g->bias != NULL) {
+        start_with_bias(g);
+        g->bias = NULL;
+        g->add = true;
+    }
     /* A sum over nothing is left to the plain product, which clears C or keeps it. So is a product
      * that oneDNN refuses, for want of scratch memory say: kernels have no way to fail. */
     bool done = g->k > 0 && dnnl_sgemm(g->transpose_a ? 'T' : 'N', g->transpose_b ? 'T' : 'N', g->m,

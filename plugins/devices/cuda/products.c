@@ -1,0 +1,239 @@
+/* products.c - matrix products by cuBLASLt.
+ *
+ * cuBLASLt's matrices are column-major, ours row-major: what we store as C (m, n) it reads as C^T
+ * (n, m), so it is asked for C^T = op(B)^T op(A)^T, with B first and nothing moved.
+ *
+ * Precision: fp32 is computed in fp32. With TF32 the factors are rounded to 11 significant bits inside
+ * the tensor cores and the sums stay fp32. bf16 values have 8 bits: rounding them to TF32 changes
+ * nothing, so the same tensor cores give their products exactly, summed in fp32.
+ *
+ * Reproducible: the reduction schemes that are allowed cut a long sum into parts kept in the workspace
+ * and add them in order; adding in the output as parts arrive is not allowed.
+ *
+ * Bound by arithmetic at the sizes of models, by memory where m, n or k is small. Not measured. */
+#include "cuda.h"
+#include "kernels.h"
+#include "plans.h"
+
+#include <cublasLt.h>
+
+#include <stdlib.h>
+
+enum {
+    MOST_WORKSPACE = 32 << 20, /* bytes: what NVIDIA recommends for Hopper */
+    MOST_ALIGNMENT = 256,      /* bytes: beyond it a pointer's alignment changes nothing */
+    CANDIDATES = 8,
+};
+
+/* The factors as cuBLASLt names them: its A is our B. */
+typedef struct product_plan {
+    cublasLtMatmulDesc_t op;
+    cublasLtMatrixLayout_t a, b, c;
+    cublasLtMatmulAlgo_t algo;
+    int64_t workspace;
+    bool no_bias; /* no algorithm adds the bias: the caller has to, otherwise */
+} product_plan;
+
+static bool product_ok(cublasStatus_t status, const char *call)
+{
+    if (status != CUBLAS_STATUS_SUCCESS)
+        cuda_note_failure(call, cublasLtGetStatusString(status));
+    return status == CUBLAS_STATUS_SUCCESS;
+}
+
+static void destroy_plan(void *memory)
+{
+    product_plan *plan = memory;
+    if (plan == NULL)
+        return;
+    if (plan->c != NULL)
+        product_ok(cublasLtMatrixLayoutDestroy(plan->c), "cublasLtMatrixLayoutDestroy");
+    if (plan->b != NULL)
+        product_ok(cublasLtMatrixLayoutDestroy(plan->b), "cublasLtMatrixLayoutDestroy");
+    if (plan->a != NULL)
+        product_ok(cublasLtMatrixLayoutDestroy(plan->a), "cublasLtMatrixLayoutDestroy");
+    if (plan->op != NULL)
+        product_ok(cublasLtMatmulDescDestroy(plan->op), "cublasLtMatmulDescDestroy");
+    free(plan);
+}
+
+static cuda_plans plans = {.destroy = destroy_plan};
+
+/* The library's handle, made at the first product; NULL after a noted failure. */
+static cublasLtHandle_t library(void)
+{
+    static cublasLtHandle_t handle;
+    if (handle == NULL && !product_ok(cublasLtCreate(&handle), "cublasLtCreate"))
+        handle = NULL;
+    return handle;
+}
+
+/* The power of two, up to MOST_ALIGNMENT, that an address is a multiple of. */
+static uint32_t alignment_of(const void *pointer)
+{
+    uintptr_t low = (uintptr_t)pointer & -(uintptr_t)pointer;
+    return low == 0 || low > MOST_ALIGNMENT ? MOST_ALIGNMENT : (uint32_t)low;
+}
+
+static bool set_op(cublasLtMatmulDesc_t op, cublasLtMatmulDescAttributes_t attribute,
+                   const void *value, size_t bytes)
+{
+    return product_ok(cublasLtMatmulDescSetAttribute(op, attribute, value, bytes),
+                      "cublasLtMatmulDescSetAttribute");
+}
+
+static bool make_op(const device_gemm *g, product_plan *plan)
+{
+    cublasComputeType_t compute =
+        g->precision == DEVICE_FP32 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_FAST_TF32;
+    int32_t of_a = g->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
+    int32_t of_b = g->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
+    uint32_t epilogue = g->bias != NULL ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+    return product_ok(cublasLtMatmulDescCreate(&plan->op, compute, CUDA_R_32F),
+                      "cublasLtMatmulDescCreate") &&
+           set_op(plan->op, CUBLASLT_MATMUL_DESC_TRANSA, &of_a, sizeof of_a) &&
+           set_op(plan->op, CUBLASLT_MATMUL_DESC_TRANSB, &of_b, sizeof of_b) &&
+           set_op(plan->op, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue) &&
+           (g->bias == NULL ||
+            set_op(plan->op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &g->bias, sizeof g->bias));
+}
+
+/* A row-major array (rows, columns) is a column-major one (columns, rows). */
+static bool make_layout(cublasLtMatrixLayout_t *layout, int64_t rows, int64_t columns,
+                        int64_t stride)
+{
+    return product_ok(
+        cublasLtMatrixLayoutCreate(layout, CUDA_R_32F, (uint64_t)columns, (uint64_t)rows, stride),
+        "cublasLtMatrixLayoutCreate");
+}
+
+static bool make_layouts(const device_gemm *g, product_plan *plan)
+{
+    int64_t b_rows = g->transpose_b ? g->n : g->k, a_rows = g->transpose_a ? g->k : g->m;
+    return make_layout(&plan->a, b_rows, g->n + g->k - b_rows, g->ldb) &&
+           make_layout(&plan->b, a_rows, g->m + g->k - a_rows, g->lda) &&
+           make_layout(&plan->c, g->m, g->n, g->ldc);
+}
+
+static bool set_wish(cublasLtMatmulPreference_t wish,
+                     cublasLtMatmulPreferenceAttributes_t attribute, const void *value,
+                     size_t bytes)
+{
+    return product_ok(cublasLtMatmulPreferenceSetAttribute(wish, attribute, value, bytes),
+                      "cublasLtMatmulPreferenceSetAttribute");
+}
+
+static bool set_wishes(const device_gemm *g, cublasLtMatmulPreference_t wish)
+{
+    uint64_t workspace = MOST_WORKSPACE;
+    uint32_t in_order = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE; /* or none */
+    uint32_t a = alignment_of(g->b), b = alignment_of(g->a), c = alignment_of(g->c);
+    return set_wish(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace) &&
+           set_wish(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &in_order, sizeof in_order) &&
+           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &a, sizeof a) &&
+           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &b, sizeof b) &&
+           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &c, sizeof c) &&
+           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &c, sizeof c);
+}
+
+/* The first of the library's proposals, which are ordered by the time that they should take. */
+static bool choose_algorithm(const device_gemm *g, product_plan *plan)
+{
+    cublasLtMatmulPreference_t wish = NULL;
+    cublasLtMatmulHeuristicResult_t found[CANDIDATES];
+    int count = 0;
+    bool ok = false;
+    if (!product_ok(cublasLtMatmulPreferenceCreate(&wish), "cublasLtMatmulPreferenceCreate"))
+        return false;
+    if (!set_wishes(g, wish))
+        goto done;
+    cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+        library(), plan->op, plan->a, plan->b, plan->c, plan->c, wish, CANDIDATES, found, &count);
+    for (int i = 0; i < count && status == CUBLAS_STATUS_SUCCESS && !ok; i++)
+        if (found[i].state == CUBLAS_STATUS_SUCCESS && found[i].workspaceSize <= MOST_WORKSPACE) {
+            plan->algo = found[i].algo;
+            plan->workspace = (int64_t)found[i].workspaceSize;
+            ok = true;
+        }
+    if (status == CUBLAS_STATUS_SUCCESS && !ok)
+        status = CUBLAS_STATUS_NOT_SUPPORTED;
+    plan->no_bias = g->bias != NULL && status == CUBLAS_STATUS_NOT_SUPPORTED;
+    ok = plan->no_bias || product_ok(status, "cublasLtMatmulAlgoGetHeuristic");
+done:
+    product_ok(cublasLtMatmulPreferenceDestroy(wish), "cublasLtMatmulPreferenceDestroy");
+    return ok;
+}
+
+static const product_plan *plan_of(const device_gemm *g)
+{
+    cuda_plan_key key = {
+        {g->m, g->n, g->k, g->lda, g->ldb, g->ldc,
+         (g->transpose_a ? 1 : 0) | (g->transpose_b ? 2 : 0) | (int64_t)g->precision << 2,
+         alignment_of(g->a), alignment_of(g->b), alignment_of(g->c),
+         g->bias != NULL ? alignment_of(g->bias) : 0}};
+    product_plan *plan = cuda_plans_find(&plans, &key);
+    if (plan != NULL)
+        return plan;
+    plan = calloc(1, sizeof *plan);
+    if (plan == NULL) {
+        cuda_note_failure("cuda_gemm", "no memory for a product's plan");
+    } else if (library() != NULL && make_op(g, plan) && make_layouts(g, plan) &&
+               choose_algorithm(g, plan)) {
+        cuda_plans_keep(&plans, &key, plan);
+        return plan;
+    }
+    destroy_plan(plan);
+    return NULL;
+}
+
+/* C = bias in every row, or zeros. */
+static void start_with_bias(const device_gemm *g)
+{
+    const float *row = g->bias;
+    if (row == NULL) {
+        int64_t bytes = g->n * (int64_t)sizeof(float);
+        float *zeros = cuda_workspace(bytes);
+        if (zeros == NULL ||
+            !cuda_ok(cudaMemsetAsync(zeros, 0, (size_t)bytes, cuda_compute_stream()),
+                     "cudaMemsetAsync"))
+            return;
+        row = zeros;
+    }
+    cuda_copy_rows(g->m, g->n, row, 0, g->c, g->ldc, false);
+}
+
+static void multiply(const device_gemm *g, const product_plan *plan)
+{
+    static const float one = 1.0f, zero = 0.0f;
+    void *workspace = NULL;
+    if (plan->workspace > 0 && (workspace = cuda_workspace(plan->workspace)) == NULL)
+        return;
+    if (g->bias != NULL &&
+        !set_op(plan->op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &g->bias, sizeof g->bias))
+        return;
+    product_ok(cublasLtMatmul(library(), plan->op, &one, g->b, plan->a, g->a, plan->b,
+                              g->add ? &one : &zero, g->c, plan->c, g->c, plan->c, &plan->algo,
+                              workspace, (size_t)plan->workspace, cuda_compute_stream()),
+               "cublasLtMatmul");
+}
+
+void cuda_gemm(const device_gemm *gemm)
+{
+    device_gemm g = *gemm;
+    if (g.m == 0 || g.n == 0)
+        return;
+    if (g.k == 0) { /* a sum over nothing */
+        if (!g.add)
+            start_with_bias(&g);
+        return;
+    }
+    const product_plan *plan = plan_of(&g);
+    if (plan != NULL && plan->no_bias) {
+        start_with_bias(&g);
+        g.bias = NULL;
+        g.add = true;
+        plan = plan_of(&g);
+    }
+    if (plan != NULL)
+        multiply(&g, plan);
+}
