@@ -162,6 +162,25 @@ static assay_tensor *bilinear(assay_tape *tape, assay_tensor *const in[], int n,
     return assay_resize_bilinear(tape, in[0], c->size[0], c->size[1]);
 }
 
+static assay_tensor *join_maps(assay_tape *tape, assay_tensor *const in[], int n, void *user)
+{
+    (void)user;
+    return assay_join_maps(tape, n, in);
+}
+
+static assay_tensor *add_resized(assay_tape *tape, assay_tensor *const in[], int n, void *user)
+{
+    (void)n, (void)user;
+    return assay_add_resized(tape, in[0], in[1]);
+}
+
+/* The same map as itself and as another's neighbour: both gradients add up. */
+static assay_tensor *join_twice(assay_tape *tape, assay_tensor *const in[], int n, void *user)
+{
+    (void)n, (void)user;
+    return assay_join_maps(tape, 3, (assay_tensor *[]){in[0], in[1], in[1]});
+}
+
 static assay_tensor *tokens_to_map(assay_tape *tape, assay_tensor *const in[], int n, void *user)
 {
     const op_case *c = user;
@@ -185,6 +204,30 @@ static void add_to_size(case_list *list, assay_forward forward, const char *name
     c->size[0] = height;
     c->size[1] = width;
     INPUT(c, FILL_NORMAL, s[0], s[1], s[2], s[3]);
+}
+
+static void add_meetings(case_list *list)
+{
+    static const int64_t maps[][4] = {{2, 3, 5, 7}, {2, 1, 5, 7}, {2, 2, 3, 2}, {2, 4, 1, 1}};
+    op_case *c = NULL;
+    for (int m = 1; m <= 4; m++) {
+        c = case_add(list, join_maps, "join_maps of %d", m);
+        for (int i = 0; i < m; i++)
+            INPUT(c, FILL_NORMAL, maps[i][0], maps[i][1], maps[i][2], maps[i][3]);
+    }
+    c->inputs[0].fixed = c->inputs[2].fixed = true;
+    c = case_add(list, join_twice, "join_maps of one map twice");
+    INPUT(c, FILL_NORMAL, 2, 3, 4, 4);
+    INPUT(c, FILL_NORMAL, 2, 2, 2, 2);
+    for (int m = 0; m < 4; m++)
+        for (int fixed = -1; fixed < 2; fixed++) {
+            c = case_add(list, add_resized, "add_resized of %lld x %lld, fixed %d",
+                         (long long)maps[m][2], (long long)maps[m][3], fixed);
+            INPUT(c, FILL_NORMAL, 2, 3, 5, 7);
+            INPUT(c, FILL_NORMAL, 2, 3, maps[m][2], maps[m][3]);
+            if (fixed >= 0)
+                c->inputs[fixed].fixed = true;
+        }
 }
 
 static void add_shapes(case_list *list)
@@ -266,5 +309,6 @@ void family_cases(case_list *list)
     INPUT(c, FILL_NORMAL, 3, 3, 3, 3);
     add_norms(list);
     add_shapes(list);
+    add_meetings(list);
     add_pixel_losses(list);
 }

@@ -206,6 +206,58 @@ static void resizing_keeps_the_outer_cells(void **state)
     assay_tensor_free(x);
 }
 
+/* d of sum(y * weight) by x0 and x1, and y, for the operation alone and for its parts. */
+typedef struct meeting {
+    float y[512], d_x[2][256];
+} meeting;
+
+static assay_tensor *met(assay_tape *tape, assay_tensor *const x[2], bool join, bool in_parts)
+{
+    if (!in_parts)
+        return join ? assay_join_maps(tape, 2, x) : assay_add_resized(tape, x[0], x[1]);
+    assay_tensor *brought = assay_resize_bilinear(tape, x[1], x[0]->shape[2], x[0]->shape[3]);
+    return join ? assay_concat(tape, 2, (assay_tensor *[]){x[0], brought}, 1)
+                : assay_add(tape, x[0], brought);
+}
+
+static void meet(assay_tensor *const x[2], const assay_device *device, bool join, bool in_parts,
+                 meeting *out)
+{
+    assay_tape *tape = tape_begun(device, (assay_step){.training = true});
+    assay_tensor *y = met(tape, x, join, in_parts);
+    assert_non_null(y);
+    assay_tensor *weight = assay_tape_tensor(tape, ASSAY_F32, y->rank, y->shape);
+    for (int64_t i = 0; i < assay_tensor_count(weight); i++)
+        assay_f32(weight)[i] = (float)(i % 13) / 7.0f - 0.8f;
+    memset(out, 0, sizeof *out);
+    memcpy(out->y, y->data, (size_t)assay_tensor_bytes(y));
+    assert_true(assay_tape_backward(tape, assay_sum(tape, assay_mul(tape, y, weight)), 1.0f));
+    for (int i = 0; i < 2; i++) {
+        memcpy(out->d_x[i], x[i]->grad, (size_t)assay_tensor_bytes(x[i]));
+        x[i]->has_grad = false;
+    }
+    assay_tape_free(tape);
+}
+
+static void maps_meet_as_their_parts_do(void **state)
+{
+    (void)state;
+    float values[2 * 3 * 6 * 5];
+    for (int i = 0; i < 180; i++)
+        values[i] = (float)((i * 37) % 101) / 17.0f - 3.0f;
+    assay_tensor *const x[] = {leaf(4, SHAPE(2, 3, 6, 5), values, true),
+                               leaf(4, SHAPE(2, 3, 3, 2), values + 40, true)};
+    for (int i = 0; i < 4; i++) {
+        meeting whole, parts;
+        meet(x, both_devices()[i / 2], i % 2, false, &whole);
+        meet(x, both_devices()[i / 2], i % 2, true, &parts);
+        assert_memory_equal(&whole, &parts, sizeof whole);
+        assert_true(whole.y[7] != 0 && whole.d_x[1][5] != 0);
+    }
+    assay_tensor_free(x[0]);
+    assay_tensor_free(x[1]);
+}
+
 static void channels_are_dropped_whole(void **state)
 {
     (void)state;
@@ -273,6 +325,7 @@ int main(void)
         cmocka_unit_test(windows_are_those_of_pytorch),
         cmocka_unit_test(the_gradient_of_equals_goes_to_the_first),
         cmocka_unit_test(resizing_keeps_the_outer_cells),
+        cmocka_unit_test(maps_meet_as_their_parts_do),
         cmocka_unit_test(channels_are_dropped_whole),
         cmocka_unit_test(ignored_pixels_count_in_the_mean_if_asked),
         cmocka_unit_test(a_truth_that_is_no_class_is_named),

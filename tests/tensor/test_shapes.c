@@ -109,6 +109,8 @@ CALL(batch_norm,
 CALL(max_pool2d, assay_max_pool2d(tape, t[0], w->a))
 CALL(average_pool, assay_adaptive_average_pool2d(tape, t[0], w->a, w->b))
 CALL(bilinear, assay_resize_bilinear(tape, t[0], w->a, w->b))
+CALL(join_maps, assay_join_maps(tape, (int)w->a, t))
+CALL(add_resized, assay_add_resized(tape, t[0], t[1]))
 CALL(dropout2d, assay_dropout2d(tape, t[0], w->x, "name"))
 CALL(tokens_to_map, assay_tokens_to_map(tape, t[0], w->a, w->b, w->c))
 CALL(pixel_loss, assay_pixel_cross_entropy(tape, t[0], t[1], 255, w->a))
@@ -375,6 +377,13 @@ static const wrong map_wrongs[] = {
     ROW("adaptive_average_pool2d", "no windows", average_pool, VALUE, .args = {MAP}, .a = 1),
     ROW("resize_bilinear", "rank 3", bilinear, SHAPE, .args = {F(3, 4, 5)}, .a = 1, .b = 1),
     ROW("resize_bilinear", "a height of -1", bilinear, VALUE, .args = {MAP}, .a = -1, .b = 1),
+    ROW("join_maps", "nothing", join_maps, VALUE, .args = {MAP}, .a = 0),
+    ROW("join_maps", "no second map", join_maps, VALUE, .args = {MAP, NONE}, .a = 2),
+    ROW("join_maps", "another batch", join_maps, SHAPE, .args = {MAP, F(1, 3, 4, 5)}, .a = 2),
+    ROW("join_maps", "rank 3", join_maps, SHAPE, .args = {MAP, F(3, 4, 5)}, .a = 2),
+    ROW("add_resized", "no other", add_resized, VALUE, .args = {MAP, NONE}),
+    ROW("add_resized", "other channels", add_resized, SHAPE, .args = {MAP, F(2, 4, 2, 2)}),
+    ROW("add_resized", "another batch", add_resized, SHAPE, .args = {MAP, F(1, 3, 2, 2)}),
     ROW("dropout2d", "no x", dropout2d, VALUE, .args = {NONE}, .x = 0.5f),
     ROW("dropout2d", "rank 3", dropout2d, SHAPE, .args = {F(3, 4, 5)}, .x = 0.5f),
     ROW("dropout2d", "p of 1", dropout2d, VALUE, .args = {MAP}, .x = 1),

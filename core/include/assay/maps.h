@@ -45,6 +45,11 @@ assay_tensor *assay_adaptive_average_pool2d(assay_tape *tape, assay_tensor *x, i
 /* Bilinear, half-pixel centres (align_corners = false), no antialiasing. */
 assay_tensor *assay_resize_bilinear(assay_tape *tape, assay_tensor *x, int64_t height,
                                     int64_t width);
+/* Maps (B, C_i, H_i, W_i), each at the size of the first, side by side: (B, sum of C_i, H_1, W_1). */
+assay_tensor *assay_join_maps(assay_tape *tape, int n, assay_tensor *const xs[]);
+/* x + `other` (B, C, h, w) at the size of x. Both are what a resize followed by a concatenation or a
+ * sum gives, to the bit, without keeping the resized maps. */
+assay_tensor *assay_add_resized(assay_tape *tape, assay_tensor *x, assay_tensor *other);
 /* Dropout of whole channels of an image, addressed like assay_dropout. */
 assay_tensor *assay_dropout2d(assay_tape *tape, assay_tensor *x, float p, const char *name);
 /* Tokens (B, T, D) from token `skip` on as a map (B, D, height, width), T - skip = height width. */

@@ -42,7 +42,6 @@ static void add_upernet(cost *to, double width, double channels, double patches)
     const double pixels[] = {16 * patches, 4 * patches, patches}, coarse = patches / 4;
     for (int i = 0; i < MODEL_SCALES; i++) {
         to->counted += coarse * width;
-        to->elements += coarse * channels;
         add_block(to, channels, width, 1, scales[i]);
     }
     to->elements += coarse * (width + MODEL_SCALES * channels);
@@ -50,11 +49,10 @@ static void add_upernet(cost *to, double width, double channels, double patches)
     for (int i = 0; i < MODEL_LEVELS - 1; i++) {
         add_block(to, channels, width, 1, pixels[i]);
         add_block(to, channels, channels, 3, pixels[i]);
-        to->elements += 2 * pixels[i] * channels;
+        to->elements += pixels[i] * channels;
     }
-    /* Three levels at the first one's size and all four side by side, with the gradients of the
-     * last two on the way back. */
-    to->elements += (3 + 2 * MODEL_LEVELS + MODEL_LEVELS) * pixels[0] * channels;
+    /* All four levels side by side at the first one's size, with their gradient on the way back. */
+    to->elements += 2 * MODEL_LEVELS * pixels[0] * channels;
     add_block(to, channels, MODEL_LEVELS * channels, 3, pixels[0]);
 }
 

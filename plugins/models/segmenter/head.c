@@ -152,12 +152,6 @@ static assay_tensor *apply_up(assay_tape *tape, assay_tensor *x, const map_linea
     return assay_conv_transpose2d(tape, x, up->weight, up->bias);
 }
 
-/* x at the size of `like`. */
-static assay_tensor *resize_as(assay_tape *tape, assay_tensor *x, const assay_tensor *like)
-{
-    return x && like ? assay_resize_bilinear(tape, x, like->shape[2], like->shape[3]) : NULL;
-}
-
 static assay_tensor *classify(assay_tape *tape, const model *m, assay_tensor *x,
                               const map_linear *seg, const char *name)
 {
@@ -183,9 +177,9 @@ static assay_tensor *pool_pyramid(assay_tape *tape, const upernet *u, assay_tens
     assay_tensor *all[1 + MODEL_SCALES] = {x};
     for (int i = 0; i < MODEL_SCALES; i++) {
         assay_tensor *pooled = assay_adaptive_average_pool2d(tape, x, scales[i], scales[i]);
-        all[1 + i] = resize_as(tape, apply_block(tape, pooled, &u->psp[i]), x);
+        all[1 + i] = apply_block(tape, pooled, &u->psp[i]);
     }
-    return apply_block(tape, assay_concat(tape, 1 + MODEL_SCALES, all, 1), &u->bottleneck);
+    return apply_block(tape, assay_join_maps(tape, 1 + MODEL_SCALES, all), &u->bottleneck);
 }
 
 static assay_tensor *apply_upernet(assay_tape *tape, const upernet *u, assay_tensor *const *levels)
@@ -195,12 +189,10 @@ static assay_tensor *apply_upernet(assay_tape *tape, const upernet *u, assay_ten
     for (int i = 0; i < MODEL_LEVELS - 1; i++)
         x[i] = apply_block(tape, levels[i], &u->lateral[i]);
     for (int i = MODEL_LEVELS - 2; i >= 0; i--)
-        x[i] = assay_add(tape, x[i], resize_as(tape, x[i + 1], x[i]));
+        x[i] = assay_add_resized(tape, x[i], x[i + 1]);
     for (int i = 0; i < MODEL_LEVELS - 1; i++)
         x[i] = apply_block(tape, x[i], &u->fpn[i]);
-    for (int i = 1; i < MODEL_LEVELS; i++)
-        x[i] = resize_as(tape, x[i], x[0]);
-    return apply_block(tape, assay_concat(tape, MODEL_LEVELS, x, 1), &u->fpn_bottleneck);
+    return apply_block(tape, assay_join_maps(tape, MODEL_LEVELS, x), &u->fpn_bottleneck);
 }
 
 /* (B, D, g, g) f32 without the class token; blocks taken twice are one map. */
