@@ -2,7 +2,8 @@
 -- of two runs WITH a(id), b(id). Before `runs` stands WITH the(id): experiments.
 
 -- name: runs
--- A run's score is its first metric that belongs to no single class (iou:car does); of a suite of several
+-- A run's score is the metric that published tables lead with (miou rather than aacc, which comes first in
+-- the alphabet), else its first that belongs to no single class (iou/car does); of a suite of several
 -- benchmarks, their mean.
 SELECT r.run_id, e.name AS experiment, x.stage, x.label AS cell, r.seed, r.status AS state,
   (SELECT max((SELECT max(step) FROM series s WHERE s.run_id = r.run_id AND s.key_id = k.key_id))
@@ -24,7 +25,7 @@ FROM the JOIN experiment e ON e.experiment_id = id JOIN experiment_run x USING(e
 JOIN run r USING(run_id)
 LEFT JOIN score f ON f.run_id = r.run_id AND (f.suite, f.benchmark, f.metric, f.split, f.step) =
   (SELECT suite, benchmark, metric, split, step FROM score y WHERE y.run_id = r.run_id
-   ORDER BY instr(metric, ':') > 0, metric, suite, benchmark, split, step LIMIT 1)
+   ORDER BY metric GLOB '*[:/]*', metric NOT IN (SELECT metric FROM published), metric, suite, benchmark, split, step LIMIT 1)
 LEFT JOIN v_best b ON b.experiment = e.name AND b.run_id = r.run_id AND b.suite = f.suite AND
   b.benchmark = f.benchmark AND b.metric = f.metric
 WHERE x.current ORDER BY e.experiment_id, x.position, r.run_id;
@@ -189,11 +190,12 @@ JOIN experiment_run x ON x.experiment_id = id AND x.stage = the.stage AND x.curr
 JOIN run r USING(run_id) JOIN axis a ON a.experiment_id = id AND a.cell_id = r.cell_id;
 
 -- name: compare_metrics
--- What the runs that are done were scored by; metrics of one class (iou:car) last.
+-- What the runs that are done were scored by: first what published tables have, metrics of one class
+-- (iou/car) last.
 SELECT DISTINCT s.metric, s.suite, s.split FROM the
 JOIN experiment_run x ON x.experiment_id = id AND x.stage = the.stage AND x.current
 JOIN run r USING(run_id) JOIN score s USING(run_id) WHERE r.status = 'done'
-ORDER BY instr(s.metric, ':') > 0, s.metric, s.suite, s.split;
+ORDER BY s.metric GLOB '*[:/]*', s.metric NOT IN (SELECT metric FROM published), s.metric, s.suite, s.split;
 
 -- name: compare_scores
 -- The last score of every run that is done.

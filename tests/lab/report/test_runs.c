@@ -68,6 +68,26 @@ static void runs_stand_in_the_plans_order_with_what_they_have_shown(void **state
     report_free(made);
 }
 
+/* The alphabet would begin with the accuracy of all pixels, and classes' own numbers are no summary. */
+static void the_score_is_what_papers_lead_with(void **state)
+{
+    static const char *const metrics[] = {"aacc", "iou/car", "macc", "miou"};
+    const test_place *place = *state;
+    plan_cells(place, "e", 1, cells, 1);
+    for (int i = 0; i < 4; i++)
+        put_score(place, 1, "b", metrics[i], "test", 100, 0.1 * (i + 1));
+    report *made = report_runs(place->path, "e", NOW, NULL);
+    assert_non_null(made);
+    char *text = print_report(made, TABLE_CSV, NULL);
+    assert_non_null(strstr(text, ",credit/b/miou,,,0.4,"));
+    free(text);
+    report_free(made);
+    made = report_compare(place->path, &(report_comparison){.experiment = "e"}, NULL);
+    assert_non_null(made);
+    assert_noted(made, "miou of credit/b on the test split");
+    report_free(made);
+}
+
 static void all_experiments_are_listed_by_name_and_an_unknown_one_is_refused(void **state)
 {
     const test_place *place = *state;
@@ -149,6 +169,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(runs_stand_in_the_plans_order_with_what_they_have_shown),
+        TEST(the_score_is_what_papers_lead_with),
         TEST(all_experiments_are_listed_by_name_and_an_unknown_one_is_refused),
         TEST(an_empty_store_has_no_runs),
         TEST(a_query_is_a_table_and_its_views_explain_themselves),
