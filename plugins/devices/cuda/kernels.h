@@ -1,21 +1,61 @@
-/* kernels.h - the entries of the kernel table that this device has, each with the name and signature
- * of its field in assay_kernels. table.c lists them. */
+/* kernels.h - the table entries that the .cu files and the library calls of this folder export: cuda_NAME
+ * fills the field NAME of assay_kernels (table.c). Prototypes are taken from the fields, so that they
+ * cannot differ from them. */
 #ifndef ASSAY_CUDA_KERNELS_H
 #define ASSAY_CUDA_KERNELS_H
-
-#include "engine/device/device.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+#include "engine/device/device.h"
+
+#define CUDA_KERNEL(name) extern __typeof__(*((assay_kernels *)0)->name) cuda_##name
+
 /* ---- products, convolutions and softmax by cuBLASLt and cuDNN: products.c, convolution.c, softmax.c ---- */
-void cuda_gemm(const device_gemm *gemm);
-void cuda_conv(const device_conv *conv);
-void cuda_d_conv(const device_conv *conv);
-void cuda_softmax_rows(int64_t rows, int64_t width, const float *x, float *y);
-void cuda_d_softmax_rows(int64_t rows, int64_t width, const float *y, const float *d_y, float *d_x,
-                         bool add);
+CUDA_KERNEL(gemm);
+CUDA_KERNEL(conv);
+CUDA_KERNEL(d_conv);
+CUDA_KERNEL(softmax_rows);
+CUDA_KERNEL(d_softmax_rows);
+
+/* ---- elements and rows: elementwise.cu, activation.cu, rows.cu, norm.cu, reduce.cu, optimizer.cu ---- */
+CUDA_KERNEL(to_bf16);
+CUDA_KERNEL(from_bf16);
+CUDA_KERNEL(scale);
+CUDA_KERNEL(fill);
+CUDA_KERNEL(binary);
+CUDA_KERNEL(bias_activation);
+CUDA_KERNEL(activation);
+CUDA_KERNEL(d_activation);
+CUDA_KERNEL(silu_product);
+CUDA_KERNEL(d_silu_product);
+CUDA_KERNEL(dropout);
+CUDA_KERNEL(scale_rows);
+CUDA_KERNEL(sum_rows);
+CUDA_KERNEL(dot_rows);
+CUDA_KERNEL(normalize_rows);
+CUDA_KERNEL(d_normalize_rows);
+CUDA_KERNEL(rms_norm);
+CUDA_KERNEL(d_rms_norm);
+CUDA_KERNEL(layer_norm);
+CUDA_KERNEL(d_layer_norm);
+CUDA_KERNEL(sum);
+CUDA_KERNEL(sum_squares);
+CUDA_KERNEL(first_nonfinite);
+CUDA_KERNEL(clip);
+CUDA_KERNEL(adamw);
+
+/* ---- tokens: tokens.cu, tables.cu ---- */
+CUDA_KERNEL(rotary);
+CUDA_KERNEL(gather_rows);
+CUDA_KERNEL(scatter_rows);
+CUDA_KERNEL(masked_mean);
+CUDA_KERNEL(d_masked_mean);
+CUDA_KERNEL(mask_rows);
+CUDA_KERNEL(copy_rows);
+CUDA_KERNEL(patches);
+CUDA_KERNEL(d_patches);
 
 #ifdef __cplusplus
 }
