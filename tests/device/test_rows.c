@@ -265,6 +265,33 @@ static void layer_norm_keeps_its_digits_far_from_zero(void **state)
     }
 }
 
+/* Columns that are cut into pieces, of rows narrower and wider than the vectors of any device. */
+static void long_columns_lose_no_row(void **state)
+{
+    (void)state;
+    enum { ROWS = 9001, WIDEST_ROW = 12 };
+    const int64_t widths[] = {1, 2, 4, 5, WIDEST_ROW};
+    float *x = twin_normals("long", ROWS * WIDEST_ROW, 1.0f);
+    float *by = twin_normals("by", ROWS * WIDEST_ROW + 1, 1.0f);
+    float *rstd = twin_normals("rstd", ROWS, 1.0f);
+    const assay_device *device;
+    for (int v = 0; (device = tested_device_at(v)) != NULL; v++)
+        for (int i = 0; i < 5; i++) {
+            float want[3 * WIDEST_ROW] = {0}, got[3 * WIDEST_ROW] = {0};
+            for (int side = 0; side < 2; side++) {
+                const assay_kernels *k = side ? device->kernels : &cpu_kernels_plain;
+                float *y = side ? got : want;
+                k->sum_rows(ROWS, widths[i], x, by, y, false);
+                k->d_layer_norm(ROWS, widths[i], x, NULL, rstd, rstd, by, NULL, false,
+                                y + WIDEST_ROW, true, y + 2 * WIDEST_ROW, true);
+            }
+            twin_expect_close(device->variant, 3 * WIDEST_ROW, got, want, 1e-6, 1e-3);
+        }
+    free(x);
+    free(by);
+    free(rstd);
+}
+
 /* The scalar sum(d_y * f(x)) of a normalisation, and its gradient by differences. */
 typedef enum norm_kind { RMS, LAYER, UNIT, SOFTMAX } norm_kind;
 
@@ -348,6 +375,7 @@ int main(void)
         cmocka_unit_test(rows_of_any_size_are_normalised),
         cmocka_unit_test(a_row_shorter_than_eps_is_divided_by_eps),
         cmocka_unit_test(layer_norm_keeps_its_digits_far_from_zero),
+        cmocka_unit_test(long_columns_lose_no_row),
         cmocka_unit_test(plain_gradients_are_those_of_the_values),
     };
     return cmocka_run_group_tests_name("rows", tests, NULL, NULL);

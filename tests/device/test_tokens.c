@@ -144,6 +144,36 @@ static void masked_tokens_are_never_read(void **state)
     }
 }
 
+/* Thousands of rows, of which many have one id, some an id of their own, and most entries none. */
+static void scattered_rows_of_one_id_are_added_up_however_many(void **state)
+{
+    (void)state;
+    enum { ROWS = 3000, WIDEST_ROW = 8, ENTRIES = 700 };
+    const int64_t widths[] = {3, WIDEST_ROW};
+    float *x = twin_normals("scattered", ROWS * WIDEST_ROW, 1.0f);
+    float *want = twin_floats(ENTRIES * WIDEST_ROW), *got = twin_floats(ENTRIES * WIDEST_ROW);
+    int32_t ids[ROWS];
+    const assay_stream stream = assay_stream_of(17, "ids", 0);
+    for (int i = 0; i < ROWS; i++)
+        ids[i] = i % 3 == 0 ? (int32_t)assay_random_below(stream, (uint64_t)i, ENTRIES)
+                            : 300 + i % 3 * (i % 2);
+    for (int w = 0; w < 2; w++)
+        for (int add = 0; add < 2; add++) {
+            int64_t size = ENTRIES * widths[w];
+            memcpy(want, x, (size_t)size * sizeof *x);
+            cpu_kernels_plain.scatter_rows(ROWS, widths[w], ENTRIES, x, ids, want, add);
+            const assay_device *device;
+            for (int v = 0; (device = tested_device_at(v)) != NULL; v++) {
+                memcpy(got, x, (size_t)size * sizeof *x);
+                device->kernels->scatter_rows(ROWS, widths[w], ENTRIES, x, ids, got, add);
+                twin_expect_close(device->variant, size, got, want, 1e-5, 1e-5);
+            }
+        }
+    free(x);
+    free(want);
+    free(got);
+}
+
 static void rotating_back_undoes_rotating(void **state)
 {
     (void)state;
@@ -170,6 +200,7 @@ int main(void)
         cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(patches_stand_where_a_vit_expects_them),
         cmocka_unit_test(masked_tokens_are_never_read),
+        cmocka_unit_test(scattered_rows_of_one_id_are_added_up_however_many),
         cmocka_unit_test(rotating_back_undoes_rotating),
     };
     return cmocka_run_group_tests_name("tokens", tests, NULL, NULL);

@@ -142,36 +142,35 @@ static __global__ void d_norm_rows(int64_t rows, int64_t width, const float *x, 
 
 /* A block's piece of the rows and its columns of d_w and d_b (pieces, D each, or NULL). */
 template <int V>
-static __global__ void d_norm_pieces(int64_t rows, int64_t width, int64_t pieces, const float *x,
+static __global__ void d_norm_pieces(int64_t rows, int64_t width, int span, const float *x,
                                      const float *mean, const float *rstd, const float *d_y,
                                      float *d_w, float *d_b)
 {
-    int64_t piece = blockIdx.y, c = cuda_column_of<V>(blockIdx.x);
-    int64_t end = cuda_piece_start(rows, pieces, piece + 1);
+    int64_t piece = blockIdx.y, end = cuda_piece_start(rows, gridDim.y, piece + 1);
+    cuda_column_place at = cuda_column_of<V>(blockIdx.x, span);
     cuda_pack<float, V> sum_w = cuda_same<V>(0.0f), sum_b = sum_w;
-    if (c < width)
-        for (int64_t r = cuda_piece_start(rows, pieces, piece) + cuda_column_warp(); r < end;
-             r += CUDA_COLUMN_WARPS) {
-            cuda_pack<float, V> g = cuda_load<V>(d_y + r * width + c);
+    if (at.column < width)
+        for (int64_t r = cuda_piece_start(rows, gridDim.y, piece) + at.row; r < end; r += at.step) {
+            cuda_pack<float, V> g = cuda_load<V>(d_y + r * width + at.column);
             for (int k = 0; k < V; k++)
                 sum_b.at[k] += g.at[k];
             if (d_w == NULL)
                 continue;
-            cuda_pack<float, V> at = cuda_load<V>(x + r * width + c);
+            cuda_pack<float, V> from = cuda_load<V>(x + r * width + at.column);
             float middle = mean != NULL ? mean[r] : 0.0f, scale = rstd[r];
             for (int k = 0; k < V; k++)
-                sum_w.at[k] += g.at[k] * ((at.at[k] - middle) * scale);
+                sum_w.at[k] += g.at[k] * ((from.at[k] - middle) * scale);
         }
     if (d_w != NULL)
-        sum_w = cuda_add_warps(sum_w);
+        sum_w = cuda_add_rows(sum_w, span);
     if (d_b != NULL)
-        sum_b = cuda_add_warps(sum_b);
-    if (c >= width || cuda_column_warp() > 0)
+        sum_b = cuda_add_rows(sum_b, span);
+    if (at.column >= width || (int)threadIdx.x >= span)
         return;
     if (d_w != NULL)
-        cuda_store(d_w + piece * width + c, sum_w);
+        cuda_store(d_w + piece * width + at.column, sum_w);
     if (d_b != NULL)
-        cuda_store(d_b + piece * width + c, sum_b);
+        cuda_store(d_b + piece * width + at.column, sum_b);
 }
 
 /* d_w and d_b of both, each or NULL. */
@@ -188,8 +187,8 @@ static void d_parameters(int64_t rows, int64_t width, const float *x, const floa
     bool packed = width % 4 == 0 && cuda_aligned(x, d_y);
     auto d_norm_parameters = packed ? d_norm_pieces<4> : d_norm_pieces<1>;
     dim3 blocks((unsigned)cuda_column_blocks(width, packed), (unsigned)pieces, 1);
-    CUDA_LAUNCH(d_norm_parameters, blocks, CUDA_COLUMN_THREADS, 0, rows, width, pieces, x, mean,
-                rstd, d_y, parts_w, parts_b);
+    CUDA_LAUNCH(d_norm_parameters, blocks, CUDA_COLUMN_THREADS, 0, rows, width,
+                cuda_column_span(width, packed), x, mean, rstd, d_y, parts_w, parts_b);
     if (d_w != NULL)
         cuda_add_pieces(pieces, width, parts_w, d_w, add_w);
     if (d_b != NULL)

@@ -100,24 +100,23 @@ extern "C" void cuda_sum_squares(int64_t n, const float *x, double *y, bool add)
 
 /* partial (pieces, D): a block's piece of the rows and its columns of x, or of x times w. */
 template <int V>
-static __global__ void sum_rows_pieces(int64_t rows, int64_t width, int64_t pieces, const float *x,
+static __global__ void sum_rows_pieces(int64_t rows, int64_t width, int span, const float *x,
                                        const float *w, float *partial)
 {
-    int64_t piece = blockIdx.y, c = cuda_column_of<V>(blockIdx.x);
-    int64_t end = cuda_piece_start(rows, pieces, piece + 1);
+    int64_t piece = blockIdx.y, end = cuda_piece_start(rows, gridDim.y, piece + 1);
+    cuda_column_place at = cuda_column_of<V>(blockIdx.x, span);
     cuda_pack<float, V> sum = cuda_same<V>(0.0f);
-    if (c < width)
-        for (int64_t r = cuda_piece_start(rows, pieces, piece) + cuda_column_warp(); r < end;
-             r += CUDA_COLUMN_WARPS) {
-            cuda_pack<float, V> at = cuda_load<V>(x + r * width + c);
+    if (at.column < width)
+        for (int64_t r = cuda_piece_start(rows, gridDim.y, piece) + at.row; r < end; r += at.step) {
+            cuda_pack<float, V> from = cuda_load<V>(x + r * width + at.column);
             cuda_pack<float, V> by =
-                w != NULL ? cuda_load<V>(w + r * width + c) : cuda_same<V>(1.0f);
+                w != NULL ? cuda_load<V>(w + r * width + at.column) : cuda_same<V>(1.0f);
             for (int k = 0; k < V; k++)
-                sum.at[k] += at.at[k] * by.at[k];
+                sum.at[k] += from.at[k] * by.at[k];
         }
-    sum = cuda_add_warps(sum);
-    if (c < width && cuda_column_warp() == 0)
-        cuda_store(partial + piece * width + c, sum);
+    sum = cuda_add_rows(sum, span);
+    if (at.column < width && (int)threadIdx.x < span)
+        cuda_store(partial + piece * width + at.column, sum);
 }
 
 extern "C" void cuda_sum_rows(int64_t rows, int64_t width, const float *x, const float *w, float *y,
@@ -130,7 +129,8 @@ extern "C" void cuda_sum_rows(int64_t rows, int64_t width, const float *x, const
     bool packed = width % 4 == 0 && cuda_aligned(x, w);
     auto sum_rows = packed ? sum_rows_pieces<4> : sum_rows_pieces<1>;
     dim3 blocks((unsigned)cuda_column_blocks(width, packed), (unsigned)pieces, 1);
-    CUDA_LAUNCH(sum_rows, blocks, CUDA_COLUMN_THREADS, 0, rows, width, pieces, x, w, partial);
+    CUDA_LAUNCH(sum_rows, blocks, CUDA_COLUMN_THREADS, 0, rows, width,
+                cuda_column_span(width, packed), x, w, partial);
     cuda_add_pieces(pieces, width, partial, y, add);
 }
 

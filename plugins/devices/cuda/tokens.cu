@@ -54,26 +54,26 @@ static __device__ inline int64_t length_of(const int32_t *lengths, int64_t b, in
 
 /* A block takes some columns of one batch item after another. */
 template <int V>
-static __global__ void masked_mean_columns(int64_t batch, int64_t tokens, int64_t width,
+static __global__ void masked_mean_columns(int64_t batch, int64_t tokens, int64_t width, int span,
                                            int64_t column_blocks, const float *x,
                                            const int32_t *lengths, float *y)
 {
     for (int64_t task = blockIdx.x; task < batch * column_blocks; task += gridDim.x) {
-        int64_t b = task / column_blocks, c = cuda_column_of<V>(task % column_blocks);
-        int64_t length = length_of(lengths, b, tokens);
-        const float *rows = x + b * tokens * width + c;
+        int64_t b = task / column_blocks, length = length_of(lengths, b, tokens);
+        cuda_column_place at = cuda_column_of<V>(task % column_blocks, span);
+        const float *rows = x + b * tokens * width + at.column;
         cuda_pack<float, V> sum = cuda_same<V>(0.0f);
-        if (c < width)
-            for (int64_t t = cuda_column_warp(); t < length; t += CUDA_COLUMN_WARPS) {
-                cuda_pack<float, V> at = cuda_load<V>(rows + t * width);
+        if (at.column < width)
+            for (int64_t t = at.row; t < length; t += at.step) {
+                cuda_pack<float, V> from = cuda_load<V>(rows + t * width);
                 for (int k = 0; k < V; k++)
-                    sum.at[k] += at.at[k];
+                    sum.at[k] += from.at[k];
             }
-        sum = cuda_add_warps(sum);
+        sum = cuda_add_rows(sum, span);
         for (int k = 0; k < V; k++)
             sum.at[k] = length > 0 ? sum.at[k] / (float)length : 0.0f;
-        if (c < width && cuda_column_warp() == 0)
-            cuda_store(y + b * width + c, sum);
+        if (at.column < width && (int)threadIdx.x < span)
+            cuda_store(y + b * width + at.column, sum);
     }
 }
 
@@ -84,7 +84,7 @@ extern "C" void cuda_masked_mean(int64_t batch, int64_t tokens, int64_t width, c
     int64_t column_blocks = cuda_column_blocks(width, packed);
     auto masked_mean = packed ? masked_mean_columns<4> : masked_mean_columns<1>;
     CUDA_LAUNCH(masked_mean, cuda_blocks(batch * column_blocks, 1), CUDA_COLUMN_THREADS, 0, batch,
-                tokens, width, column_blocks, x, lengths, y);
+                tokens, width, cuda_column_span(width, packed), column_blocks, x, lengths, y);
 }
 
 template <int V>
