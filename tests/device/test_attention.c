@@ -65,6 +65,23 @@ static void fast_kernels_agree_with_the_plain_one(void **state)
         compare_masks(sizes[s], &count);
 }
 
+/* Heads wider than the usual, and one that turns in threes. */
+static void wide_and_odd_heads_agree_with_the_plain_one(void **state)
+{
+    (void)state;
+    static const int32_t lengths[] = {70, 37};
+    static const attention_shape shapes[] = {
+        {2, 1, 2, 160, 70, 70, .cost = COST_SCALAR, .open = true, .rotary = true,
+         .lengths = lengths},
+        {1, 2, 1, 256, 40, 65, .span = true, .rotary = true},
+        {1, 1, 2, 202, 65, 65, .cost = COST_HEAD, .everywhere = true, .hide = true, .add = true},
+        {2, 1, 2, 6, 70, 70, .cost = COST_ITEM_KEY, .open = true, .rotary = true,
+         .lengths = lengths},
+    };
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        compare_with_plain(&shapes[s]);
+}
+
 /* The map and its gradient, in place of out and d_out. */
 static void use_map(attention_case *c)
 {
@@ -93,6 +110,8 @@ static const attention_shape map_shapes[] = {
     {2, 2, 2, 16, 77, 77, .open = true, .cost = COST_DENSE, .rotary = true, .lengths = two_lengths},
     {2, 1, 3, 24, 5, 77, .lengths = two_lengths, .add = true},
     {2, 1, 2, 64, 70, 77, .cost = COST_HEAD, .everywhere = true, .hide = true, .span = true},
+    {2, 1, 2, 160, 77, 77, .cost = COST_QUERY, .open = true, .rotary = true,
+     .lengths = two_lengths},
 };
 
 static void fast_maps_agree_with_the_plain_one(void **state)
@@ -567,6 +586,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fast_kernels_agree_with_the_plain_one),
+        cmocka_unit_test(wide_and_odd_heads_agree_with_the_plain_one),
         cmocka_unit_test(fast_maps_agree_with_the_plain_one),
         cmocka_unit_test(plain_gradients_are_the_slopes_of_the_plain_forward),
         cmocka_unit_test(an_open_future_at_infinite_cost_is_a_closed_one),

@@ -57,6 +57,16 @@ CUDA_KERNEL(copy_rows);
 CUDA_KERNEL(patches);
 CUDA_KERNEL(d_patches);
 
+/* ---- attention: attention.cu, attention_backward.cu, suffix.cu ---- */
+int64_t cuda_attention_scratch(const device_attention *attention, bool backward);
+void cuda_attention(const device_attention *attention);
+void cuda_d_attention(const device_attention *attention);
+void cuda_attention_map(const device_attention *attention);
+void cuda_d_attention_map(const device_attention *attention);
+int64_t cuda_suffix_scratch(const device_suffix *suffix, bool backward);
+void cuda_suffix_attention(const device_suffix *suffix);
+void cuda_d_suffix_attention(const device_suffix *suffix);
+
 #ifdef __cplusplus
 }
 #endif
