@@ -318,6 +318,51 @@ static void the_first_number_that_is_none_is_found(void **state)
     free(x);
 }
 
+static void a_gradient_is_clipped_where_its_norm_is_above_the_limit(void **state)
+{
+    (void)state;
+    const double squares[] = {4.0, 4.0, 0.25, 0.0, 4.0, NAN, INFINITY, 1e300};
+    const float limits[] = {1.0f, 2.0f, 1.0f, 1.0f, 0.0f, 1.0f, 0.0f, 1e10f};
+    const float want[] = {0.5f, 1.0f, 1.0f, 1.0f, 1.0f, NAN, NAN, 0.0f};
+    const assay_device *device = assay_device_plain();
+    for (int v = 0; device != NULL; device = tested_device_at(v++))
+        for (int i = 0; i < 8; i++) {
+            float factor = 7.0f;
+            device->kernels->clip(&squares[i], limits[i], &factor);
+            twin_expect_close(device->variant, 1, &factor, &want[i], 0.0, 0.0);
+        }
+}
+
+static void a_step_by_a_factor_that_is_no_number_changes_nothing(void **state)
+{
+    (void)state;
+    enum { N = 300 };
+    float *x = twin_normals("kept", 3 * N, 1.0f), *grad = twin_normals("grad", N, 1.0f);
+    float *before = twin_normals("kept", 3 * N, 1.0f);
+    const float none = NAN;
+    const assay_device *device = assay_device_plain();
+    for (int v = 0; device != NULL; device = tested_device_at(v++)) {
+        device_adamw step = {.n = N,
+                             .value = x,
+                             .first = x + N,
+                             .second = x + 2 * N,
+                             .grad = grad,
+                             .grad_scale = &none,
+                             .lr = 0.1f,
+                             .beta1 = 0.9f,
+                             .beta2 = 0.999f,
+                             .eps = 1e-8f,
+                             .weight_decay = 0.1f,
+                             .correction1 = 0.1f,
+                             .correction2 = 0.001f};
+        device->kernels->adamw(&step);
+        assert_memory_equal(x, before, 3 * N * sizeof *x);
+    }
+    free(x);
+    free(grad);
+    free(before);
+}
+
 static void a_sum_does_not_lose_small_numbers_beside_a_large_one(void **state)
 {
     (void)state;
@@ -349,6 +394,8 @@ int main(void)
         cmocka_unit_test(dropout_keeps_its_share_and_its_mean),
         cmocka_unit_test(dropout_keeps_a_number_whose_draw_equals_p),
         cmocka_unit_test(the_first_number_that_is_none_is_found),
+        cmocka_unit_test(a_gradient_is_clipped_where_its_norm_is_above_the_limit),
+        cmocka_unit_test(a_step_by_a_factor_that_is_no_number_changes_nothing),
         cmocka_unit_test(a_sum_does_not_lose_small_numbers_beside_a_large_one),
     };
     return cmocka_run_group_tests_name("elementwise", tests, NULL, NULL);
