@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """The PyTorch peer of the segmenter benchmark: a fine-tuning step of ViT-S/16 with a pyramid of blocks 4, 6, 8
 and 12, UPerNet and the auxiliary head; 2 images of 512 px, 21 classes, no drop path, dropout of channels 0, AdamW.
-usage: torch_upernet.py [fp32] [threads] [steps]      prints one JSON line"""
+In bf16 under autocast, but for the resizes of logits and the losses.
+usage: torch_upernet.py [fp32|bf16] [threads] [steps]      prints one JSON line"""
 import json, resource, sys, time
 import torch, torch.nn as nn, torch.nn.functional as F
 
+mode = sys.argv[1] if len(sys.argv) > 1 else "fp32"
 threads = int(sys.argv[2]) if len(sys.argv) > 2 else 2
 steps = int(sys.argv[3]) if len(sys.argv) > 3 else 5
 torch.set_num_threads(threads)
@@ -80,7 +82,8 @@ except Exception:
 
 
 def step():
-    logits, auxiliary = model(image)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mode == "bf16"):
+        logits, auxiliary = (x.float() for x in model(image))
     loss = F.cross_entropy(up(logits, (S, S)), truth) + 0.4 * F.cross_entropy(up(auxiliary, (S, S)), truth)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -100,7 +103,7 @@ work.sort()
 # Multiply-adds of one image by the published rule (2.12) and of attention's products; forward and backward.
 flops = 2 * 3 * B * 156.0e9
 median = wall[steps // 2]
-print(json.dumps(dict(peer="torch " + torch.__version__, mode="fp32", threads=torch.get_num_threads(),
+print(json.dumps(dict(peer="torch " + torch.__version__, mode=mode, threads=torch.get_num_threads(),
                       median_s=median, min_s=wall[0], cpu_s=work[steps // 2], images_per_s=B / median,
                       gflops=flops / median / 1e9,
                       peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, loss=loss)))
