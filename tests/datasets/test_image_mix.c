@@ -1,8 +1,10 @@
 /* test_image_mix.c - a mixture of folders: which images, in which order, how many of each part; what
  * is wrong with them; samples. */
 #include "image_place.h"
+#include "index.h"
 #include "mix.h"
 
+#include <assay/device.h>
 #include <assay/log.h>
 
 #include <math.h>
@@ -240,6 +242,42 @@ static void broken_images_are_named(void **state)
     image_functions()->close(data);
 }
 
+/* More images than are read ahead at once, two of them broken: whatever the threads, it is the first in
+ * the set's order that is named, and the rest is the same set. */
+static void threads_that_read_ahead_find_the_same(void **state)
+{
+    enum { MANY = 2 * IMAGE_AHEAD + 20 };
+    image_place *place = *state;
+    mix_options options = standard(place);
+    char name[64], fingerprint[65] = "";
+    int before = assay_threads();
+    options.parts = (assay_texts){1, msip};
+    place->host.cache_path = NULL; /* everything is read every time */
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "%03d.png", i);
+        put(place, i < MANY / 2 ? "alpha/thermal" : "bravo/thermal", name, (uint8_t)i);
+    }
+    must_put_text(place, "bravo/thermal/080.png", "no image");
+    must_put_text(place, "bravo/thermal/140.png", "no image");
+    for (int threads = 1; threads <= 5; threads += 2) {
+        assert_true(assay_threads_set(threads, NULL));
+        options.on_error = 0;
+        assay_error error = must_refuse_mix(place, &options, ASSAY_BAD_FILE);
+        assert_non_null(strstr(error.where, "bravo/thermal/080.png"));
+        options.on_error = 1;
+        mix_data *data = must_open_mix(place, &options);
+        assert_int_equal(data->count, MANY - 2);
+        assert_int_equal(data->broken, 2);
+        assert_int_equal(gray_of(place, data, 80), 81);
+        assert_int_equal(gray_of(place, data, MANY - 3), MANY - 1);
+        if (threads > 1)
+            assert_string_equal(fingerprint, image_functions()->fingerprint(data));
+        snprintf(fingerprint, sizeof fingerprint, "%s", image_functions()->fingerprint(data));
+        image_functions()->close(data);
+    }
+    assert_true(assay_threads_set(before, NULL));
+}
+
 static void missing_parts_are_named(void **state)
 {
     image_place *place = *state;
@@ -381,6 +419,7 @@ int main(void)
         HERE(msip_is_sets_alone),
         HERE(the_fingerprint_is_of_contents),
         HERE(broken_images_are_named),
+        HERE(threads_that_read_ahead_find_the_same),
         HERE(missing_parts_are_named),
         HERE(threads_and_orders_give_the_same_samples),
         HERE(regions_are_cropped_around),

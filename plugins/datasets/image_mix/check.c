@@ -8,8 +8,7 @@
 
 #include <string.h>
 
-#define STOP_EVERY 32 /* images between two looks whether to stop */
-#define SKIP       1  /* the option on_error */
+#define SKIP 1 /* the option on_error */
 
 static bool is_stopping(const assay_host *host)
 {
@@ -27,6 +26,20 @@ static bool check_item(const mix_data *data, image_index *index, mix_item *item,
     return facts != NULL;
 }
 
+/* The items from one on. */
+typedef struct rest {
+    const mix_data *data;
+    int64_t first;
+} rest;
+
+static void wish_item(const void *user, int64_t i, image_wish *out)
+{
+    const rest *of = user;
+    out->kind = IMAGE_PICTURE;
+    out->name = (int64_t)strlen(of->data->options->path) + 1; /* behind the slash */
+    mix_path(of->data, &of->data->items[of->first + i], out->path);
+}
+
 /* Broken images leave when the script says so. */
 static bool check_items(mix_data *data, image_index *index, const assay_host *host,
                         assay_error *first, assay_error *error)
@@ -34,9 +47,12 @@ static bool check_items(mix_data *data, image_index *index, const assay_host *ho
     int64_t kept = 0;
     for (int64_t i = 0; i < data->count; i++) {
         assay_error why = {0};
-        if (i % STOP_EVERY == 0 && is_stopping(host))
-            return ASSAY_FAIL(error, ASSAY_STOPPED, .where = data->options->path,
-                              .what = "stopped while the images were checked");
+        if (i % IMAGE_AHEAD == 0) {
+            if (is_stopping(host))
+                return ASSAY_FAIL(error, ASSAY_STOPPED, .where = data->options->path,
+                                  .what = "stopped while the images were checked");
+            image_index_ahead(index, data->count - i, wish_item, &(rest){data, i});
+        }
         if (check_item(data, index, &data->items[i], &why)) {
             data->sources[data->items[i].source].kept++;
             data->items[kept++] = data->items[i];

@@ -9,8 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STOP_EVERY 32  /* images between two looks whether to stop */
-#define MANY       500 /* files to read: worth saying that it takes a while */
+#define MANY 500 /* files to read: worth saying that it takes a while */
 
 /* What broken images leave behind when they are skipped. */
 typedef struct skipped {
@@ -80,6 +79,31 @@ static bool is_stopping(const assay_host *host)
     return host != NULL && host->stopping != NULL && host->stopping(host->user);
 }
 
+/* The items of a split from one on: first an image, then its labels, where there are any. */
+typedef struct rest {
+    const seg_data *data;
+    const seg_set *set;
+    int64_t first;
+} rest;
+
+static int64_t files_of(const seg_data *data)
+{
+    return data->layout.labels != NULL ? 2 : 1;
+}
+
+static void wish_file(const void *user, int64_t i, image_wish *out)
+{
+    const rest *of = user;
+    const int64_t each = files_of(of->data);
+    const seg_item *item = &of->set->items[of->first + i / each];
+    out->kind = i % each == 0 ? IMAGE_PICTURE : IMAGE_LABELS;
+    out->name = (int64_t)strlen(of->data->layout.base);
+    if (out->kind == IMAGE_PICTURE)
+        seg_image_path(&of->data->layout, &of->data->sets, item, out->path);
+    else
+        seg_label_path(&of->data->layout, &of->data->sets, item, out->path);
+}
+
 /* Checks a split's images; broken ones leave it when the script says so. */
 static bool check_set(image_index *index, seg_data *data, seg_set *set, const assay_host *host,
                       skipped *broken, assay_error *error)
@@ -88,10 +112,13 @@ static bool check_set(image_index *index, seg_data *data, seg_set *set, const as
     int64_t kept = 0;
     for (int64_t i = 0; i < set->count; i++) {
         assay_error why = {0};
-        if (i % STOP_EVERY == 0 && is_stopping(host))
-            return ASSAY_FAIL(error, ASSAY_STOPPED, .where = data->layout.base,
-                              .what = "stopped while the images were checked");
-        int64_t before = index->read;
+        const int64_t before = index->read, each = files_of(data);
+        if (i % (IMAGE_AHEAD / each) == 0) {
+            if (is_stopping(host))
+                return ASSAY_FAIL(error, ASSAY_STOPPED, .where = data->layout.base,
+                                  .what = "stopped while the images were checked");
+            image_index_ahead(index, each * (set->count - i), wish_file, &(rest){data, set, i});
+        }
         bool good = check_item(index, data, &set->items[i], &why);
         if (before < MANY && index->read >= MANY)
             assay_log(ASSAY_LOG_INFO, "%s: reading every file once, to check it",

@@ -3,11 +3,14 @@
  * Bytes: INDEX_MAGIC; version and order; the number of rows; the rows; SHA-256 of all before it. */
 #include "index.h"
 
+#include <assay/device.h>
 #include <assay/file.h>
 #include <assay/hash.h>
 #include <assay/image.h>
 #include <assay/log.h>
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +22,7 @@
 #define INDEX_ORDER   0x01020304u
 #define INDEX_BYTES   (INT64_C(1) << 32)
 #define TICK_NS       20000000 /* above the resolution of file times */
+#define MOST_THREADS  64       /* that read ahead */
 
 typedef struct index_head {
     char magic[16];
@@ -127,7 +131,9 @@ bool image_index_open(image_index *out, const char *path, const assay_host *host
                       assay_error *error)
 {
     char hex[65], name[64];
-    *out = (image_index){0};
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    *out = (image_index){.opened = now.tv_sec, .opened_ns = now.tv_nsec};
     if (!make_room(out, 1, error))
         return false;
     if (host == NULL || host->cache_path == NULL)
@@ -211,15 +217,22 @@ static bool look(image_facts *out, image_file_kind kind, const char *path, assay
     return true;
 }
 
-/* A file that had changed within the tick of file times before it was looked at may have changed
- * once more within that tick: what is known of it is not believed. */
-static bool is_believed(const image_facts *known, const image_facts *now)
+static bool is_unchanged(const image_facts *known, const image_facts *now)
 {
-    int64_t age = known->seen - known->ctime;
     return known->bytes == now->bytes && known->mtime == now->mtime &&
            known->mtime_ns == now->mtime_ns && known->ctime == now->ctime &&
-           known->ctime_ns == now->ctime_ns && known->inode == now->inode &&
-           (age >= 2 ||
+           known->ctime_ns == now->ctime_ns && known->inode == now->inode;
+}
+
+/* A file that had changed within the tick of file times before it was looked at may have changed
+ * once more within that tick: what another opening knew of it is not believed. */
+static bool is_believed(const image_index *index, const image_facts *known, const image_facts *now)
+{
+    int64_t age = known->seen - known->ctime;
+    bool by_now = known->seen > index->opened ||
+                  (known->seen == index->opened && known->seen_ns >= index->opened_ns);
+    return is_unchanged(known, now) &&
+           (by_now || age >= 2 ||
             (age >= 0 && age * 1000000000 + known->seen_ns - known->ctime_ns > TICK_NS));
 }
 
@@ -263,6 +276,25 @@ static bool read_file(image_facts *out, image_file_kind kind, const char *path, 
     return true;
 }
 
+/* Whether the index knows the file as it is now; else where it is now. */
+static bool knows(const image_index *index, const image_facts *now, int64_t *known)
+{
+    *known = index->slots[slot_of(index, now->name)];
+    return *known > 0 && is_believed(index, &index->rows[*known - 1], now);
+}
+
+static image_facts *learn(image_index *index, int64_t known, const image_facts *now,
+                          assay_error *error)
+{
+    image_facts *row = known > 0 ? &index->rows[known - 1] : add_row(index, now->name, error);
+    if (row == NULL)
+        return NULL;
+    *row = *now;
+    index->changed = true;
+    index->read++;
+    return row;
+}
+
 const image_facts *image_index_get(image_index *index, image_file_kind kind, const char *name,
                                    const char *path, assay_error *error)
 {
@@ -270,16 +302,61 @@ const image_facts *image_index_get(image_index *index, image_file_kind kind, con
     name_of(kind, name, now.name);
     if (!look(&now, kind, path, error))
         return NULL;
-    int64_t known = index->slots[slot_of(index, now.name)];
-    if (known > 0 && is_believed(&index->rows[known - 1], &now))
+    int64_t known = 0;
+    if (knows(index, &now, &known))
         return &index->rows[known - 1];
-    if (!read_file(&now, kind, path, error))
-        return NULL;
-    image_facts *row = known > 0 ? &index->rows[known - 1] : add_row(index, now.name, error);
-    if (row == NULL)
-        return NULL;
-    *row = now;
-    index->changed = true;
-    index->read++;
-    return row;
+    return read_file(&now, kind, path, error) ? learn(index, known, &now, error) : NULL;
+}
+
+/* ---- the next few, on several threads ---- */
+
+typedef struct ahead {
+    const image_index *index; /* nobody writes to it meanwhile */
+    void (*wish)(const void *user, int64_t i, image_wish *out);
+    const void *user;
+    int64_t count;
+    atomic_int_least64_t next;
+    image_facts facts[IMAGE_AHEAD];
+    bool is_read[IMAGE_AHEAD];
+} ahead;
+
+/* One thread's share: whichever is next. */
+static void *read_ahead(void *user)
+{
+    ahead *a = user;
+    image_wish wish;
+    for (int64_t i = atomic_fetch_add(&a->next, 1); i < a->count;
+         i = atomic_fetch_add(&a->next, 1)) {
+        assay_error ignored = {0};
+        int64_t known = 0;
+        image_facts *now = &a->facts[i];
+        a->wish(a->user, i, &wish);
+        name_of(wish.kind, wish.path + wish.name, now->name);
+        a->is_read[i] = look(now, wish.kind, wish.path, &ignored) &&
+                        !knows(a->index, now, &known) &&
+                        read_file(now, wish.kind, wish.path, &ignored);
+    }
+    return NULL;
+}
+
+void image_index_ahead(image_index *index, int64_t n,
+                       void (*wish)(const void *user, int64_t i, image_wish *out), const void *user)
+{
+    pthread_t threads[MOST_THREADS];
+    int wanted = assay_threads(), begun = 0;
+    ahead a = {.index = index, .wish = wish, .user = user};
+    a.count = n < IMAGE_AHEAD ? n : IMAGE_AHEAD;
+    wanted = wanted < MOST_THREADS ? wanted : MOST_THREADS;
+    /* The caller is one of them, and does what is left when there can be no more. */
+    while (begun < wanted - 1 && pthread_create(&threads[begun], NULL, read_ahead, &a) == 0)
+        begun++;
+    (void)read_ahead(&a);
+    for (int i = 0; i < begun; i++)
+        (void)pthread_join(threads[i], NULL);
+    for (int64_t i = 0; i < a.count; i++) {
+        assay_error ignored = {0};
+        int64_t known = 0;
+        if (a.is_read[i] && !knows(index, &a.facts[i], &known))
+            (void)learn(index, known, &a.facts[i], &ignored);
+    }
 }
