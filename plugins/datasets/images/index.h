@@ -47,7 +47,7 @@ typedef struct image_wish {
     int64_t name;
     char path[4096];
 } image_wish;
-enum { IMAGE_AHEAD = 64 }; /* files that are read ahead together, at most */
+enum { IMAGE_AHEAD = 256 }; /* files that are read ahead together, at most */
 /* Reads those of n files that are not known, on all of the kernels' threads. What is wrong with one
  * image_index_get tells, in its turn. `wish` says which the i-th is; any thread. */
 void image_index_ahead(image_index *index, int64_t n,
