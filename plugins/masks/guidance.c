@@ -43,12 +43,13 @@ bool guidance_observe(guidance *g, const assay_tape *tape, const assay_tower *to
                           .expected = "something trained before it", .got = tap,
                           .hint = "let something below that state learn, or guide by a later one");
     int64_t tokens = state->shape[1], width = state->shape[2];
-    if (!state->has_grad) /* no loss reads this tower: every gradient is 0 */
+    const float *d_state = assay_gradient(state);
+    if (!d_state) /* no loss reads this tower: every gradient is 0 */
         return true;
     for (int64_t b = 0; b < state->shape[0]; b++) {
         int64_t valid = tower->lengths ? assay_i32(tower->lengths)[b] : tokens;
         for (int64_t j = 0; j < valid && j < g->tokens; j++) {
-            g->norms[j] += norm_of(state->grad + (b * tokens + j) * width, width);
+            g->norms[j] += norm_of(d_state + (b * tokens + j) * width, width);
             g->samples[j]++;
         }
     }

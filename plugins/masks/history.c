@@ -4,6 +4,7 @@
 #include <assay/ops.h>
 
 #include <math.h>
+#include <string.h>
 
 history history_at(const assay_tower *tower, int64_t b)
 {
@@ -18,8 +19,9 @@ static assay_tensor *hidden(assay_tape *tape, const assay_tower *tower)
 {
     assay_tensor *y = assay_tape_tensor(tape, ASSAY_F32, 4,
                                         (int64_t[]){tower->rows, 1, tower->tokens, tower->tokens});
-    for (int64_t i = 0; y && i < assay_tensor_count(y); i++)
-        assay_f32(y)[i] = -INFINITY;
+    float *numbers = y ? assay_f32(y) : NULL;
+    for (int64_t i = 0; numbers && i < assay_tensor_count(y); i++)
+        numbers[i] = -INFINITY;
     return y;
 }
 
@@ -76,22 +78,25 @@ static bool spread_backward(assay_tape *tape, const assay_node *node)
     const spread_saved *saved = node->saved;
     assay_tensor *x = node->inputs[0], *y = node->outputs[0];
     int64_t tokens = x->shape[1];
-    assay_grad_target to = assay_tape_grad(tape, x);
-    if (!to.data)
-        return true;
-    for (int64_t k = 0; !to.add && k < assay_tensor_count(x); k++)
-        to.data[k] = 0;
+    const float *d_y = assay_gradient(y);
+    int64_t bytes = assay_tensor_count(x) * (int64_t)sizeof(float);
+    float *d_x = x->needs_grad ? assay_tape_scratch(tape, bytes) : NULL;
+    if (!d_x || !d_y)
+        return assay_tape_ok(tape, NULL);
+    memset(d_x, 0, (size_t)bytes);
     for (int64_t b = 0; b < x->shape[0]; b++) {
         history h = saved->rows[b];
         for (int64_t i = h.first; i < h.end; i++) {
-            const float *row = y->grad + (b * tokens + i) * tokens;
+            const float *row = d_y + (b * tokens + i) * tokens;
             double sum = 0;
             for (int64_t j = i + 1; j < h.end; j++)
                 sum += (double)row[j];
-            to.data[b * tokens + i] += (float)sum;
+            d_x[b * tokens + i] = (float)sum;
         }
     }
-    return true;
+    bool ok = assay_tape_add_grad(tape, x, d_x);
+    assay_tape_release(tape, d_x, bytes);
+    return ok;
 }
 
 static const assay_op spread_op = {sizeof(assay_op), "spread_over_history", spread_backward};
@@ -122,8 +127,10 @@ void history_record_gradient(const assay_host *host, int n, assay_tensor *const 
     double sum = 0;
     if (!host || !host->series)
         return;
-    for (int p = 0; p < n; p++)
-        for (int64_t i = 0; parameters[p]->has_grad && i < assay_tensor_count(parameters[p]); i++)
-            sum += (double)parameters[p]->grad[i] * (double)parameters[p]->grad[i];
+    for (int p = 0; p < n; p++) {
+        const float *d = assay_gradient(parameters[p]);
+        for (int64_t i = 0; d && i < assay_tensor_count(parameters[p]); i++)
+            sum += (double)d[i] * (double)d[i];
+    }
     host->series(host->user, "mask/gradient_norm", sqrt(sum));
 }

@@ -135,9 +135,25 @@ static void run_pixel_cross_entropy(const assay_kernels *k, const twin_input *in
     free(truth);
 }
 
+/* The running statistics start from what the sections hold, one row of each. */
+static void run_batch_statistics(const assay_kernels *k, const twin_input *in)
+{
+    int64_t channels = in->rows < in->width ? in->rows : in->width;
+    float *variance = in->out[0] + channels, *running = in->out[2] + channels;
+    for (int64_t c = 0; c < channels; c++) {
+        in->out[0][c] = in->x[0][c];
+        variance[c] = in->by_row[0][c];
+        in->out[1][c] = in->x[1][c];
+        running[c] = in->by_row[1][c];
+    }
+    k->batch_statistics(channels, 77.0, in->add ? 0.1 : 0.0, 1e-5f, in->out[0], variance,
+                        in->out[1], running);
+}
+
 static const twin_case cases[] = {
     {"sum_channels", run_sum_channels, 1e-6},
     {"channel_moments", run_channel_moments, 1e-6},
+    {"batch_statistics", run_batch_statistics, 1e-6},
     {"batch_norm", run_batch_norm, 1e-6},
     {"d_batch_norm", run_d_batch_norm, 5e-6},
     {"max_pool", run_max_pool, 0.0},

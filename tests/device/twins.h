@@ -23,8 +23,8 @@ typedef struct twin_input {
     int64_t rows, width;
     bool add;
     float *x[TWIN_INPUTS];     /* (rows, width) */
-    float *by_column[2];       /* (width) */
-    float *by_row[2];          /* (rows), positive */
+    float *by_column[2];       /* (width), one at least: the first serves as `times`, too */
+    float *by_row[2];          /* (rows), positive, one at least */
     int32_t *ids;              /* (rows), below TWIN_ENTRIES */
     int32_t *classes;          /* (rows), below width, or -100 */
     int64_t section;           /* floats in a section */
@@ -72,8 +72,8 @@ static inline twin_input twin_input_new(int64_t rows, int64_t width, float magni
     for (int i = 0; i < TWIN_INPUTS; i++)
         in.x[i] = twin_normals(names[i], rows * width, magnitude);
     for (int i = 0; i < 2; i++) {
-        in.by_column[i] = twin_normals(names[i], width, 1.0f);
-        in.by_row[i] = twin_normals(names[i], rows, 1.0f);
+        in.by_column[i] = twin_normals(names[i], width > 0 ? width : 1, 1.0f);
+        in.by_row[i] = twin_normals(names[i], rows > 0 ? rows : 1, 1.0f);
         for (int64_t r = 0; r < rows; r++)
             in.by_row[i][r] = 0.5f + fabsf(in.by_row[i][r]);
     }

@@ -323,6 +323,12 @@ typedef struct assay_kernels {
     /* mean (C) and biased variance (C) of x (B, C, pixels), by two passes over it */
     void (*channel_moments)(int64_t batch, int64_t channels, int64_t pixels, const float *x,
                             float *mean, float *variance);
+    /* Of this pass's mean and biased variance (C), over n values each: running = (1 - momentum) running
+     * + momentum of the mean and of n / (n - 1) variance, unless momentum is 0; then variance becomes
+     * 1 / sqrt(variance + eps). */
+    void (*batch_statistics)(int64_t channels, double n, double momentum, float eps,
+                             const float *mean, float *variance, float *running_mean,
+                             float *running_variance);
     void (*batch_norm)(const device_batch_norm *norm);
     void (*d_batch_norm)(const device_batch_norm *norm);
     /* y (planes, H / k, W / k) = maxima of whole k x k windows of x (planes, H, W); backwards the

@@ -2,6 +2,7 @@
  * (Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019). */
 #include "engine/device/device.h"
 #include "engine/nn/params.h"
+#include "engine/tensor/residence.h"
 
 #include <assay/memory.h>
 #include <assay/optim.h>
@@ -23,6 +24,9 @@ struct assay_adamw {
     assay_adamw_options options;
     adamw_slot *slots;
     int64_t slot_count;
+    /* Where the device computes: the squares of all gradients (1), and the factor on them (1). */
+    double *squares;
+    float *grad_scale;
 };
 
 assay_adamw_options assay_adamw_defaults(void)
@@ -45,6 +49,20 @@ static bool check(const assay_adamw_options *options, assay_error *error)
                                         (double)options->eps, (double)options->weight_decay));
 }
 
+/* Memory where the device computes. */
+static void *take(const assay_device *device, int64_t bytes, assay_error *error)
+{
+    return device->memory ? device->memory->take(bytes, error) : assay_alloc(bytes, error);
+}
+
+static void give(const assay_device *device, void *piece)
+{
+    if (device->memory)
+        device->memory->give(piece);
+    else
+        assay_free(piece);
+}
+
 assay_adamw *assay_adamw_new(assay_params *params, const assay_device *device,
                              assay_adamw_options options, assay_error *error)
 {
@@ -61,7 +79,9 @@ assay_adamw *assay_adamw_new(assay_params *params, const assay_device *device,
         return NULL;
     *adamw = (assay_adamw){.params = params, .device = device, .options = options};
     adamw->slots = assay_zalloc(bytes, error);
-    if (!adamw->slots) {
+    adamw->squares = take(device, (int64_t)sizeof *adamw->squares, error);
+    adamw->grad_scale = take(device, (int64_t)sizeof *adamw->grad_scale, error);
+    if (!adamw->slots || !adamw->squares || !adamw->grad_scale) {
         assay_adamw_free(adamw);
         return NULL;
     }
@@ -75,6 +95,8 @@ void assay_adamw_free(assay_adamw *adamw)
 {
     if (!adamw)
         return;
+    give(adamw->device, adamw->squares);
+    give(adamw->device, adamw->grad_scale);
     for (int64_t i = 0; i < adamw->slot_count; i++) {
         assay_tensor_free(adamw->slots[i].first);
         assay_tensor_free(adamw->slots[i].second);
@@ -85,20 +107,14 @@ void assay_adamw_free(assay_adamw *adamw)
 
 /* ---- moments ---- */
 
-static assay_tensor *zero_moment(const assay_tensor *value, assay_error *error)
-{
-    assay_tensor *moment = assay_tensor_new(ASSAY_F32, value->rank, value->shape, error);
-    if (moment && moment->data)
-        memset(moment->data, 0, (size_t)assay_tensor_bytes(moment));
-    return moment;
-}
-
 /* Both moments or none. */
-static bool make_moments(adamw_slot *slot, const assay_tensor *value, assay_error *error)
+static bool make_moments(const assay_device *device, adamw_slot *slot, const assay_tensor *value,
+                         assay_error *error)
 {
     if (slot->first)
         return true;
-    assay_tensor *first = zero_moment(value, error), *second = zero_moment(value, error);
+    assay_tensor *first = leaf_zeros(device, value->rank, value->shape, error);
+    assay_tensor *second = leaf_zeros(device, value->rank, value->shape, error);
     if (!first || !second) {
         assay_tensor_free(first);
         assay_tensor_free(second);
@@ -111,9 +127,8 @@ static bool make_moments(adamw_slot *slot, const assay_tensor *value, assay_erro
 
 /* ---- the step ---- */
 
-/* Everything that can fail, before anything is changed. Leaves the factor on the gradients. */
-static bool prepare(assay_adamw *adamw, float clip, double *norm, float *grad_scale,
-                    assay_error *error)
+/* Everything that can fail, before anything is changed. */
+static bool prepare(assay_adamw *adamw, assay_error *error)
 {
     const assay_params *params = adamw->params;
     if (assay_params_count(params) != adamw->slot_count)
@@ -121,40 +136,31 @@ static bool prepare(assay_adamw *adamw, float clip, double *norm, float *grad_sc
                           .what = "the parameter set has changed since the optimizer was made",
                           .expected = assay_text("%" PRId64 " parameters", adamw->slot_count),
                           .got = assay_text("%" PRId64, assay_params_count(params)));
-    if (clip > 0 || norm) {
-        double found = assay_params_grad_norm(params, adamw->device);
-        if (norm)
-            *norm = found;
-        if (!isfinite(found)) {
-            const assay_parameter *bad = assay_params_nonfinite(params, adamw->device, false);
-            return ASSAY_FAIL(error, ASSAY_NOT_FINITE,
-                              .where = assay_text("parameter %s", bad ? bad->name : "unknown"),
-                              .what = "its gradient holds a NaN or an infinity",
-                              .hint = "a lower learning rate, clipping or fp32 may help");
-        }
-        if (clip > 0 && found > clip)
-            *grad_scale = (float)(clip / found);
-    }
     for (int64_t i = 0; i < adamw->slot_count; i++) {
         const assay_tensor *value = assay_params_at(params, i)->value;
-        if (value->has_grad && !make_moments(&adamw->slots[i], value, error))
+        if (value->has_grad && !make_moments(adamw->device, &adamw->slots[i], value, error))
             return false;
     }
     return true;
 }
 
-static void update(const assay_adamw *adamw, adamw_slot *slot, const assay_parameter *parameter,
-                   float lr, float grad_scale)
+static bool update(const assay_adamw *adamw, adamw_slot *slot, const assay_parameter *parameter,
+                   float lr, const float *grad_scale, assay_error *error)
 {
     const assay_adamw_options *options = &adamw->options;
+    float *value = leaf_change(adamw->device, parameter->value, error);
+    float *first = leaf_change(adamw->device, slot->first, error);
+    float *second = leaf_change(adamw->device, slot->second, error);
+    if (!value || !first || !second)
+        return false;
     slot->count++;
     adamw->device->kernels->adamw(&(device_adamw){
         .n = assay_tensor_count(parameter->value),
-        .value = assay_f32(parameter->value),
-        .first = assay_f32(slot->first),
-        .second = assay_f32(slot->second),
+        .value = value,
+        .first = first,
+        .second = second,
         .grad = parameter->value->grad,
-        .grad_scale = grad_scale == 1.0f ? NULL : &grad_scale,
+        .grad_scale = grad_scale,
         .lr = lr * slot->factor,
         .beta1 = options->beta1,
         .beta2 = options->beta2,
@@ -163,24 +169,55 @@ static void update(const assay_adamw *adamw, adamw_slot *slot, const assay_param
         .correction1 = (float)(1 - pow(options->beta1, (double)slot->count)),
         .correction2 = (float)(1 - pow(options->beta2, (double)slot->count)),
     });
+    return true;
+}
+
+/* The norm of all gradients, known once the device is done. A step whose gradients are no numbers has
+ * changed nothing, and does not count. */
+static bool check_norm(assay_adamw *adamw, double *norm, assay_error *error)
+{
+    double squares = 0;
+    if (adamw->device->memory)
+        adamw->device->memory->download(&squares, adamw->squares, (int64_t)sizeof squares);
+    else
+        squares = *adamw->squares;
+    if (adamw->device->memory && adamw->device->memory->failed(error))
+        return false;
+    if (norm)
+        *norm = sqrt(squares);
+    if (isfinite(squares))
+        return true;
+    for (int64_t i = 0; i < adamw->slot_count; i++)
+        if (assay_params_at(adamw->params, i)->value->has_grad)
+            adamw->slots[i].count--;
+    const assay_parameter *bad = assay_params_nonfinite(adamw->params, adamw->device, false);
+    return ASSAY_FAIL(error, ASSAY_NOT_FINITE,
+                      .where = assay_text("parameter %s", bad ? bad->name : "unknown"),
+                      .what = "its gradient holds a NaN or an infinity",
+                      .hint = "a lower learning rate, clipping or fp32 may help");
 }
 
 bool assay_adamw_step(assay_adamw *adamw, float lr, float clip, double *norm, assay_error *error)
 {
-    float grad_scale = 1.0f;
+    bool measured = clip > 0 || norm;
     if (!isfinite(lr) || lr < 0 || !(clip >= 0))
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "adamw",
                           .what = "the learning rate or the clipping norm is out of range",
                           .expected = "finite lr >= 0, clip >= 0",
                           .got = assay_text("lr %g, clip %g", (double)lr, (double)clip));
-    if (!prepare(adamw, clip, norm, &grad_scale, error))
+    if (!prepare(adamw, error))
         return false;
+    if (measured) {
+        nn_params_sum_squares(adamw->params, adamw->device, adamw->squares);
+        adamw->device->kernels->clip(adamw->squares, clip, adamw->grad_scale);
+    }
     for (int64_t i = 0; i < adamw->slot_count; i++) {
         const assay_parameter *parameter = assay_params_at(adamw->params, i);
-        if (parameter->value->has_grad)
-            update(adamw, &adamw->slots[i], parameter, lr, grad_scale);
+        if (parameter->value->has_grad && !update(adamw, &adamw->slots[i], parameter, lr,
+                                                  measured ? adamw->grad_scale : NULL, error))
+            return false;
     }
-    return true;
+    return !measured || check_norm(adamw, norm, error);
 }
 
 int64_t assay_adamw_set_factor(assay_adamw *adamw, const char *prefix, float factor)
@@ -249,12 +286,12 @@ bool assay_adamw_restore(assay_adamw *adamw, const char *parameter, const assay_
                           .expected = assay_tensor_text(value),
                           .got = assay_text("%.100s and %.100s", assay_tensor_text(first),
                                             assay_tensor_text(second)));
-    if (!make_moments(slot, value, error))
+    if (!make_moments(adamw->device, slot, value, error))
         return false;
     size_t bytes = (size_t)assay_tensor_bytes(value);
     if (bytes > 0) {
-        memcpy(slot->first->data, first->data, bytes);
-        memcpy(slot->second->data, second->data, bytes);
+        memcpy(assay_elements(slot->first), assay_elements(first), bytes);
+        memcpy(assay_elements(slot->second), assay_elements(second), bytes);
     }
     slot->count = count;
     return true;

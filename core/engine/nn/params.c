@@ -2,6 +2,7 @@
 #include "engine/nn/params.h"
 
 #include "engine/device/device.h"
+#include "engine/tensor/residence.h"
 
 #include <assay/memory.h>
 
@@ -208,9 +209,8 @@ static bool thaw(const assay_params *params, assay_parameter *parameter, assay_e
 static void freeze(assay_parameter *parameter)
 {
     assay_tensor *value = parameter->value;
-    assay_free(value->grad);
-    value->grad = NULL;
-    value->needs_grad = value->has_grad = false;
+    leaf_drop_grad(value);
+    value->needs_grad = false;
     parameter->trainable = false;
 }
 
@@ -240,7 +240,6 @@ void assay_params_clear_grads(assay_params *params)
 void nn_params_sum_squares(const assay_params *params, const assay_device *device, double *sum)
 {
     bool add = false;
-    *sum = 0;
     for (int64_t i = 0; i < params->count; i++) {
         const assay_tensor *value = params->items[i]->value;
         if (!value->has_grad)
@@ -248,25 +247,60 @@ void nn_params_sum_squares(const assay_params *params, const assay_device *devic
         device->kernels->sum_squares(assay_tensor_count(value), value->grad, sum, add);
         add = true;
     }
+    if (!add)
+        device->kernels->sum_squares(0, NULL, sum, false);
+}
+
+/* Calls `compute` with room for one number of 8 bytes where the device computes, and fetches it. */
+static bool ask(const assay_device *device, void *number,
+                void (*compute)(const assay_device *device, const void *what, void *number),
+                const void *what)
+{
+    if (!device->memory) {
+        compute(device, what, number);
+        return true;
+    }
+    void *there = device->memory->take(8, NULL);
+    if (!there)
+        return false;
+    compute(device, what, there);
+    device->memory->download(number, there, 8);
+    device->memory->give(there);
+    return !device->memory->failed(NULL);
+}
+
+static void compute_squares(const assay_device *device, const void *params, void *number)
+{
+    nn_params_sum_squares(params, device, number);
 }
 
 double assay_params_grad_norm(const assay_params *params, const assay_device *device)
 {
-    double sum = 0;
-    nn_params_sum_squares(params, device, &sum);
-    return sqrt(sum);
+    double squares = 0;
+    return ask(device, &squares, compute_squares, params) ? sqrt(squares) : NAN;
+}
+
+typedef struct numbers {
+    int64_t count;
+    const float *at;
+} numbers;
+
+static void compute_nonfinite(const assay_device *device, const void *what, void *number)
+{
+    const numbers *searched = what;
+    device->kernels->first_nonfinite(searched->count, searched->at, number);
 }
 
 const assay_parameter *assay_params_nonfinite(const assay_params *params,
                                               const assay_device *device, bool values)
 {
     for (int64_t i = 0; i < params->count; i++) {
-        const assay_tensor *value = params->items[i]->value;
-        const float *numbers = values ? assay_f32(value) : value->has_grad ? value->grad : NULL;
+        assay_tensor *value = params->items[i]->value;
+        numbers searched = {assay_tensor_count(value), value->has_grad ? value->grad : NULL};
         int64_t found = -1;
-        if (numbers)
-            device->kernels->first_nonfinite(assay_tensor_count(value), numbers, &found);
-        if (found >= 0)
+        if (values)
+            searched.at = leaf_in(device, value, NULL);
+        if (searched.at && ask(device, &found, compute_nonfinite, &searched) && found >= 0)
             return params->items[i];
     }
     return NULL;

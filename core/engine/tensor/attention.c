@@ -92,8 +92,8 @@ static void rotate(assay_tape *tape, const rotate_saved *saved, const assay_tens
 {
     const assay_rotary *rotary = saved->rotary;
     op_kernels(tape)->rotary(x->shape[0], x->shape[1], saved->heads, rotary->head_width,
-                             saved->start, rotary->cosine->data, rotary->sine->data, from, to,
-                             backward, add);
+                             saved->start, op_in(tape, rotary->cosine), op_in(tape, rotary->sine),
+                             from, to, backward, add);
 }
 
 static bool rotate_backward(assay_tape *tape, const assay_node *node)
@@ -210,8 +210,8 @@ static bool read_rotary(assay_tape *tape, const char *op, const assay_rotary *ro
                           assay_text("at least %" PRId64 " positions of head width %" PRId64,
                                      call->keys, call->head_width),
                           rotary->cosine);
-    call->cosine = rotary->cosine->data;
-    call->sine = rotary->sine->data;
+    call->cosine = op_in(tape, rotary->cosine);
+    call->sine = op_in(tape, rotary->sine);
     return true;
 }
 
@@ -228,10 +228,10 @@ static bool read_span(assay_tape *tape, const char *op, const assay_tensor *span
         return fail_input(tape, op, "a span is first and end, shared or one a batch item",
                           assay_text("(2) or (%" PRId64 ", 2)", call->batch), span);
     for (int64_t i = 0; i < n; i++)
-        if (assay_i32(span)[i] < 0)
+        if (op_ints(span)[i] < 0)
             return fail_input(tape, op, "a span begins before position 0", "first >= 0, end >= 0",
                               span);
-    call->span = assay_i32(span);
+    call->span = op_in(tape, span);
     call->span_stride = span->rank == 2 && span->shape[0] > 1 ? 2 : 0;
     return true;
 }
@@ -259,10 +259,10 @@ static bool read_bias(assay_tape *tape, const char *op, const assay_attention_bi
         stride *= w->shape[i];
     }
     call->bias_everywhere = bias->scope == ASSAY_BIAS_EVERYWHERE;
-    call->log_weight = w->data;
+    call->log_weight = op_in(tape, w);
     call->bias_count = stride;
     if (stride == 1 && !w->needs_grad && !call->bias_everywhere) {
-        float cost = *assay_f32(w);
+        float cost = (float)assay_value(w);
         if (cost == 0.0f || cost == -INFINITY) {
             call->log_weight = NULL;
             call->future_open = call->future_open && cost == 0.0f;
@@ -279,7 +279,7 @@ static bool read_args(assay_tape *tape, const char *op, const assay_attention_ar
         !read_bias(tape, op, &args->bias, call) ||
         !op_takes_lengths(tape, op, args->lengths, call->batch, call->keys))
         return false;
-    call->lengths = args->lengths ? assay_i32(args->lengths) : NULL;
+    call->lengths = args->lengths ? op_in(tape, args->lengths) : NULL;
     call->scale = args->scale != 0.0f ? args->scale : 1.0f / sqrtf((float)call->head_width);
     return true;
 }
@@ -361,10 +361,10 @@ static bool attention_backward(assay_tape *tape, const assay_node *node)
     call.d_out = node->outputs[0]->grad;
     grads_of(tape, node->inputs, &call);
     int64_t bytes = op_kernels(tape)->attention_scratch(&call, true);
-    call.scratch = assay_tape_scratch(tape, bytes);
+    call.scratch = tape_numbers(tape, bytes);
     if (op_sound(tape))
         op_kernels(tape)->d_attention(&call);
-    assay_tape_release(tape, call.scratch, bytes);
+    tape_numbers_release(tape, call.scratch, bytes);
     operand_end(tape, &out);
     views_end(tape, &view);
     return op_sound(tape);
@@ -396,12 +396,12 @@ assay_tensor *assay_attention(assay_tape *tape, const assay_attention_args *args
     view = views_of(tape, inputs, &call);
     out = operand_for(tape, y);
     bytes = op_kernels(tape)->attention_scratch(&call, false);
-    call.scratch = assay_tape_scratch(tape, bytes);
+    call.scratch = tape_numbers(tape, bytes);
     if (!op_sound(tape))
         return NULL;
     call.out = out.data;
     op_kernels(tape)->attention(&call);
-    assay_tape_release(tape, call.scratch, bytes);
+    tape_numbers_release(tape, call.scratch, bytes);
     operand_store(tape, &out, y);
     views_end(tape, &view);
     return assay_tape_record(tape, &attention_op, IN_COUNT, inputs, 1, &y, saved) ? y : NULL;
@@ -414,15 +414,15 @@ static bool attention_map_backward(assay_tape *tape, const assay_node *node)
     const attention_saved *saved = node->saved;
     device_attention call = saved->call;
     views view = views_of(tape, node->inputs, &call);
-    call.out = node->outputs[0]->data;
+    call.out = op_in(tape, node->outputs[0]);
     call.d_out = node->outputs[0]->grad;
     grads_of(tape, node->inputs, &call);
     call.d_v = NULL;
     int64_t bytes = op_kernels(tape)->attention_scratch(&call, true);
-    call.scratch = assay_tape_scratch(tape, bytes);
+    call.scratch = tape_numbers(tape, bytes);
     if (op_sound(tape))
         op_kernels(tape)->d_attention_map(&call);
-    assay_tape_release(tape, call.scratch, bytes);
+    tape_numbers_release(tape, call.scratch, bytes);
     views_end(tape, &view);
     return op_sound(tape);
 }
@@ -448,12 +448,12 @@ assay_tensor *assay_attention_map(assay_tape *tape, const assay_attention_args *
     saved->call = call;
     view = views_of(tape, inputs, &call);
     bytes = op_kernels(tape)->attention_scratch(&call, false);
-    call.scratch = assay_tape_scratch(tape, bytes);
+    call.scratch = tape_numbers(tape, bytes);
     if (!op_sound(tape))
         return NULL;
-    call.out = y->data;
+    call.out = op_out(tape, y);
     op_kernels(tape)->attention_map(&call);
-    assay_tape_release(tape, call.scratch, bytes);
+    tape_numbers_release(tape, call.scratch, bytes);
     views_end(tape, &view);
     return assay_tape_record(tape, &attention_map_op, IN_COUNT, inputs, 1, &y, saved) ? y : NULL;
 }

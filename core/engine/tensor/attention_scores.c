@@ -88,12 +88,13 @@ assay_tensor *assay_attention_scores(assay_tape *tape, assay_tensor *qkv, int64_
     operand in = operand_read(tape, qkv);
     if (!op_sound(tape))
         return NULL;
+    float *scores = op_out(tape, y);
     for (int64_t b = 0; b < batch; b++)
         for (int64_t h = 0; h < heads; h++)
             op_kernels(tape)->gemm(&(device_gemm){
                 .a = head_of(s, in.data, b, 0, h),
                 .b = head_of(s, in.data, b, 1, h),
-                .c = assay_f32(y) + (b * heads + h) * tokens * tokens,
+                .c = scores + (b * heads + h) * tokens * tokens,
                 .m = tokens,
                 .n = tokens,
                 .k = width,
@@ -102,7 +103,7 @@ assay_tensor *assay_attention_scores(assay_tape *tape, assay_tensor *qkv, int64_
                 .ldc = tokens,
                 .transpose_b = true,
             });
-    op_kernels(tape)->scale(assay_tensor_count(y), s->scale, NULL, y->data, y->data, false);
+    op_kernels(tape)->scale(assay_tensor_count(y), s->scale, NULL, scores, scores, false);
     operand_end(tape, &in);
     return assay_tape_record(tape, &scores_op, 1, &qkv, 1, &y, s) ? y : NULL;
 }

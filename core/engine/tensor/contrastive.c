@@ -128,9 +128,9 @@ static bool contrast(assay_tape *tape, int64_t n, int64_t d,
                                          .d_aa = saved->g_aa,
                                          .d_bb = saved->g_bb,
                                          .row_masked = row_masked.data});
-    k->sum(n, row_loss.data, 1.0 / (double)n, mean->data);
+    k->sum(n, row_loss.data, 1.0 / (double)n, op_out(tape, mean));
     if (masked)
-        k->sum(n, row_masked.data, 1.0, masked->data);
+        k->sum(n, row_masked.data, 1.0, op_out(tape, masked));
     operand_end(tape, &bb);
     operand_end(tape, &aa);
     operand_end(tape, &row_masked);

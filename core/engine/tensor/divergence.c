@@ -73,7 +73,7 @@ assay_tensor *assay_softmax_divergence(assay_tape *tape, assay_tensor *student,
         return NULL;
     op_kernels(tape)->divergence_rows(rows, op_width(student), t.data, s.data,
                                       kind == ASSAY_SOFT_CROSS_ENTROPY, each.data, saved->lse);
-    op_kernels(tape)->sum(rows, each.data, 1.0 / (double)rows, loss->data);
+    op_kernels(tape)->sum(rows, each.data, 1.0 / (double)rows, op_out(tape, loss));
     operand_end(tape, &each);
     operand_end(tape, &t);
     operand_end(tape, &s);

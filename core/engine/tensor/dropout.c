@@ -8,7 +8,7 @@ typedef struct dropout_saved {
     float p;
     assay_stream stream;
     int64_t rows; /* drawn together: of drop path (B), of dropout2d (B C); 0: every element alone */
-    float *factor; /* (rows), or NULL */
+    const float *factor; /* (rows), or NULL */
 } dropout_saved;
 
 static bool drops(assay_tape *tape, const char *op, const assay_tensor *x, float p)
@@ -45,6 +45,18 @@ static bool dropout_backward(assay_tape *tape, const assay_node *node)
 
 static const assay_op dropout_op = {sizeof(assay_op), "dropout", dropout_backward};
 
+/* Drawn here, few as they are, and sent. */
+static const float *row_factors(assay_tape *tape, const dropout_saved *saved)
+{
+    int64_t bytes = saved->rows * (int64_t)sizeof(float);
+    float *factor = assay_tape_scratch(tape, bytes);
+    for (int64_t r = 0; r < saved->rows && factor; r++)
+        factor[r] = assay_random_uniform(saved->stream, (uint64_t)r) >= saved->p
+                        ? 1.0f / (1.0f - saved->p)
+                        : 0.0f;
+    return op_sent(tape, factor, bytes);
+}
+
 /* `rows` > 0: one decision for each of so many equal parts of x. */
 static assay_tensor *drop(assay_tape *tape, assay_tensor *x, float p, const char *family,
                           const char *name, int64_t rows)
@@ -58,10 +70,7 @@ static assay_tensor *drop(assay_tape *tape, assay_tensor *x, float p, const char
     saved->p = p;
     saved->stream = assay_stream_of(step.seed, assay_text("%s/%s", family, name), step.clock);
     saved->rows = rows;
-    saved->factor = rows ? operand_scratch(tape, rows).data : NULL;
-    for (int64_t r = 0; r < rows && saved->factor; r++)
-        saved->factor[r] =
-            assay_random_uniform(saved->stream, (uint64_t)r) >= p ? 1.0f / (1.0f - p) : 0.0f;
+    saved->factor = rows ? row_factors(tape, saved) : NULL;
     in = operand_read(tape, x);
     out = operand_for(tape, y);
     if (!op_sound(tape))

@@ -13,7 +13,7 @@ static bool embedding_backward(assay_tape *tape, const assay_node *node)
     assay_grad_target to = assay_tape_grad(tape, table);
     if (to.data)
         op_kernels(tape)->scatter_rows(assay_tensor_count(ids), table->shape[1], table->shape[0],
-                                       node->outputs[0]->grad, assay_i32(ids), to.data, to.add);
+                                       node->outputs[0]->grad, op_in(tape, ids), to.data, to.add);
     return op_sound(tape);
 }
 
@@ -34,7 +34,7 @@ assay_tensor *op_rows_by_index(assay_tape *tape, const char *op, assay_tensor *t
         return op_mismatch(tape, op, "ids of too high a rank",
                            assay_text("rank below %d", ASSAY_MAX_RANK), ids);
     n = assay_tensor_count(ids);
-    id = assay_i32(ids);
+    id = op_ints(ids);
     for (int64_t i = 0; i < n; i++)
         if (id[i] < 0 || id[i] >= table->shape[0])
             return assay_tape_fail(
@@ -52,7 +52,7 @@ assay_tensor *op_rows_by_index(assay_tape *tape, const char *op, assay_tensor *t
     out = operand_for(tape, y);
     if (!op_sound(tape))
         return NULL;
-    op_kernels(tape)->gather_rows(n, table->shape[1], in.data, id, out.data);
+    op_kernels(tape)->gather_rows(n, table->shape[1], in.data, op_in(tape, ids), out.data);
     operand_store(tape, &out, y);
     operand_end(tape, &in);
     return assay_tape_record(tape, &embedding_op, 1, &table, 1, &y, ids) ? y : NULL;

@@ -262,7 +262,7 @@ static bool gated_fits(assay_tape *tape, const assay_tensor *x, const assay_tens
 
 /* part (R, F) = x w^T, in the memory of `kept` or, when nothing is recorded, in scratch. */
 static operand gated_part(assay_tape *tape, const float *x, int64_t rows, int64_t width,
-                          const assay_tensor *weight, const assay_tensor *kept)
+                          const assay_tensor *weight, assay_tensor *kept)
 {
     int64_t inner = weight->shape[0];
     operand part = kept ? operand_for(tape, kept) : operand_scratch(tape, rows * inner);

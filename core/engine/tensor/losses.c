@@ -33,7 +33,7 @@ static bool takes_targets(assay_tape *tape, const char *op, assay_reduction redu
         return false;
     }
     *counted = 0;
-    t = assay_i32(target);
+    t = op_ints(target);
     for (int64_t r = 0; r < rows; r++) {
         if (t[r] == ASSAY_IGNORE)
             continue;
@@ -106,7 +106,7 @@ assay_tensor *assay_cross_entropy(assay_tape *tape, assay_tensor *x, const assay
     saved = assay_tape_scratch(tape, (int64_t)sizeof *saved);
     if (!loss || !saved)
         return NULL;
-    *saved = (cross_entropy_saved){reduction, counted, assay_i32(target), NULL,
+    *saved = (cross_entropy_saved){reduction, counted, op_in(tape, target), NULL,
                                    operand_scratch(tape, rows).data};
     in = operand_read(tape, x);
     each = operand_scratch(tape, rows);
@@ -114,7 +114,7 @@ assay_tensor *assay_cross_entropy(assay_tape *tape, assay_tensor *x, const assay
         return NULL;
     op_kernels(tape)->cross_entropy_rows(rows, op_width(x), in.data, saved->target, ASSAY_IGNORE,
                                          each.data, saved->lse);
-    op_kernels(tape)->sum(rows, each.data, row_factor(reduction, counted), loss->data);
+    op_kernels(tape)->sum(rows, each.data, row_factor(reduction, counted), op_out(tape, loss));
     operand_end(tape, &each);
     operand_end(tape, &in);
     return assay_tape_record(tape, &cross_entropy_op, 1, &x, 1, &loss, saved) ? loss : NULL;
@@ -222,7 +222,7 @@ static bool counted_rows(assay_tape *tape, const assay_tensor *target, cross_ent
 {
     int64_t rows = assay_tensor_count(target), n = 0;
     int64_t bytes = (saved->counted ? saved->counted : 1) * (int64_t)sizeof(int32_t);
-    const int32_t *t = assay_i32(target);
+    const int32_t *t = op_ints(target);
     int32_t *row = assay_tape_scratch(tape, bytes), *kept = assay_tape_scratch(tape, bytes);
     if (!row || !kept)
         return false;
@@ -231,9 +231,9 @@ static bool counted_rows(assay_tape *tape, const assay_tensor *target, cross_ent
             row[n] = (int32_t)r;
             kept[n++] = t[r];
         }
-    saved->row = row;
-    saved->target = kept;
-    return true;
+    saved->row = op_sent(tape, row, bytes);
+    saved->target = op_sent(tape, kept, bytes);
+    return op_sound(tape);
 }
 
 assay_tensor *assay_cross_entropy_head(assay_tape *tape, assay_tensor *hidden, assay_tensor *weight,
@@ -288,7 +288,7 @@ assay_tensor *assay_cross_entropy_head(assay_tape *tape, assay_tensor *hidden, a
         k->cross_entropy_rows(n, c, logits.data, saved->target + first, ASSAY_IGNORE,
                               each.data + first, saved->lse + first);
     }
-    k->sum(counted, each.data, row_factor(reduction, counted), loss->data);
+    k->sum(counted, each.data, row_factor(reduction, counted), op_out(tape, loss));
     operand_end(tape, &each);
     operand_end(tape, &logits);
     operand_end(tape, &part);

@@ -120,7 +120,7 @@ assay_tensor *assay_conv2d(assay_tape *tape, assay_tensor *x, assay_tensor *weig
     conv.x = in.data;
     conv.w = w.data;
     conv.bias = b.data;
-    conv.y = y->data;
+    conv.y = op_out(tape, y);
     op_kernels(tape)->conv(&conv);
     operand_end(tape, &b);
     operand_end(tape, &w);
@@ -241,9 +241,10 @@ assay_tensor *assay_conv_transpose2d(assay_tape *tape, assay_tensor *x, assay_te
     parts = operand_scratch(tape, t.parts * t.pixels);
     if (!op_sound(tape))
         return NULL;
+    float *maps = op_out(tape, y);
     for (int64_t i = 0; i < x->shape[0]; i++)
         transposed_image(op_kernels(tape), &t, in.data + i * t.channels * t.pixels, w.data, b.data,
-                         parts.data, assay_f32(y) + i * t.parts * t.pixels);
+                         parts.data, maps + i * t.parts * t.pixels);
     operand_end(tape, &parts);
     operand_end(tape, &b);
     operand_end(tape, &w);

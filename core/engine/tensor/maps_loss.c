@@ -19,7 +19,7 @@ static bool pixel_backward(assay_tape *tape, const assay_node *node)
     float factor = saved->divisor > 0.0 ? (float)(1.0 / saved->divisor) : 0.0f;
     if (op_sound(tape) && to.data)
         op_kernels(tape)->d_pixel_cross_entropy(
-            x->shape[0], x->shape[1], x->shape[2] * x->shape[3], in.data, assay_u8(saved->truth),
+            x->shape[0], x->shape[1], x->shape[2] * x->shape[3], in.data, op_in(tape, saved->truth),
             saved->ignore, saved->lse, factor, node->outputs[0]->grad, to.data, to.add);
     operand_end(tape, &in);
     return op_sound(tape);
@@ -56,7 +56,7 @@ static bool takes_truth(assay_tape *tape, const assay_tensor *logits, const assa
             truth);
         return false;
     }
-    count_values(assay_tensor_count(truth), assay_u8(truth), count);
+    count_values(assay_tensor_count(truth), op_bytes(truth), count);
     *ignored = ignore >= 0 && ignore < 256 ? count[ignore] : 0;
     for (int64_t value = size[1]; value < 256; value++)
         if (count[value] > 0 && value != ignore) {
@@ -96,8 +96,8 @@ assay_tensor *assay_pixel_cross_entropy(assay_tape *tape, assay_tensor *logits,
         return NULL;
     op_kernels(tape)->pixel_cross_entropy(
         logits->shape[0], logits->shape[1], logits->shape[2] * logits->shape[3], in.data,
-        assay_u8(truth), ignore, saved->divisor > 0.0 ? 1.0 / saved->divisor : 0.0, saved->lse,
-        loss->data);
+        op_in(tape, truth), ignore, saved->divisor > 0.0 ? 1.0 / saved->divisor : 0.0, saved->lse,
+        op_out(tape, loss));
     operand_end(tape, &in);
     return assay_tape_record(tape, &pixel_op, 1, &logits, 1, &loss, saved) ? loss : NULL;
 }

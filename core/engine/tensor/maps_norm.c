@@ -64,39 +64,28 @@ static bool takes_stats(assay_tape *tape, const assay_batch_stats *stats, int64_
     return true;
 }
 
-/* The moments of x, which a pass that learns also adds to the running ones. */
-static void take_moments(assay_tape *tape, const assay_tensor *x, const float *data,
-                         const assay_batch_stats *stats, float *mean, float *variance)
-{
-    int64_t channels = x->shape[1], pixels = x->shape[2] * x->shape[3];
-    double n = (double)(x->shape[0] * pixels), momentum = stats->momentum;
-    bool paused = assay_tape_pause(tape, true);
-    assay_tape_pause(tape, paused);
-    op_kernels(tape)->channel_moments(x->shape[0], channels, pixels, data, mean, variance);
-    if (paused || assay_tape_step(tape).no_gradient)
-        return;
-    for (int64_t c = 0; c < channels; c++) {
-        float *running[] = {assay_f32(stats->mean) + c, assay_f32(stats->variance) + c};
-        const double batch[] = {mean[c], variance[c] * n / (n - 1.0)};
-        for (int i = 0; i < 2; i++)
-            *running[i] = (float)((1.0 - momentum) * *running[i] + momentum * batch[i]);
-    }
-}
-
-/* mean and rstd (C) of this pass. */
+/* mean and rstd (C) of this pass: x's own, which a pass that learns also adds to the running ones, or the
+ * running ones. */
 static void take_statistics(assay_tape *tape, const assay_tensor *x, const float *data,
                             const assay_batch_stats *stats, float eps, batch_norm_saved *saved)
 {
-    int64_t channels = x->shape[1];
-    if (saved->of_batch)
-        take_moments(tape, x, data, stats, saved->mean, saved->rstd);
-    for (int64_t c = 0; c < channels; c++) {
-        if (!saved->of_batch) {
-            saved->mean[c] = assay_f32(stats->mean)[c];
-            saved->rstd[c] = assay_f32(stats->variance)[c];
-        }
-        saved->rstd[c] = (float)(1.0 / sqrt((double)saved->rstd[c] + (double)eps));
+    const assay_kernels *k = op_kernels(tape);
+    int64_t channels = x->shape[1], pixels = x->shape[2] * x->shape[3];
+    bool paused = assay_tape_pause(tape, true);
+    bool learns = saved->of_batch && !paused && !assay_tape_step(tape).no_gradient;
+    float *mean = learns ? op_change(tape, stats->mean) : op_in(tape, stats->mean);
+    float *variance = learns ? op_change(tape, stats->variance) : op_in(tape, stats->variance);
+    assay_tape_pause(tape, paused);
+    if (!op_sound(tape))
+        return;
+    if (saved->of_batch) {
+        k->channel_moments(x->shape[0], channels, pixels, data, saved->mean, saved->rstd);
+    } else {
+        k->scale(channels, 1.0f, NULL, mean, saved->mean, false);
+        k->scale(channels, 1.0f, NULL, variance, saved->rstd, false);
     }
+    k->batch_statistics(channels, (double)(x->shape[0] * pixels), learns ? stats->momentum : 0.0,
+                        eps, saved->mean, saved->rstd, mean, variance);
 }
 
 static assay_tensor *batch_norm(assay_tape *tape, assay_tensor *x, assay_tensor *weight,
@@ -138,7 +127,7 @@ static assay_tensor *batch_norm(assay_tape *tape, assay_tensor *x, assay_tensor 
     norm.x = in.data;
     norm.w = w.data;
     norm.b = b.data;
-    norm.y = y->data;
+    norm.y = op_out(tape, y);
     op_kernels(tape)->batch_norm(&norm);
     operand_end(tape, &b);
     operand_end(tape, &w);

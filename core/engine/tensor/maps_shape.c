@@ -73,7 +73,7 @@ assay_tensor *assay_max_pool2d(assay_tape *tape, assay_tensor *x, int64_t k)
     if (!op_sound(tape))
         return NULL;
     *saved = k;
-    op_kernels(tape)->max_pool(planes_of(x), x->shape[2], x->shape[3], k, in.data, y->data);
+    op_kernels(tape)->max_pool(planes_of(x), x->shape[2], x->shape[3], k, in.data, op_out(tape, y));
     operand_end(tape, &in);
     return assay_tape_record(tape, &max_pool2d_op, 1, &x, 1, &y, saved) ? y : NULL;
 }
@@ -114,7 +114,7 @@ static assay_tensor *resize_by(assay_tape *tape, const assay_op *op, resizing ke
     in = operand_read(tape, x);
     if (!op_sound(tape))
         return NULL;
-    kernel(planes_of(x), x->shape[2], x->shape[3], height, width, in.data, y->data);
+    kernel(planes_of(x), x->shape[2], x->shape[3], height, width, in.data, op_out(tape, y));
     operand_end(tape, &in);
     return assay_tape_record(tape, op, 1, &x, 1, &y, NULL) ? y : NULL;
 }
@@ -187,7 +187,7 @@ assay_tensor *assay_tokens_to_map(assay_tape *tape, assay_tensor *x, int64_t ski
         return NULL;
     *saved = skip;
     op_kernels(tape)->transpose(x->shape[0], pixels, depth, in.data + skip * depth,
-                                x->shape[1] * depth, y->data, pixels * depth, false);
+                                x->shape[1] * depth, op_out(tape, y), pixels * depth, false);
     operand_end(tape, &in);
     return assay_tape_record(tape, &tokens_to_map_op, 1, &x, 1, &y, saved) ? y : NULL;
 }

@@ -69,7 +69,7 @@ bool op_takes_lengths(assay_tape *tape, const char *op, const assay_tensor *leng
                     assay_text("(%" PRId64 ") i32", batch), lengths);
         return false;
     }
-    length = assay_i32(lengths);
+    length = op_ints(lengths);
     for (int64_t b = 0; b < batch; b++)
         if (length[b] < 0 || length[b] > tokens) {
             assay_tape_fail(
@@ -126,20 +126,20 @@ operand operand_scratch(assay_tape *tape, int64_t n)
             (assay_failure){.where = "scratch", .what = "size does not fit in 63 bits"});
         return o;
     }
-    o.data = assay_tape_scratch(tape, bytes);
+    o.data = tape_numbers(tape, bytes);
     o.bytes = o.data ? bytes : 0;
     return o;
 }
 
 operand operand_read(assay_tape *tape, const assay_tensor *x)
 {
-    operand o = {x->dtype == ASSAY_F32 ? x->data : NULL, 0};
     int64_t n = assay_tensor_count(x);
-    if (x->dtype == ASSAY_F32)
-        return o;
-    o = operand_scratch(tape, n);
+    void *numbers = op_in(tape, x);
+    if (x->dtype == ASSAY_F32 || !numbers)
+        return (operand){numbers, 0};
+    operand o = operand_scratch(tape, n);
     if (o.data)
-        op_kernels(tape)->from_bf16(n, x->data, o.data);
+        op_kernels(tape)->from_bf16(n, numbers, o.data);
     return o;
 }
 
@@ -150,12 +150,12 @@ operand operand_factor_of(assay_tape *tape, float *x, int64_t n)
     if (assay_tape_precision(tape) != ASSAY_PRECISION_BF16 || n == 0)
         return o;
     o = operand_scratch(tape, n);
-    narrow = assay_tape_scratch(tape, n * (int64_t)sizeof *narrow);
+    narrow = tape_numbers(tape, n * (int64_t)sizeof *narrow);
     if (o.data && narrow) {
         op_kernels(tape)->to_bf16(n, x, narrow);
         op_kernels(tape)->from_bf16(n, narrow, o.data);
     }
-    assay_tape_release(tape, narrow, n * (int64_t)sizeof *narrow);
+    tape_numbers_release(tape, narrow, n * (int64_t)sizeof *narrow);
     return o;
 }
 
@@ -163,27 +163,28 @@ operand operand_factor(assay_tape *tape, const assay_tensor *x)
 {
     if (x->dtype == ASSAY_BF16)
         return operand_read(tape, x);
-    return operand_factor_of(tape, x->data, assay_tensor_count(x));
+    float *numbers = op_in(tape, x);
+    return numbers ? operand_factor_of(tape, numbers, assay_tensor_count(x)) : (operand){NULL, 0};
 }
 
-operand operand_for(assay_tape *tape, const assay_tensor *y)
+operand operand_for(assay_tape *tape, assay_tensor *y)
 {
-    operand o = {y->dtype == ASSAY_F32 ? y->data : NULL, 0};
     if (y->dtype == ASSAY_F32)
-        return o;
+        return (operand){op_out(tape, y), 0};
     return operand_scratch(tape, assay_tensor_count(y));
 }
 
 void operand_store(assay_tape *tape, operand *o, assay_tensor *y)
 {
-    if (o->data && y->dtype == ASSAY_BF16)
-        op_kernels(tape)->to_bf16(assay_tensor_count(y), o->data, y->data);
+    uint16_t *narrow = o->data && y->dtype == ASSAY_BF16 ? op_out(tape, y) : NULL;
+    if (narrow)
+        op_kernels(tape)->to_bf16(assay_tensor_count(y), o->data, narrow);
     operand_end(tape, o);
 }
 
 void operand_end(assay_tape *tape, operand *o)
 {
     if (o->bytes)
-        assay_tape_release(tape, o->data, o->bytes);
+        tape_numbers_release(tape, o->data, o->bytes);
     *o = (operand){NULL, 0};
 }

@@ -6,6 +6,7 @@
 #include <assay/tape.h>
 
 #include "engine/device/device.h"
+#include "engine/tensor/residence.h"
 
 /* True when the tape is sound and every tensor is there and f32 or bf16; a missing or mistyped one
  * is a failure of operation `op`. */
@@ -31,7 +32,8 @@ bool op_sound(const assay_tape *tape);
 assay_dtype op_activation_dtype(const assay_tape *tape);
 const assay_kernels *op_kernels(const assay_tape *tape);
 
-/* An fp32 view of a tensor: the data itself, or step memory that is given back at the end. */
+/* An fp32 view of a tensor for kernels: the numbers themselves, or step memory that is given back at the
+ * end. */
 typedef struct operand {
     float *data;
     int64_t bytes; /* of step memory; 0: the tensor's own */
@@ -44,7 +46,7 @@ operand operand_factor(assay_tape *tape, const assay_tensor *x);
 /* The same for n plain numbers (a gradient). */
 operand operand_factor_of(assay_tape *tape, float *x, int64_t n);
 /* To compute y; operand_store rounds it into a bf16 tensor. */
-operand operand_for(assay_tape *tape, const assay_tensor *y);
+operand operand_for(assay_tape *tape, assay_tensor *y);
 /* Step memory of n floats. */
 operand operand_scratch(assay_tape *tape, int64_t n);
 void operand_store(assay_tape *tape, operand *o, assay_tensor *y);

@@ -15,8 +15,8 @@ static bool masked_mean_backward(assay_tape *tape, const assay_node *node)
     assay_grad_target to = assay_tape_grad(tape, node->inputs[0]);
     if (to.data)
         op_kernels(tape)->d_masked_mean(x->shape[0], x->shape[1], x->shape[2],
-                                        node->outputs[0]->grad, lengths ? assay_i32(lengths) : NULL,
-                                        to.data, to.add);
+                                        node->outputs[0]->grad,
+                                        lengths ? op_in(tape, lengths) : NULL, to.data, to.add);
     return op_sound(tape);
 }
 
@@ -47,7 +47,7 @@ assay_tensor *assay_masked_mean(assay_tape *tape, assay_tensor *x, const assay_t
     if (!op_sound(tape))
         return NULL;
     op_kernels(tape)->masked_mean(x->shape[0], x->shape[1], x->shape[2], in.data,
-                                  lengths ? assay_i32(lengths) : NULL, y->data);
+                                  lengths ? op_in(tape, lengths) : NULL, op_out(tape, y));
     operand_end(tape, &in);
     return assay_tape_record(tape, &masked_mean_op, 1, &x, 1, &y, lengths) ? y : NULL;
 }
@@ -61,7 +61,7 @@ assay_tensor *assay_last_token(assay_tape *tape, assay_tensor *x, const assay_te
     if (!index)
         return NULL;
     for (int64_t b = 0; b < x->shape[0]; b++) {
-        int64_t length = lengths ? assay_i32(lengths)[b] : x->shape[1];
+        int64_t length = lengths ? op_ints(lengths)[b] : x->shape[1];
         if (length == 0)
             return assay_tape_fail(
                 tape, ASSAY_BAD_INPUT,
@@ -89,7 +89,7 @@ static bool normalize_backward(assay_tape *tape, const assay_node *node)
     const assay_tensor *y = node->outputs[0];
     assay_grad_target to = assay_tape_grad(tape, node->inputs[0]);
     if (to.data)
-        op_kernels(tape)->d_normalize_rows(op_rows(y), op_width(y), y->data, saved->norm,
+        op_kernels(tape)->d_normalize_rows(op_rows(y), op_width(y), op_in(tape, y), saved->norm,
                                            saved->eps, y->grad, to.data, to.add);
     return op_sound(tape);
 }
@@ -113,7 +113,8 @@ assay_tensor *assay_normalize(assay_tape *tape, assay_tensor *x, float eps)
     in = operand_read(tape, x);
     if (!op_sound(tape))
         return NULL;
-    op_kernels(tape)->normalize_rows(op_rows(x), op_width(x), in.data, eps, y->data, saved->norm);
+    op_kernels(tape)->normalize_rows(op_rows(x), op_width(x), in.data, eps, op_out(tape, y),
+                                     saved->norm);
     operand_end(tape, &in);
     return assay_tape_record(tape, &normalize_op, 1, &x, 1, &y, saved) ? y : NULL;
 }
@@ -153,7 +154,7 @@ assay_tensor *assay_dot(assay_tape *tape, assay_tensor *a, assay_tensor *b)
     right = operand_read(tape, b);
     if (!op_sound(tape))
         return NULL;
-    op_kernels(tape)->dot_rows(op_rows(a), op_width(a), left.data, right.data, y->data);
+    op_kernels(tape)->dot_rows(op_rows(a), op_width(a), left.data, right.data, op_out(tape, y));
     operand_end(tape, &right);
     operand_end(tape, &left);
     return assay_tape_record(tape, &dot_op, 2, inputs, 1, &y, NULL) ? y : NULL;
@@ -181,7 +182,7 @@ static bool pairs_backward(assay_tape *tape, const assay_node *node)
     assay_grad_target to = assay_tape_grad(tape, node->inputs[0]);
     if (to.data)
         k->gemm(&(device_gemm){.a = y->grad,
-                               .b = b->data,
+                               .b = op_in(tape, b),
                                .c = to.data,
                                .m = n,
                                .n = d,
@@ -193,7 +194,7 @@ static bool pairs_backward(assay_tape *tape, const assay_node *node)
     to = assay_tape_grad(tape, node->inputs[1]);
     if (to.data)
         k->gemm(&(device_gemm){.a = y->grad,
-                               .b = a->data,
+                               .b = op_in(tape, a),
                                .c = to.data,
                                .m = m,
                                .n = d,
@@ -221,9 +222,9 @@ assay_tensor *assay_cosine_matrix(assay_tape *tape, assay_tensor *x, assay_tenso
     s = assay_tape_tensor(tape, ASSAY_F32, 2, (int64_t[]){x->shape[0], y->shape[0]});
     if (!inputs[0] || !inputs[1] || !s)
         return NULL;
-    op_kernels(tape)->gemm(&(device_gemm){.a = inputs[0]->data,
-                                          .b = inputs[1]->data,
-                                          .c = s->data,
+    op_kernels(tape)->gemm(&(device_gemm){.a = op_in(tape, inputs[0]),
+                                          .b = op_in(tape, inputs[1]),
+                                          .c = op_out(tape, s),
                                           .m = x->shape[0],
                                           .n = y->shape[0],
                                           .k = x->shape[1],
@@ -256,7 +257,7 @@ static assay_tensor *total(assay_tape *tape, assay_tensor *x, double factor)
     if (!y || !saved || !op_sound(tape))
         return NULL;
     *saved = (float)factor;
-    op_kernels(tape)->sum(assay_tensor_count(x), in.data, factor, y->data);
+    op_kernels(tape)->sum(assay_tensor_count(x), in.data, factor, op_out(tape, y));
     operand_end(tape, &in);
     return assay_tape_record(tape, &sum_op, 1, &x, 1, &y, saved) ? y : NULL;
 }
@@ -284,7 +285,7 @@ static bool softmax_backward(assay_tape *tape, const assay_node *node)
     const assay_tensor *y = node->outputs[0];
     assay_grad_target to = assay_tape_grad(tape, node->inputs[0]);
     if (to.data)
-        op_kernels(tape)->d_softmax_rows(op_rows(y), op_width(y), y->data, y->grad, to.data,
+        op_kernels(tape)->d_softmax_rows(op_rows(y), op_width(y), op_in(tape, y), y->grad, to.data,
                                          to.add);
     return op_sound(tape);
 }
@@ -305,7 +306,7 @@ assay_tensor *assay_softmax(assay_tape *tape, assay_tensor *x)
     in = operand_read(tape, x);
     if (!op_sound(tape))
         return NULL;
-    op_kernels(tape)->softmax_rows(op_rows(x), op_width(x), in.data, y->data);
+    op_kernels(tape)->softmax_rows(op_rows(x), op_width(x), in.data, op_out(tape, y));
     operand_end(tape, &in);
     return assay_tape_record(tape, &softmax_op, 1, &x, 1, &y, NULL) ? y : NULL;
 }

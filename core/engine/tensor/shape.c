@@ -26,7 +26,13 @@ assay_tensor *assay_reshape(assay_tape *tape, assay_tensor *x, int rank, const i
     y = assay_tape_scratch(tape, (int64_t)sizeof *y);
     if (!y)
         return NULL;
-    *y = (assay_tensor){.data = x->data, .rank = rank, .dtype = x->dtype};
+    if (!op_in(tape, x)) /* both names stand for the same numbers from here on */
+        return NULL;
+    *y = *x;
+    y->rank = rank;
+    y->room = tape_room(tape);
+    y->grad = y->grad_here = NULL;
+    y->needs_grad = y->has_grad = y->is_leaf = y->keeps_grad = y->borrowed = y->grad_there = false;
     for (int i = 0; i < ASSAY_MAX_RANK; i++)
         y->shape[i] = i < rank ? shape[i] : 1;
     return assay_tape_record(tape, &reshape_op, 1, &x, 1, &y, NULL) ? y : NULL;
@@ -227,7 +233,7 @@ static bool mask_rows_backward(assay_tape *tape, const assay_node *node)
     assay_grad_target to = assay_tape_grad(tape, node->inputs[0]);
     if (to.data)
         op_kernels(tape)->mask_rows(x->shape[0], x->shape[1], x->shape[2], node->outputs[0]->grad,
-                                    assay_i32(node->saved), to.data, to.add);
+                                    op_in(tape, node->saved), to.data, to.add);
     return op_sound(tape);
 }
 
@@ -251,8 +257,8 @@ assay_tensor *assay_mask_rows(assay_tape *tape, assay_tensor *x, const assay_ten
     out = operand_for(tape, y);
     if (!op_sound(tape))
         return NULL;
-    op_kernels(tape)->mask_rows(x->shape[0], x->shape[1], x->shape[2], in.data, assay_i32(lengths),
-                                out.data, false);
+    op_kernels(tape)->mask_rows(x->shape[0], x->shape[1], x->shape[2], in.data,
+                                op_in(tape, lengths), out.data, false);
     operand_store(tape, &out, y);
     operand_end(tape, &in);
     return assay_tape_record(tape, &mask_rows_op, 1, &x, 1, &y, lengths) ? y : NULL;
@@ -293,7 +299,7 @@ assay_tensor *assay_patches(assay_tape *tape, assay_tensor *images, int64_t side
     if (!y || !saved)
         return NULL;
     *saved = side;
-    op_kernels(tape)->patches(size[0], size[1], size[2] / side, size[3] / side, side, images->data,
-                              y->data);
+    op_kernels(tape)->patches(size[0], size[1], size[2] / side, size[3] / side, side,
+                              op_in(tape, images), op_out(tape, y));
     return assay_tape_record(tape, &patches_op, 1, &images, 1, &y, saved) ? y : NULL;
 }

@@ -55,10 +55,13 @@ static bool fail_shape(assay_tape *tape, const char *what, const char *expected,
 /* Stores n fp32 numbers as element `first` .. of a tensor. */
 static void store_at(assay_tape *tape, assay_tensor *to, int64_t first, int64_t n, const float *x)
 {
+    void *numbers = op_change(tape, to);
+    if (!numbers)
+        return;
     if (to->dtype == ASSAY_BF16)
-        op_kernels(tape)->to_bf16(n, x, assay_bf16(to) + first);
+        op_kernels(tape)->to_bf16(n, x, (uint16_t *)numbers + first);
     else
-        op_kernels(tape)->scale(n, 1.0f, NULL, x, assay_f32(to) + first, false);
+        op_kernels(tape)->scale(n, 1.0f, NULL, x, (float *)numbers + first, false);
 }
 
 /* The first n numbers of row b of x (B, T, W) as fp32: x's own, or widened into `room`. */
@@ -66,9 +69,12 @@ static const float *row_of(assay_tape *tape, const assay_tensor *x, int64_t b, i
                            float *room)
 {
     const int64_t first = b * x->shape[1] * x->shape[2];
+    const void *numbers = op_in(tape, x);
+    if (!numbers)
+        return NULL;
     if (x->dtype == ASSAY_F32)
-        return assay_f32(x) + first;
-    op_kernels(tape)->from_bf16(n, assay_bf16(x) + first, room);
+        return (const float *)numbers + first;
+    op_kernels(tape)->from_bf16(n, (const uint16_t *)numbers + first, room);
     return room;
 }
 
@@ -95,8 +101,8 @@ bool assay_prefix_keep(assay_tape *tape, assay_prefix *prefix, int64_t layer, co
     float *turned = room.data + n;
     if (rotary)
         op_kernels(tape)->rotary(1, prefix->tokens, width / rotary->head_width, rotary->head_width,
-                                 0, rotary->cosine->data, rotary->sine->data, from, turned, false,
-                                 false);
+                                 0, op_in(tape, rotary->cosine), op_in(tape, rotary->sine), from,
+                                 turned, false, false);
     store_at(tape, prefix->keys, layer * n, n, rotary ? turned : from);
     store_at(tape, prefix->values, layer * n, n, row_of(tape, v, b, n, room.data));
     operand_end(tape, &room);
@@ -161,7 +167,7 @@ static bool read_positions(assay_tape *tape, const assay_tensor *positions, devi
         return fail_shape(tape, "positions do not fit q",
                           assay_text("(%" PRId64 ", %" PRId64 ") i32", call->batch, call->queries),
                           positions);
-    call->positions = assay_i32(positions);
+    call->positions = op_in(tape, positions);
     return true;
 }
 
@@ -198,9 +204,9 @@ static bool read_args(assay_tape *tape, const assay_attention_args *args, device
     if (args->bias.future != ASSAY_FUTURE_HIDDEN ||
         (args->bias.log_weight && args->bias.scope == ASSAY_BIAS_EVERYWHERE))
         return fail_use(tape, "the bias is not causal", "a mask that hides the future");
-    call->lengths = args->lengths ? assay_i32(args->lengths) : NULL;
-    call->cosine = args->rotary ? assay_f32(args->rotary->cosine) : NULL;
-    call->sine = args->rotary ? assay_f32(args->rotary->sine) : NULL;
+    call->lengths = args->lengths ? op_in(tape, args->lengths) : NULL;
+    call->cosine = args->rotary ? op_in(tape, args->rotary->cosine) : NULL;
+    call->sine = args->rotary ? op_in(tape, args->rotary->sine) : NULL;
     call->scale = args->scale != 0.0f ? args->scale : 1.0f / sqrtf((float)call->head_width);
     return true;
 }
@@ -229,14 +235,18 @@ static device_prefix view_prefix(assay_tape *tape, const assay_prefix *prefix, i
     const int64_t n = prefix->tokens * prefix->keys->shape[2];
     device_prefix view = {.tokens = prefix->tokens};
     if (prefix->keys->dtype == ASSAY_F32) {
-        view.keys = assay_f32(prefix->keys) + layer * n;
-        view.values = assay_f32(prefix->values) + layer * n;
+        const float *keys = op_in(tape, prefix->keys), *values = op_in(tape, prefix->values);
+        view.keys = keys ? keys + layer * n : NULL;
+        view.values = values ? values + layer * n : NULL;
         return view;
     }
+    const uint16_t *keys = op_in(tape, prefix->keys), *values = op_in(tape, prefix->values);
     view.keys = *room;
     view.values = *room + n;
-    op_kernels(tape)->from_bf16(n, assay_bf16(prefix->keys) + layer * n, *room);
-    op_kernels(tape)->from_bf16(n, assay_bf16(prefix->values) + layer * n, *room + n);
+    if (!keys || !values)
+        return view;
+    op_kernels(tape)->from_bf16(n, keys + layer * n, *room);
+    op_kernels(tape)->from_bf16(n, values + layer * n, *room + n);
     *room += 2 * n;
     return view;
 }
@@ -294,10 +304,10 @@ static bool suffix_backward(assay_tape *tape, const assay_node *node)
     call.d_v = to.data, call.add_v = to.add;
     if (op_sound(tape)) {
         int64_t bytes = op_kernels(tape)->suffix_scratch(&call, true);
-        call.scratch = assay_tape_scratch(tape, bytes);
+        call.scratch = tape_numbers(tape, bytes);
         if (call.scratch)
             op_kernels(tape)->d_suffix_attention(&call);
-        assay_tape_release(tape, call.scratch, bytes);
+        tape_numbers_release(tape, call.scratch, bytes);
     }
     operand_end(tape, &out);
     views_end(tape, &view);
@@ -333,12 +343,12 @@ assay_tensor *suffix_attention(assay_tape *tape, const assay_attention_args *arg
     if (!op_sound(tape))
         return NULL;
     int64_t bytes = op_kernels(tape)->suffix_scratch(&call, false);
-    call.scratch = assay_tape_scratch(tape, bytes);
+    call.scratch = tape_numbers(tape, bytes);
     if (!call.scratch)
         return NULL;
     call.out = out.data;
     op_kernels(tape)->suffix_attention(&call);
-    assay_tape_release(tape, call.scratch, bytes);
+    tape_numbers_release(tape, call.scratch, bytes);
     operand_store(tape, &out, y);
     views_end(tape, &view);
     assay_tape_release(tape, prefix, prefix_bytes);

@@ -3,9 +3,11 @@
 
 #include "engine/device/device.h"
 #include "engine/tensor/operand.h"
+#include "engine/tensor/residence.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -31,8 +33,9 @@ assay_tape *assay_tape_new(const assay_device *device, assay_precision precision
     tape->device = device;
     tape->precision = precision;
     tape->arena = assay_arena_new(0, error);
-    if (!tape->arena) {
-        assay_free(tape);
+    tape->numbers = device->memory ? device_arena_new(device->memory, error) : NULL;
+    if (!tape->arena || (device->memory && !tape->numbers)) {
+        assay_tape_free(tape);
         return NULL;
     }
     return tape;
@@ -57,13 +60,18 @@ void assay_tape_free(assay_tape *tape)
         return;
     for (int i = 0; i < tape->tap_count; i++)
         assay_free(tape->taps[i].name);
+    device_arena_free(tape->numbers);
     assay_arena_free(tape->arena);
     assay_free(tape);
 }
 
 void assay_tape_begin(assay_tape *tape, assay_step step)
 {
+    static _Atomic uint64_t passes;
     assay_arena_reset(tape->arena);
+    if (tape->numbers)
+        device_arena_reset(tape->numbers);
+    tape->pass = atomic_fetch_add(&passes, 1) + 1;
     assay_error_clear(&tape->error);
     tape->step = step;
     tape->paused = tape->walked = false;
@@ -142,6 +150,23 @@ void assay_tape_release(assay_tape *tape, void *scratch, int64_t bytes)
     assay_arena_release(tape->arena, scratch, bytes);
 }
 
+/* Numbers are computed on the device; indices come from the host, which checks them. */
+static bool place_tensor(assay_tape *tape, assay_tensor *tensor, assay_dtype dtype, int64_t bytes)
+{
+    tensor->room = tape->arena;
+    tensor->blank = true;
+    if (dtype == ASSAY_I32 || dtype == ASSAY_U8) {
+        tensor->blank = false;
+        tensor->data = assay_tape_scratch(tape, bytes);
+        return tensor->data != NULL;
+    }
+    tensor->there = tape_numbers(tape, bytes);
+    tensor->device = tape->device;
+    tensor->pass = tape->pass;
+    tensor->old_here = true;
+    return tensor->there != NULL;
+}
+
 assay_tensor *assay_tape_tensor(assay_tape *tape, assay_dtype dtype, int rank, const int64_t *shape)
 {
     int64_t count = 0, bytes = 0;
@@ -161,8 +186,11 @@ assay_tensor *assay_tape_tensor(assay_tape *tape, assay_dtype dtype, int rank, c
     if (!tensor)
         return NULL;
     memset(tensor, 0, sizeof *tensor);
-    tensor->data = assay_tape_scratch(tape, bytes);
-    if (!tensor->data)
+    if (!tape->numbers)
+        tensor->data = assay_tape_scratch(tape, bytes);
+    if (!tape->numbers && !tensor->data)
+        return NULL;
+    if (tape->numbers && !place_tensor(tape, tensor, dtype, bytes))
         return NULL;
     tensor->dtype = dtype;
     tensor->rank = rank;
@@ -175,24 +203,44 @@ assay_tensor *assay_tape_constant(assay_tape *tape, assay_dtype dtype, int rank,
                                   const int64_t *shape, const void *data)
 {
     assay_tensor *tensor = assay_tape_tensor(tape, dtype, rank, shape);
-    if (tensor && assay_tensor_bytes(tensor) > 0)
-        memcpy(tensor->data, data, (size_t)assay_tensor_bytes(tensor));
+    void *to = tensor ? assay_elements(tensor) : NULL;
+    if (tensor && !to)
+        return assay_tape_fail(tape, ASSAY_NO_MEMORY,
+                               (assay_failure){.where = "constant", .what = "out of memory"});
+    if (to && assay_tensor_bytes(tensor) > 0)
+        memcpy(to, data, (size_t)assay_tensor_bytes(tensor));
     return tensor;
+}
+
+assay_tensor *assay_tape_copy(assay_tape *tape, const assay_tensor *from)
+{
+    assay_tensor *copy = NULL;
+    if (!tape->numbers || !from->there || from->device != tape->device || from->old_there)
+        return assay_tape_constant(tape, from->dtype, from->rank, from->shape, tensor_look(from));
+    copy = assay_tape_tensor(tape, from->dtype, from->rank, from->shape);
+    void *to = copy ? op_out(tape, copy) : NULL;
+    if (!to)
+        return NULL;
+    tape->device->memory->copy(to, from->there, assay_tensor_bytes(from));
+    return copy;
 }
 
 double assay_value(const assay_tensor *tensor)
 {
     if (!tensor || assay_tensor_count(tensor) == 0)
         return NAN;
+    const void *first = tensor_look(tensor);
+    if (!first)
+        return NAN;
     switch (tensor->dtype) {
     case ASSAY_F32:
-        return *(const float *)tensor->data;
+        return *(const float *)first;
     case ASSAY_BF16:
-        return assay_from_bf16(*(const uint16_t *)tensor->data);
+        return assay_from_bf16(*(const uint16_t *)first);
     case ASSAY_I32:
-        return *(const int32_t *)tensor->data;
+        return *(const int32_t *)first;
     case ASSAY_U8:
-        return *(const uint8_t *)tensor->data;
+        return *(const uint8_t *)first;
     }
     return NAN;
 }
@@ -249,7 +297,9 @@ static assay_tensor *alias_of(assay_tape *tape, assay_tensor *x)
     if (!e)
         return NULL;
     *alias = *x;
-    alias->grad = NULL;
+    alias->grad = alias->grad_here = NULL;
+    alias->grad_there = false;
+    alias->room = tape->arena;
     alias->has_grad = alias->is_leaf = alias->keeps_grad = false;
     e->node.inputs[0] = x;
     e->node.outputs[0] = alias;
@@ -298,19 +348,40 @@ static int64_t grad_bytes(const assay_tensor *tensor)
     return assay_tensor_count(tensor) * (int64_t)sizeof(float);
 }
 
+/* Memory for the gradient where the tape's device computes. */
+static bool take_grad(assay_tape *tape, assay_tensor *input)
+{
+    if (input->is_leaf && !input->borrowed && tape->numbers)
+        return leaf_take_grad(tape->device, input, &tape->error);
+    if (!input->grad) {
+        input->grad = tape_numbers(tape, grad_bytes(input));
+        input->grad_there = tape->numbers != NULL;
+        input->device = tape->numbers ? tape->device : input->device;
+    }
+    return input->grad != NULL;
+}
+
 assay_grad_target assay_tape_grad(assay_tape *tape, assay_tensor *input)
 {
     assay_grad_target target = {NULL, false};
     if (!input || !input->needs_grad || tape->error.code != ASSAY_OK)
         return target;
-    if (!input->grad)
-        input->grad = assay_tape_scratch(tape, grad_bytes(input));
-    if (!input->grad)
+    if (!take_grad(tape, input))
         return target;
     target.data = input->grad;
     target.add = input->has_grad;
     input->has_grad = true;
     return target;
+}
+
+bool assay_tape_add_grad(assay_tape *tape, assay_tensor *input, const float *gradient)
+{
+    int64_t n = input ? assay_tensor_count(input) : 0;
+    assay_grad_target to = assay_tape_grad(tape, input);
+    const float *sent = to.data ? op_sent(tape, gradient, n * (int64_t)sizeof(float)) : NULL;
+    if (sent)
+        tape->device->kernels->scale(n, 1.0f, NULL, sent, to.data, to.add);
+    return tape->error.code == ASSAY_OK;
 }
 
 void tape_pass_grad(assay_tape *tape, assay_tensor *output, assay_tensor *input)
@@ -320,6 +391,7 @@ void tape_pass_grad(assay_tape *tape, assay_tensor *output, assay_tensor *input)
         return;
     if (!input->is_leaf && !input->grad && !output->is_leaf && !output->keeps_grad) {
         input->grad = output->grad;
+        input->grad_there = output->grad_there;
         input->has_grad = true;
         output->grad = NULL;
         output->has_grad = false;
@@ -338,7 +410,7 @@ static void drop_output_grads(assay_tape *tape, const assay_node *node)
         assay_tensor *output = node->outputs[i];
         if (output->is_leaf || output->keeps_grad || !output->grad)
             continue;
-        assay_tape_release(tape, output->grad, grad_bytes(output));
+        tape_numbers_release(tape, output->grad, grad_bytes(output));
         output->grad = NULL;
         output->has_grad = false;
     }
@@ -386,20 +458,32 @@ static bool may_walk(assay_tape *tape)
     return true;
 }
 
+/* Where output `i` of a backward pass gets its gradient. */
+static assay_grad_target target_of(assay_tape *tape, int i, assay_tensor *output)
+{
+    assay_grad_target to = assay_tape_grad(tape, output);
+    if (!to.data)
+        assay_tape_fail(
+            tape, ASSAY_BAD_INPUT,
+            (assay_failure){.where = assay_text("backward, output %d", i),
+                            .what = "the output depends on nothing that wants a gradient",
+                            .got = assay_tensor_text(output)});
+    return to;
+}
+
 bool assay_tape_backward_from(assay_tape *tape, int n, assay_tensor *const outputs[],
                               const float *const d_outputs[])
 {
     if (!may_walk(tape))
         return false;
     for (int i = 0; i < n; i++) {
-        assay_grad_target to = assay_tape_grad(tape, outputs[i]);
-        if (!to.data) {
-            assay_tape_fail(tape, ASSAY_BAD_INPUT,
-                            (assay_failure){.where = assay_text("backward, output %d", i),
-                                            .what = "the output depends on nothing that wants a "
-                                                    "gradient",
-                                            .got = assay_tensor_text(outputs[i])});
+        assay_grad_target to = target_of(tape, i, outputs[i]);
+        if (!to.data)
             return false;
+        if (!d_outputs[i]) {
+            tape->device->kernels->fill(assay_tensor_count(outputs[i]), 1.0f, NULL, to.data,
+                                        to.add);
+            continue;
         }
         tape->device->kernels->scale(assay_tensor_count(outputs[i]), 1.0f, NULL, d_outputs[i],
                                      to.data, to.add);
@@ -409,8 +493,7 @@ bool assay_tape_backward_from(assay_tape *tape, int n, assay_tensor *const outpu
 
 bool assay_tape_backward(assay_tape *tape, assay_tensor *loss, float scale)
 {
-    assay_tensor *const outputs[] = {loss};
-    const float *const d_outputs[] = {&scale};
+    assay_grad_target to;
     if (tape->error.code != ASSAY_OK)
         return false;
     if (!loss || assay_tensor_count(loss) != 1) {
@@ -422,14 +505,19 @@ bool assay_tape_backward(assay_tape *tape, assay_tensor *loss, float scale)
                                         .hint = "assay_sum and assay_mean make scalars"});
         return false;
     }
-    return assay_tape_backward_from(tape, 1, outputs, d_outputs);
+    if (!may_walk(tape) || !(to = target_of(tape, 0, loss)).data)
+        return false;
+    tape->device->kernels->fill(1, scale, NULL, to.data, to.add);
+    return walk_back(tape);
 }
 
 /* ---- figures ---- */
 
 assay_tape_stats assay_tape_stats_get(const assay_tape *tape)
 {
-    return (assay_tape_stats){assay_arena_stats_get(tape->arena), tape->nodes};
+    return (assay_tape_stats){tape->numbers ? device_arena_stats(tape->numbers)
+                                            : assay_arena_stats_get(tape->arena),
+                              tape->nodes};
 }
 
 void assay_tape_profile(assay_tape *tape, assay_profile_sink sink, void *user)

@@ -3,6 +3,8 @@
 #ifndef ASSAY_TENSOR_TAPE_H
 #define ASSAY_TENSOR_TAPE_H
 
+#include "engine/device/arena.h"
+
 #include <assay/tape.h>
 
 #define TAPE_TAPS        256
@@ -21,7 +23,9 @@ typedef struct tape_tap {
 struct assay_tape {
     const assay_device *device;
     assay_precision precision;
-    assay_arena *arena;
+    assay_arena *arena; /* the host's: records, what operations save, numbers where it computes */
+    device_arena *numbers; /* the device's; NULL where that is the host */
+    uint64_t pass;         /* no two passes of a process share it */
     assay_step step;
     assay_error error;
     bool paused;

@@ -1,4 +1,7 @@
 /* tensor.c - tensors that outlive a step, and what every tensor can say of itself. */
+#include "engine/device/device.h"
+#include "engine/tensor/residence.h"
+
 #include <assay/memory.h>
 #include <assay/tensor.h>
 
@@ -39,26 +42,6 @@ bool assay_tensor_same_shape(const assay_tensor *a, const assay_tensor *b)
         if (a->shape[i] != b->shape[i])
             return false;
     return true;
-}
-
-float *assay_f32(const assay_tensor *tensor)
-{
-    return tensor->dtype == ASSAY_F32 ? tensor->data : NULL;
-}
-
-uint16_t *assay_bf16(const assay_tensor *tensor)
-{
-    return tensor->dtype == ASSAY_BF16 ? tensor->data : NULL;
-}
-
-int32_t *assay_i32(const assay_tensor *tensor)
-{
-    return tensor->dtype == ASSAY_I32 ? tensor->data : NULL;
-}
-
-uint8_t *assay_u8(const assay_tensor *tensor)
-{
-    return tensor->dtype == ASSAY_U8 ? tensor->data : NULL;
 }
 
 const char *assay_shape_text(int rank, const int64_t *shape)
@@ -128,32 +111,28 @@ assay_tensor *assay_tensor_in(assay_arena *arena, assay_dtype dtype, int rank, c
         return NULL;
     assay_tensor *tensor = assay_arena_alloc(arena, (int64_t)sizeof *tensor, error);
     void *data = tensor ? assay_arena_alloc(arena, bytes, error) : NULL;
-    if (data)
-        fill_leaf(tensor, data, dtype, rank, shape);
-    return data ? tensor : NULL;
+    if (!data)
+        return NULL;
+    fill_leaf(tensor, data, dtype, rank, shape);
+    tensor->borrowed = true;
+    return tensor;
 }
 
 void assay_tensor_free(assay_tensor *tensor)
 {
     if (!tensor)
         return;
+    leaf_drop_grad(tensor);
+    if (tensor->device)
+        tensor->device->memory->give(tensor->there);
     assay_free(tensor->data);
-    assay_free(tensor->grad);
     assay_free(tensor);
 }
 
 bool assay_tensor_want_grad(assay_tensor *tensor, assay_error *error)
 {
-    if (!tensor->grad) {
-        int64_t bytes = 0;
-        if (!assay_size_mul(&bytes, assay_tensor_count(tensor), (int64_t)sizeof(float)))
-            return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "tensor",
-                              .what = "the gradient's size does not fit in 63 bits");
-        tensor->grad = assay_alloc(bytes, error);
-        if (!tensor->grad)
-            return false;
-        tensor->has_grad = false;
-    }
+    if (!leaf_take_grad(tensor->device, tensor, error))
+        return false;
     tensor->needs_grad = true;
     return true;
 }

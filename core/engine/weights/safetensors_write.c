@@ -167,7 +167,7 @@ static bool write_item(assay_publisher *publisher, const char *path, const assay
     if (count == 0)
         return true;
     if (type == stored_as[tensor->dtype])
-        return assay_publish_write(publisher, tensor->data, bytes, error);
+        return assay_publish_write(publisher, assay_elements(tensor), bytes, error);
     uint8_t block[BLOCK * sizeof(float)];
     for (int64_t first = 0; first < count; first += BLOCK) {
         int64_t n = count - first < BLOCK ? count - first : BLOCK;

@@ -243,7 +243,7 @@ bool assay_stored_read(const assay_stored *stored, assay_tensor *out, assay_erro
     if (stored->count == 0)
         return true;
     if (same_representation(stored->dtype, out->dtype)) {
-        memcpy(out->data, stored->data, (size_t)stored->bytes);
+        memcpy(assay_elements(out), stored->data, (size_t)stored->bytes);
         return true;
     }
     if (!wants_floating)

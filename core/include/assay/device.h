@@ -9,6 +9,8 @@
 
 #include <assay/error.h>
 
+#include <stdint.h>
+
 typedef struct assay_device assay_device;
 
 /* The CPU device with the best instruction set of this machine. ASSAY_CPU=base|avx2|avx512 in the
@@ -17,6 +19,24 @@ typedef struct assay_device assay_device;
 const assay_device *assay_device_cpu(assay_error *error);
 /* The plain twins. Static storage. */
 const assay_device *assay_device_plain(void);
+
+/* ---- devices that are plugins ----
+ * A shared object device_NAME.so beside the other plugins, built with this engine. Its memory is its own:
+ * tensors' numbers travel by themselves (assay/tensor.h). Work is asked for and done later, in order; what
+ * fails is told by the next call that waits, and by assay_device_sound. */
+
+/* Loads the plugin at `path` and opens its GPU `number`, one per process. Lives until the process ends. */
+const assay_device *assay_device_load(const char *path, int number, assay_error *error);
+/* How many GPUs it can use; 0 with *why when there is none or the plugin can't be loaded. */
+int assay_device_count(const char *path, assay_error *why);
+/* "NVIDIA H200, 139.8 GiB, sm_90, CUDA 13.0". Borrowed until the next call. */
+const char *assay_device_describe(const char *path, int number);
+/* False, with *error, when anything has failed on the device since it was opened. Does not wait. */
+bool assay_device_sound(const assay_device *device, assay_error *error);
+/* Waits until everything asked for is done. */
+void assay_device_wait(const assay_device *device);
+/* The most bytes of its memory in use at once so far; 0 where that is the host's. */
+int64_t assay_device_peak(const assay_device *device);
 
 const char *assay_device_name(const assay_device *device); /* "cpu", "plain" */
 const char *assay_device_variant(

@@ -66,6 +66,8 @@ assay_tensor *assay_tape_tensor(assay_tape *tape, assay_dtype dtype, int rank,
 /* A copy of `data` (count elements of dtype); wants no gradient. */
 assay_tensor *assay_tape_constant(assay_tape *tape, assay_dtype dtype, int rank,
                                   const int64_t *shape, const void *data);
+/* A copy of another tape's tensor, as it is now; wants no gradient. */
+assay_tensor *assay_tape_copy(assay_tape *tape, const assay_tensor *from);
 /* A scalar's or any f32/bf16 tensor's first value as double; NaN for NULL. */
 double assay_value(const assay_tensor *tensor);
 
@@ -77,7 +79,8 @@ double assay_value(const assay_tensor *tensor);
 bool assay_tape_backward(assay_tape *tape, assay_tensor *loss, float scale);
 
 /* The same from given gradients of n outputs (fp32, each of its output's count): how a contrastive
- * batch larger than memory goes back through its towers in pieces. */
+ * batch larger than memory goes back through its towers in pieces. They lie where the tape's device keeps
+ * gradients (assay_tensor.grad); NULL stands for ones. */
 bool assay_tape_backward_from(assay_tape *tape, int n, assay_tensor *const outputs[],
                               const float *const d_outputs[]);
 
@@ -149,14 +152,18 @@ bool assay_tape_record(assay_tape *tape, const assay_op *op, int input_count,
                        assay_tensor *const outputs[], const void *saved);
 
 /* Where a backward function puts the gradient of `input`. */
-typedef struct assay_grad_target {
-    float *data; /* NULL: not wanted, compute nothing */
-    bool add;    /* true: add to what is there; false: overwrite, nothing is there yet */
+typedef struct assay_grad_target { /* in the memory of the tape's device */
+    float *data;                   /* NULL: not wanted, compute nothing */
+    bool add; /* true: add to what is there; false: overwrite, nothing is there yet */
 } assay_grad_target;
 /* Must be called exactly once per input and backward call, and the result must be filled whole. */
 assay_grad_target assay_tape_grad(assay_tape *tape, assay_tensor *input);
 
-/* Step memory for an operation's own use; NULL with the tape's error set when memory is short.
+/* For an operation that computes on the host: adds its n = count numbers, read at once, to the gradient of
+ * `input`, in place of assay_tape_grad. Nothing happens where none is wanted. */
+bool assay_tape_add_grad(assay_tape *tape, assay_tensor *input, const float *gradient);
+
+/* Step memory, on the host, for an operation's own use; NULL with the tape's error set when memory is short.
  * Release gives it back early; without it, it lasts to the end of the step. */
 void *assay_tape_scratch(assay_tape *tape, int64_t bytes);
 void assay_tape_release(assay_tape *tape, void *scratch, int64_t bytes);

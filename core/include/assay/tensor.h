@@ -1,8 +1,9 @@
 /* assay/tensor.h - contiguous row-major arrays.
  *
- * A tensor is a plain struct: read its fields freely. Data is contiguous, row-major, aligned to
- * ASSAY_ALIGNMENT. Who owns it depends on where it came from: assay_tensor_new (the caller), a tape
- * (the step: valid until assay_tape_reset), or a parameter set (the run). */
+ * A tensor is a plain struct: read its fields freely, but its numbers through assay_f32() and its kin and
+ * assay_gradient(), which fetch them from the device that computed them. Data is contiguous, row-major,
+ * aligned to ASSAY_ALIGNMENT. Who owns it depends on where it came from: assay_tensor_new (the caller), a
+ * tape (the step: valid until assay_tape_begin), or a parameter set (the run). */
 #ifndef ASSAY_TENSOR_H
 #define ASSAY_TENSOR_H
 
@@ -22,8 +23,10 @@ typedef enum assay_dtype {
 } assay_dtype;
 
 typedef struct assay_tensor {
-    void *data;                    /* shape's product of dtype; never NULL, even when that is 0 */
-    float *grad;                   /* fp32 gradient of the same shape, see has_grad; or NULL */
+    void *data;  /* shape's product of dtype, on the host; NULL only for what a device
+                                      computed and the host has not asked for */
+    float *grad; /* fp32 gradient of the same shape, see has_grad; or NULL. In the
+                                      memory of the device that computed it: assay_gradient() reads it */
     int64_t shape[ASSAY_MAX_RANK]; /* the first `rank` entries; the rest are 1 */
     int rank;                      /* 0 .. ASSAY_MAX_RANK; 0 is a scalar */
     assay_dtype dtype;
@@ -32,6 +35,16 @@ typedef struct assay_tensor {
     bool is_leaf;    /* a parameter or an input: grad outlives the backward pass and accumulates */
     bool
         keeps_grad; /* tapped: the tape keeps this step tensor's gradient after the backward pass */
+    /* Of tensors that a device other than the host's has to do with; the engine's own. */
+    const struct assay_device *device; /* whose memory `there` and `grad` are in; NULL: none yet */
+    struct assay_arena *room;          /* of the step, for the host's copies; NULL: assay_alloc */
+    void *there;                       /* the numbers in the device's memory, or NULL */
+    float *grad_here;                  /* the host's copy of the gradient, or NULL */
+    uint64_t pass;                     /* whose memory `there` is; 0: the tensor's own */
+    bool old_here, old_there;          /* the other side has newer numbers */
+    bool borrowed;                     /* made by assay_tensor_in: the arena's, not its own */
+    bool blank;                        /* nobody has written numbers yet */
+    bool grad_there;                   /* `grad` is in the device's memory */
 } assay_tensor;
 
 /* Bytes of one element: 4, 2, 4, 1. */
@@ -55,11 +68,17 @@ bool assay_tensor_want_grad(assay_tensor *tensor, assay_error *error);
 int64_t assay_tensor_count(const assay_tensor *tensor);
 int64_t assay_tensor_bytes(const assay_tensor *tensor);
 bool assay_tensor_same_shape(const assay_tensor *a, const assay_tensor *b);
-/* Typed views of the data; NULL when the dtype is another. Borrowed. */
+/* Typed views of the numbers on the host; NULL when the dtype is another. Borrowed. What a device computed
+ * is waited for and copied (NULL, too, when that fails: the tape's next operation says why), and what is
+ * written here reaches the device with the next operation. */
 float *assay_f32(const assay_tensor *tensor);
 uint16_t *assay_bf16(const assay_tensor *tensor);
 int32_t *assay_i32(const assay_tensor *tensor);
 uint8_t *assay_u8(const assay_tensor *tensor);
+void *assay_elements(const assay_tensor *tensor); /* the same whatever the dtype */
+/* The gradient on the host, NULL when has_grad is false; to read. Borrowed: fetched anew by every call
+ * from a device. */
+const float *assay_gradient(const assay_tensor *tensor);
 
 /* "(3, 17, 64) f32", for messages. Borrowed like assay_text. */
 const char *assay_tensor_text(const assay_tensor *tensor);

@@ -213,7 +213,7 @@ static bool run_rows(worker *w, int64_t first, int64_t count, assay_error *error
     const int64_t width = x->shape[1];
     if (!meet_width(w, width, error))
         return false;
-    memcpy(w->vectors + first * width, x->data, (size_t)(count * width) * sizeof(float));
+    memcpy(w->vectors + first * width, assay_f32(x), (size_t)(count * width) * sizeof(float));
     return true;
 }
 

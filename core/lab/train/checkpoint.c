@@ -77,7 +77,7 @@ static bool put_copy(void *user, const char *name, const assay_tensor *tensor, a
     if (!copy)
         return false;
     if (assay_tensor_bytes(copy) > 0)
-        memcpy(copy->data, tensor->data, (size_t)assay_tensor_bytes(copy));
+        memcpy(copy->data, assay_elements(tensor), (size_t)assay_tensor_bytes(copy));
     if (state_add(user, name, copy, copy, error))
         return true;
     assay_tensor_free(copy);

@@ -44,8 +44,7 @@ static bool teacher_collate(void *user, const assay_collation *in, assay_batch *
 static bool copy_output(assay_tape *tape, const assay_wanted *wanted, const char *name,
                         const assay_tensor *from, assay_outputs *out)
 {
-    assay_tensor *copy =
-        assay_tape_constant(tape, from->dtype, from->rank, from->shape, from->data);
+    assay_tensor *copy = assay_tape_copy(tape, from);
     if (copy)
         assay_outputs_put(out, wanted, name, copy);
     return copy != NULL;

@@ -156,12 +156,12 @@ static bool couple(stepper *s, const loader_item *item, const assay_clock *clock
 typedef struct origins { /* where a part's walk back begins */
     int count;
     assay_tensor *outputs[ASSAY_MAX_OUTPUTS + 1];
-    const float *gradients[ASSAY_MAX_OUTPUTS + 1];
+    const float *gradients[ASSAY_MAX_OUTPUTS + 1]; /* NULL: ones */
 } origins;
 
 static void begin_at(origins *from, assay_tensor *output, const float *gradient)
 {
-    if (!output->needs_grad)
+    if (!output || !output->needs_grad)
         return; /* nothing behind it is trained */
     from->outputs[from->count] = output;
     from->gradients[from->count++] = gradient;
@@ -181,7 +181,7 @@ static void begin_at_kept(const stepper *s, origins *from, const assay_outputs *
 }
 
 static bool learn_part(stepper *s, const loader_item *item, int64_t part, int64_t first,
-                       const assay_clock *clock, const float *scale, assay_error *error)
+                       const assay_clock *clock, float scale, assay_error *error)
 {
     assembly *a = s->assembly;
     const assay_wanted wanted = {a->wanted.count, a->wanted.names};
@@ -208,7 +208,7 @@ static bool learn_part(stepper *s, const loader_item *item, int64_t part, int64_
         total = total ? assay_add(s->tape, total, value) : value;
     }
     if (total)
-        begin_at(&from, total, scale);
+        begin_at(&from, assay_scale(s->tape, total, scale), NULL);
     if (from.count == 0)
         return assay_tape_ok(s->tape, error) &&
                ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "loss",
@@ -226,7 +226,7 @@ bool pieces_train(stepper *s, const loader_item *item, const assay_clock *clock,
     if (!first_pass(s, item, clock, false, error) || !couple(s, item, clock, scale, error))
         return false;
     for (int64_t part = 0; part < item->piece_count; part++) {
-        if (!learn_part(s, item, part, first, clock, &scale, error))
+        if (!learn_part(s, item, part, first, clock, scale, error))
             return false;
         first += item->pieces[part].samples;
     }

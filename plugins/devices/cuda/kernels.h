@@ -58,14 +58,39 @@ CUDA_KERNEL(patches);
 CUDA_KERNEL(d_patches);
 
 /* ---- attention: attention.cu, attention_backward.cu, suffix.cu ---- */
-int64_t cuda_attention_scratch(const device_attention *attention, bool backward);
-void cuda_attention(const device_attention *attention);
-void cuda_d_attention(const device_attention *attention);
-void cuda_attention_map(const device_attention *attention);
-void cuda_d_attention_map(const device_attention *attention);
-int64_t cuda_suffix_scratch(const device_suffix *suffix, bool backward);
-void cuda_suffix_attention(const device_suffix *suffix);
-void cuda_d_suffix_attention(const device_suffix *suffix);
+CUDA_KERNEL(attention_scratch);
+CUDA_KERNEL(attention);
+CUDA_KERNEL(d_attention);
+CUDA_KERNEL(attention_map);
+CUDA_KERNEL(d_attention_map);
+CUDA_KERNEL(suffix_scratch);
+CUDA_KERNEL(suffix_attention);
+CUDA_KERNEL(d_suffix_attention);
+
+/* ---- losses: cross_entropy.cu, divergence.cu, contrastive.cu ---- */
+CUDA_KERNEL(cross_entropy_rows);
+CUDA_KERNEL(d_cross_entropy_rows);
+CUDA_KERNEL(divergence_rows);
+CUDA_KERNEL(d_divergence_rows);
+CUDA_KERNEL(contrastive);
+
+/* ---- maps: channels.cu, statistics.cu, pools.cu, resize.cu, pixels.cu, transpose.cu ---- */
+CUDA_KERNEL(sum_channels);
+CUDA_KERNEL(channel_moments);
+CUDA_KERNEL(batch_statistics);
+CUDA_KERNEL(batch_norm);
+CUDA_KERNEL(d_batch_norm);
+CUDA_KERNEL(max_pool);
+CUDA_KERNEL(d_max_pool);
+CUDA_KERNEL(average_pool);
+CUDA_KERNEL(d_average_pool);
+CUDA_KERNEL(resize);
+CUDA_KERNEL(d_resize);
+CUDA_KERNEL(depth_to_space);
+CUDA_KERNEL(space_to_depth);
+CUDA_KERNEL(pixel_cross_entropy);
+CUDA_KERNEL(d_pixel_cross_entropy);
+CUDA_KERNEL(transpose);
 
 #ifdef __cplusplus
 }

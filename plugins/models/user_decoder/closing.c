@@ -12,6 +12,7 @@
 #include "user_decoder.h"
 
 #include <math.h>
+#include <string.h>
 
 /* log_weight (B|1, H|1, Q|1, T|1) + shut (B, T) -> (B, H|1, Q|1, T) or, whole, (B, H|1, T, T) with
  * the mask's price on future keys outside the span alone. */
@@ -68,18 +69,21 @@ static bool closing_backward(assay_tape *tape, const assay_node *node)
 {
     const closing_saved *saved = node->saved;
     assay_tensor *weight = node->inputs[0], *y = node->outputs[0];
-    assay_grad_target to = assay_tape_grad(tape, weight);
-    if (!to.data)
-        return true;
-    for (int64_t i = 0; !to.add && i < assay_tensor_count(weight); i++)
-        to.data[i] = 0;
+    const float *d_y = assay_gradient(y);
+    int64_t bytes = assay_tensor_count(weight) * (int64_t)sizeof(float);
+    float *d_weight = weight->needs_grad ? assay_tape_scratch(tape, bytes) : NULL;
+    if (!d_weight || !d_y)
+        return assay_tape_ok(tape, NULL);
+    memset(d_weight, 0, (size_t)bytes);
     for (int64_t r = 0; r < row_count(y); r++) {
         key_row row = row_at(y, weight, r);
         for (int64_t t = 0; t < y->shape[3]; t++)
             if (is_priced(saved, &row, t) && shut_price(saved, &row, t) == 0)
-                to.data[row.from + t * row.stride] += y->grad[row.to + t];
+                d_weight[row.from + t * row.stride] += d_y[row.to + t];
     }
-    return true;
+    bool ok = assay_tape_add_grad(tape, weight, d_weight);
+    assay_tape_release(tape, d_weight, bytes);
+    return ok;
 }
 
 static const assay_op closing_op = {sizeof(assay_op), "close_answers", closing_backward};
@@ -95,12 +99,12 @@ static assay_tensor *shut_keys(assay_tape *tape, assay_tensor *weight, const ass
         return NULL;
     *kept = saved;
     const float *w = assay_f32(weight);
+    float *to = assay_f32(y);
     for (int64_t r = 0; r < row_count(y); r++) {
         key_row row = row_at(y, weight, r);
         for (int64_t t = 0; t < y->shape[3]; t++)
-            assay_f32(y)[row.to + t] =
-                shut_price(kept, &row, t) +
-                (is_priced(kept, &row, t) ? w[row.from + t * row.stride] : 0);
+            to[row.to + t] = shut_price(kept, &row, t) +
+                             (is_priced(kept, &row, t) ? w[row.from + t * row.stride] : 0);
     }
     return assay_tape_record(tape, &closing_op, 1, (assay_tensor *[]){weight}, 1,
                              (assay_tensor *[]){y}, kept)

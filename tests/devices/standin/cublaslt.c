@@ -107,6 +107,7 @@ cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *made, cublasComput
     }
     lt_op *op = standin_object_new(op_kind, sizeof *op);
     op->compute = compute;
+    op->epilogue = CUBLASLT_EPILOGUE_DEFAULT;
     *made = (cublasLtMatmulDesc_t)op;
     return CUBLAS_STATUS_SUCCESS;
 }

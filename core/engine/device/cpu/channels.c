@@ -4,7 +4,24 @@
  * number of threads. */
 #include "engine/device/cpu/kernels.h"
 
+#include <math.h>
 #include <string.h>
+
+/* A few numbers for each channel: the formula in double serves every variant. */
+void KERNEL(batch_statistics)(int64_t channels, double n, double momentum, float eps,
+                              const float *mean, float *variance, float *running_mean,
+                              float *running_variance)
+{
+    for (int64_t c = 0; c < channels; c++) {
+        double m = mean[c], v = variance[c];
+        if (momentum != 0.0) {
+            running_mean[c] = (float)((1.0 - momentum) * running_mean[c] + momentum * m);
+            running_variance[c] =
+                (float)((1.0 - momentum) * running_variance[c] + momentum * (v * n / (n - 1.0)));
+        }
+        variance[c] = (float)(1.0 / sqrt(v + (double)eps));
+    }
+}
 
 #if ASSAY_PLAIN
 

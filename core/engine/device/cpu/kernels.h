@@ -60,6 +60,7 @@
     X(d_suffix_attention)                                                                          \
     X(sum_channels)                                                                                \
     X(channel_moments)                                                                             \
+    X(batch_statistics)                                                                            \
     X(batch_norm)                                                                                  \
     X(d_batch_norm)                                                                                \
     X(max_pool)                                                                                    \
