@@ -45,7 +45,7 @@ bench: abi all lab/plugin lab/store nn weights metrics text image tensor device 
 '
 
 # Private headers that rooms with an arrow may use: the table of kernels, and the lab's doors.
-doors='engine/device/device.h lab/plugin/registry.h lab/plugin/settings.h lab/plugin/host_tables.h
+doors='engine/device/device.h engine/device/arena.h engine/tensor/residence.h lab/plugin/registry.h lab/plugin/settings.h lab/plugin/host_tables.h
 lab/plugin/recipe.h lab/script/plan.h lab/train/train.h lab/embed/embed.h lab/run/run.h lab/store/store.h
 lab/report/table.h lab/report/report.h lab/report/plot.h'
 
