@@ -200,7 +200,7 @@ static const conv_plan *plan_of(const device_conv *g, conv_pass pass)
     plan = calloc(1, sizeof *plan);
     if (plan == NULL) {
         cuda_note_failure("cuda_conv", "no memory for a convolution's plan");
-    } else if (cuda_dnn() != NULL && make_maps(g, plan) && make_windows(g, plan) &&
+    } else if (make_maps(g, plan) && make_windows(g, plan) && cuda_dnn() != NULL &&
                choose_algorithm(plan, pass)) {
         cuda_plans_keep(&plans, &key, plan);
         return plan;

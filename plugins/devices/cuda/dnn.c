@@ -28,6 +28,11 @@ cudnnHandle_t cuda_dnn(void)
 bool cuda_dnn_map(cudnnTensorDescriptor_t *map, int64_t batch, int64_t channels, int64_t height,
                   int64_t width)
 {
+    if (batch > CUDA_DNN_MOST || channels > CUDA_DNN_MOST || height > CUDA_DNN_MOST ||
+        width > CUDA_DNN_MOST) {
+        cuda_note_failure("cudnnSetTensor4dDescriptor", "a size that is no int");
+        return false;
+    }
     return cuda_dnn_ok(cudnnCreateTensorDescriptor(map), "cudnnCreateTensorDescriptor") &&
            cuda_dnn_ok(cudnnSetTensor4dDescriptor(*map, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT,
                                                   (int)batch, (int)channels, (int)height,

@@ -145,7 +145,7 @@ static bool choose_algorithm(const device_gemm *g, product_plan *plan)
     bool ok = false;
     if (!product_ok(cublasLtMatmulPreferenceCreate(&wish), "cublasLtMatmulPreferenceCreate"))
         return false;
-    if (!set_wishes(g, wish))
+    if (!set_wishes(g, wish) || library() == NULL)
         goto done;
     cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
         library(), plan->op, plan->a, plan->b, plan->c, plan->c, wish, CANDIDATES, found, &count);
@@ -177,8 +177,7 @@ static const product_plan *plan_of(const device_gemm *g)
     plan = calloc(1, sizeof *plan);
     if (plan == NULL) {
         cuda_note_failure("cuda_gemm", "no memory for a product's plan");
-    } else if (library() != NULL && make_op(g, plan) && make_layouts(g, plan) &&
-               choose_algorithm(g, plan)) {
+    } else if (make_op(g, plan) && make_layouts(g, plan) && choose_algorithm(g, plan)) {
         cuda_plans_keep(&plans, &key, plan);
         return plan;
     }
