@@ -221,7 +221,7 @@ static void conv_arrays_free(conv_arrays *a)
 }
 
 static void run_conv(const assay_kernels *k, const int64_t s[8], const conv_arrays *a, bool bias,
-                     bool add)
+                     bool add, device_precision precision)
 {
     device_conv conv = {.batch = s[0],
                         .channels = s[1],
@@ -231,6 +231,7 @@ static void run_conv(const assay_kernels *k, const int64_t s[8], const conv_arra
                         .side = s[5],
                         .stride = s[6],
                         .pad = s[7],
+                        .precision = precision,
                         .x = a->x,
                         .w = a->w,
                         .bias = bias ? a->bias : NULL,
@@ -243,21 +244,28 @@ static void run_conv(const assay_kernels *k, const int64_t s[8], const conv_arra
     k->d_conv(&conv);
 }
 
-static void expect_conv_twins(const assay_device *device, const int64_t s[8], bool bias, bool add)
+static void expect_conv_twins_to(double tolerance, const assay_device *device, const int64_t s[8],
+                                 bool bias, bool add, device_precision precision)
 {
     conv_arrays want = conv_arrays_new(s), got = conv_arrays_new(s);
     const char *what =
         assay_text("conv %lld x %lld x %lld x %lld to %lld, %s", (long long)s[0], (long long)s[1],
                    (long long)s[2], (long long)s[3], (long long)s[4], device->variant);
     /* Sums of some hundred products of normal numbers. */
-    double floor = 4e-6 * sqrt((double)(s[1] * s[5] * s[5] + s[4] * s[5] * s[5] + s[2] * s[3]));
-    run_conv(&cpu_kernels_plain, s, &want, bias, add);
-    run_conv(device->kernels, s, &got, bias, add);
-    twin_expect_close(what, want.of_y, got.y, want.y, 1e-6, floor);
-    twin_expect_close(what, want.of_x, got.d_x, want.d_x, 1e-6, floor);
-    twin_expect_close(what, want.of_w, got.d_w, want.d_w, 1e-6, floor);
+    double floor =
+        4.0 * tolerance * sqrt((double)(s[1] * s[5] * s[5] + s[4] * s[5] * s[5] + s[2] * s[3]));
+    run_conv(&cpu_kernels_plain, s, &want, bias, add, precision);
+    run_conv(device->kernels, s, &got, bias, add, precision);
+    twin_expect_close(what, want.of_y, got.y, want.y, tolerance, floor);
+    twin_expect_close(what, want.of_x, got.d_x, want.d_x, tolerance, floor);
+    twin_expect_close(what, want.of_w, got.d_w, want.d_w, tolerance, floor);
     conv_arrays_free(&want);
     conv_arrays_free(&got);
+}
+
+static void expect_conv_twins(const assay_device *device, const int64_t s[8], bool bias, bool add)
+{
+    expect_conv_twins_to(1e-6, device, s, bias, add, DEVICE_FP32);
 }
 
 static void convolutions_agree_with_plain(void **state)
@@ -268,6 +276,16 @@ static void convolutions_agree_with_plain(void **state)
         for (size_t s = 0; s < sizeof conv_sizes / sizeof conv_sizes[0]; s++)
             for (int way = 0; way < 4; way++)
                 expect_conv_twins(device, conv_sizes[s], way & 1, way & 2);
+}
+
+/* Factors of 11 bits: a product is off by at most 2^-10 of itself. */
+static void convolutions_in_tf32_are_as_exact_as_their_factors(void **state)
+{
+    (void)state;
+    const assay_device *device;
+    for (int v = 0; (device = tested_device_at(v)) != NULL; v++)
+        for (int way = 0; way < 4; way++)
+            expect_conv_twins_to(1e-3, device, conv_sizes[9], way & 1, way & 2, DEVICE_TF32);
 }
 
 /* A 3 x 3 window of ones over a single 1: everything that reads it, and the edge cut off. */
@@ -324,6 +342,7 @@ int main(void)
         cmocka_unit_test(every_variant_agrees_with_plain),
         cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(convolutions_agree_with_plain),
+        cmocka_unit_test(convolutions_in_tf32_are_as_exact_as_their_factors),
         cmocka_unit_test(a_window_of_ones_spreads_a_one),
         cmocka_unit_test(a_large_batch_is_taken_in_parts),
         cmocka_unit_test(many_shapes_take_turns),

@@ -133,6 +133,7 @@ typedef struct device_suffix {
  * H' = (H + 2 pad - k) / stride + 1, W' alike. */
 typedef struct device_conv {
     int64_t batch, channels, height, width, filters, side, stride, pad;
+    device_precision precision;
     const float *x, *w, *bias; /* bias (O) or NULL; of the forward pass */
     float *y;                  /* forward result */
     /* backward only */

@@ -1,7 +1,7 @@
 /* convolution.c - convolutions of maps and their gradients by cuDNN.
  *
  * The algorithm is the first of cuDNN's that is deterministic and whose workspace is moderate. Products are fp32's own
- * (CUDNN_FMA_MATH): the tensor cores' TF32 is not taken unasked. The bias is a second pass over y. A batch
+ * (CUDNN_FMA_MATH) unless the call allows the tensor cores' TF32. The bias is a second pass over y. A batch
  * with more numbers than cuDNN can count (2^31 - 1) is taken in parts, the weight's gradient added up.
  *
  * Bound by arithmetic for 3 x 3 windows, by memory for 1 x 1 ones of few channels. Not measured. */
@@ -77,6 +77,7 @@ static bool make_maps(const device_conv *g, conv_plan *plan)
 static bool make_windows(const device_conv *g, conv_plan *plan)
 {
     int side = (int)g->side, pad = (int)g->pad, stride = (int)g->stride;
+    cudnnMathType_t math = g->precision == DEVICE_FP32 ? CUDNN_FMA_MATH : CUDNN_DEFAULT_MATH;
     return cuda_dnn_ok(cudnnCreateFilterDescriptor(&plan->w), "cudnnCreateFilterDescriptor") &&
            cuda_dnn_ok(cudnnSetFilter4dDescriptor(plan->w, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NCHW,
                                                   (int)g->filters, (int)g->channels, side, side),
@@ -86,7 +87,7 @@ static bool make_windows(const device_conv *g, conv_plan *plan)
            cuda_dnn_ok(cudnnSetConvolution2dDescriptor(plan->conv, pad, pad, stride, stride, 1, 1,
                                                        CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
                        "cudnnSetConvolution2dDescriptor") &&
-           cuda_dnn_ok(cudnnSetConvolutionMathType(plan->conv, CUDNN_FMA_MATH),
+           cuda_dnn_ok(cudnnSetConvolutionMathType(plan->conv, math),
                        "cudnnSetConvolutionMathType");
 }
 
@@ -192,8 +193,8 @@ static bool choose_algorithm(conv_plan *plan, conv_pass pass)
 /* NULL after a noted failure. */
 static const conv_plan *plan_of(const device_conv *g, conv_pass pass)
 {
-    cuda_plan_key key = {
-        {g->batch, g->channels, g->height, g->width, g->filters, g->side, g->stride, g->pad, pass}};
+    cuda_plan_key key = {{g->batch, g->channels, g->height, g->width, g->filters, g->side,
+                          g->stride, g->pad, pass, g->precision}};
     conv_plan *plan = cuda_plans_find(&plans, &key);
     if (plan != NULL)
         return plan;
