@@ -12,8 +12,8 @@
 
 #include "models/people.h"
 #include "models/use.h"
-#include "user_decoder/vocabulary.h"
-#include "user_decoder/words.h"
+#include "words/vocabulary.h"
+#include "words/words.h"
 
 /* ---- words ---- */
 
@@ -74,7 +74,8 @@ static vocabulary *open_words(people *p, const assay_host *host, int64_t min_cou
 {
     assay_error error = {0};
     vocabulary *words = vocabulary_new(
-        &(vocabulary_recipe){.data = &p->data, .host = host, .min_count = min_count, .most = most},
+        &(vocabulary_recipe){
+            .where = "test", .data = &p->data, .host = host, .min_count = min_count, .most = most},
         &error);
     must(words != NULL, &error);
     return words;
@@ -217,7 +218,8 @@ static void counting_ends_when_the_host_wants(void **state)
     host.host.stopping = wants_to_end;
     people_open(&p, 4, 1);
     assert_null(vocabulary_new(
-        &(vocabulary_recipe){.data = &p.data, .host = &host.host, .min_count = 1, .most = 100},
+        &(vocabulary_recipe){
+            .where = "test", .data = &p.data, .host = &host.host, .min_count = 1, .most = 100},
         &error));
     assert_int_equal(error.code, ASSAY_STOPPED);
     people_close(&p);

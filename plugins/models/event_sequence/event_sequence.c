@@ -197,7 +197,8 @@ static bool build(model *m, const assay_model_setup *setup, assay_error *error)
                           .hint = "hybrid_query and soft_prompt need model.user_decoder");
     if (!shape_holds(&m->settings, error) || !find_fields(m, setup->data, error))
         return false;
-    m->words = vocabulary_new(&(vocabulary_recipe){.data = setup->data,
+    m->words = vocabulary_new(&(vocabulary_recipe){.where = MODEL_WHERE,
+                                                   .data = setup->data,
                                                    .host = setup->host,
                                                    .min_count = m->settings.min_count,
                                                    .most = m->settings.words},

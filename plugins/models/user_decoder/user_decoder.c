@@ -115,7 +115,8 @@ static vocabulary *find_words(const model *m, const assay_model_setup *setup, co
 {
     if (!needs_words(m, of, setup->counting))
         return vocabulary_new_empty(error);
-    return vocabulary_new(&(vocabulary_recipe){.data = setup->data,
+    return vocabulary_new(&(vocabulary_recipe){.where = MODEL_WHERE,
+                                               .data = setup->data,
                                                .host = setup->host,
                                                .min_count = m->settings.min_count,
                                                .most = m->settings.words},

@@ -174,7 +174,7 @@ bool facts_outputs(model *m, assay_error *error); /* names all outputs */
 /* encoder.c: (U, E), the vectors of a source's texts. */
 assay_tensor *encoder_run(assay_tape *tape, const model *m, int s, const distinct *texts);
 
-/* collate.c: samples to towers. Any thread. */
+/* collate.c, with measure.c and lay_out.c: samples to towers. Any thread. */
 bool model_collate(void *opened, const assay_collation *in, assay_batch *out, assay_error *error);
 
 /* The newest of a sample's events of a source, as many as it has slots. */

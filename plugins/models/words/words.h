@@ -1,6 +1,6 @@
 /* words.h - splitting a text into words, and a table that counts them. */
-#ifndef USER_DECODER_WORDS_H
-#define USER_DECODER_WORDS_H
+#ifndef MODELS_WORDS_H
+#define MODELS_WORDS_H
 
 #include <assay/memory.h>
 

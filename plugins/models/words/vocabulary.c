@@ -85,8 +85,9 @@ typedef struct walk {
     assay_arena *arena;
 } walk;
 
-static bool walk_open(walk *w, const assay_data *data, assay_error *error)
+static bool walk_open(walk *w, const vocabulary_recipe *recipe, assay_error *error)
 {
+    const assay_data *data = recipe->data;
     const assay_dataset_functions *f = data->functions;
     *w = (walk){.data = data,
                 .question = assay_data_field(data, "query"),
@@ -99,7 +100,7 @@ static bool walk_open(walk *w, const assay_data *data, assay_error *error)
         w->samples = f->count(data->dataset, ASSAY_TRAIN, ASSAY_NO_BENCHMARK);
     }
     if (w->samples == 0)
-        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "model user_decoder",
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = recipe->where,
                           .what = "the dataset has no samples to take words from",
                           .expected = "samples in its pretrain or train split", .got = "none");
     w->arena = assay_arena_new(0, error);
@@ -165,15 +166,17 @@ static bool count_sample(vocabulary *words, const walk *w, const assay_sample *s
     return true;
 }
 
-static bool count_all(vocabulary *words, const walk *w, const assay_host *host, assay_error *error)
+static bool count_all(vocabulary *words, const walk *w, const vocabulary_recipe *recipe,
+                      assay_error *error)
 {
+    const assay_host *host = recipe->host;
     bool all = w->samples <= MOST_READ;
     assay_stream some = assay_stream_of(0, "user_decoder/words", 0);
     for (int64_t i = 0; i < (all ? w->samples : MOST_READ); i++) {
         int64_t index = all ? i : assay_random_permuted(some, w->samples, i);
         assay_sample sample = {0};
         if (i % STOP_EVERY == 0 && host && host->stopping && host->stopping(host->user))
-            return ASSAY_FAIL(error, ASSAY_STOPPED, .where = "model user_decoder",
+            return ASSAY_FAIL(error, ASSAY_STOPPED, .where = recipe->where,
                               .what = "asked to end while counting words");
         if (!walk_sample(w, index, &sample, error) || !count_sample(words, w, &sample, error))
             return false;
@@ -256,7 +259,8 @@ static bool add_probe(assay_sha256 *hash, const walk *w, int64_t index, assay_er
     return true;
 }
 
-/* The cache's file name: everything that the words depend on, hashed. */
+/* The cache's file name: everything that the words depend on, hashed. It and the stream that picks
+ * samples are named after the first model that counted, so that ids stay what they are. */
 static bool name_cache(const vocabulary_recipe *recipe, const walk *w, char *name, size_t size,
                        assay_error *error)
 {
@@ -359,8 +363,7 @@ static bool fill(vocabulary *words, const vocabulary_recipe *recipe, assay_error
     char name[96], path[4096] = "";
     const assay_host *host = recipe->host;
     walk w;
-    bool ok = walk_open(&w, recipe->data, error) &&
-              name_cache(recipe, &w, name, sizeof name, error) &&
+    bool ok = walk_open(&w, recipe, error) && name_cache(recipe, &w, name, sizeof name, error) &&
               word_table_open(&words->table, error);
     if (ok && host && host->cache_path &&
         !host->cache_path(host->user, name, path, sizeof path, NULL))
@@ -369,7 +372,7 @@ static bool fill(vocabulary *words, const vocabulary_recipe *recipe, assay_error
         goto out;
     if (ok && !words->table.entries)
         ok = word_table_open(&words->table, error);
-    ok = ok && count_all(words, &w, host, error) && keep_best(words, recipe, error);
+    ok = ok && count_all(words, &w, recipe, error) && keep_best(words, recipe, error);
     if (ok && path[0] != '\0')
         write_cache(words, path);
 out:

@@ -1,9 +1,9 @@
-/* vocabulary.h - the words that a user_decoder knows: split, counted and numbered.
+/* vocabulary.h - the words that a model of users knows: split, counted and numbered.
  *
  * A word is a run of bytes without white space, ASCII letters in lower case, closing marks (.,;:!?)
  * apart: "Will it rain?" is will, it, rain, ?. Numbers stay whole ("35.20"). */
-#ifndef USER_DECODER_VOCABULARY_H
-#define USER_DECODER_VOCABULARY_H
+#ifndef MODELS_VOCABULARY_H
+#define MODELS_VOCABULARY_H
 
 #include <assay/dataset.h>
 
@@ -21,6 +21,7 @@ typedef struct vocabulary vocabulary;
 
 /* Which texts are counted, and which words kept. */
 typedef struct vocabulary_recipe {
+    const char *where; /* "model NAME", for errors */
     const assay_data *data;
     const assay_host *host;
     int64_t min_count; /* rarer words are unknown */
