@@ -322,13 +322,17 @@ static void extra_tokens_are_refused(void **state)
     recorder_begin(&host);
     assay_params *params = assay_params_new(1, &error);
     must(params != NULL, &error);
-    const assay_model_setup setup = {.size = sizeof setup,
-                                     .data = &p.data,
-                                     .params = params,
-                                     .extra = {.front = 1},
-                                     .host = &host.host};
-    assert_null(use_model(&used)->open(used.options, &setup, &error));
-    assert_int_equal(error.code, ASSAY_UNSUPPORTED);
+    const assay_extra_tokens extra[] = {{.front = 1}, {.readout = 1}, {.history = 1}};
+    for (int i = 0; i < 3; i++) {
+        const assay_model_setup setup = {.size = sizeof setup,
+                                         .data = &p.data,
+                                         .params = params,
+                                         .extra = extra[i],
+                                         .host = &host.host};
+        assert_null(use_model(&used)->open(used.options, &setup, &error));
+        assert_int_equal(error.code, ASSAY_UNSUPPORTED);
+        assay_error_clear(&error);
+    }
     assay_params_free(params);
     use_close(&used);
     people_close(&p);

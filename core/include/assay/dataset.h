@@ -130,4 +130,40 @@ static inline int assay_data_field(const assay_data *data, const char *name)
     return -1;
 }
 
+/* What was seen of a set's labels; those below 0 are none. */
+typedef struct assay_label_mix {
+    int32_t first;         /* the first label; -1: there is none */
+    int64_t count, others; /* samples of that label, and of any other */
+} assay_label_mix;
+
+/* n more labels. */
+static inline void assay_label_mix_add(assay_label_mix *mix, const int32_t *label, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (label[i] < 0)
+            continue;
+        mix->first = mix->first < 0 ? label[i] : mix->first;
+        mix->count += label[i] == mix->first;
+        mix->others += label[i] != mix->first;
+    }
+}
+
+/* Reads the labels of a set, of a dataset that has labels, piece by piece until two different ones
+ * were seen (`others` above 0) or all: to label a million generated users takes long. */
+static inline bool assay_labels_mix(const assay_data *data, assay_data_split split, int benchmark,
+                                    assay_label_mix *out, assay_error *error)
+{
+    enum { PIECE = 256 };
+    int32_t label[PIECE];
+    int64_t n = data->functions->count(data->dataset, split, benchmark);
+    *out = (assay_label_mix){.first = -1};
+    for (int64_t at = 0; at < n && out->others == 0; at += PIECE) {
+        int64_t here = n - at < PIECE ? n - at : PIECE;
+        if (!data->functions->labels(data->dataset, split, benchmark, at, here, label, error))
+            return false;
+        assay_label_mix_add(out, label, here);
+    }
+    return true;
+}
+
 #endif

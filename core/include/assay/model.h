@@ -150,6 +150,18 @@ typedef struct assay_model_setup {
     bool counting;
 } assay_model_setup;
 
+/* For a model that has no place for extra tokens: false, with the error set, when any is asked for.
+ * `where` is "model NAME". */
+static inline bool assay_refuse_extra(const assay_model_setup *setup, const char *where,
+                                      assay_error *error)
+{
+    const assay_extra_tokens *extra = &setup->extra;
+    return (extra->front == 0 && extra->readout == 0 && extra->history == 0) ||
+           ASSAY_FAIL(error, ASSAY_UNSUPPORTED, .where = where,
+                      .what = "the model has no place for extra tokens",
+                      .hint = "hybrid_query and soft_prompt need model.user_decoder");
+}
+
 /* A group of parameters that `assay plan` counts by itself: names that begin with the prefix. */
 typedef struct assay_part {
     const char *name, *prefix; /* "event encoder of bill", "encoder.bill." */

@@ -43,23 +43,11 @@ static bool too_few(const assay_data *data, int64_t classes, assay_error *error)
 
 bool balance_check(const assay_data *data, assay_data_split split, assay_error *error)
 {
-    enum { PIECE = 256 };
-    int32_t label[PIECE], seen = -1;
-    int64_t n = data->functions->count(data->dataset, split, ASSAY_NO_BENCHMARK);
-    if (!has_labels(data, error))
+    assay_label_mix seen;
+    if (!has_labels(data, error) ||
+        !assay_labels_mix(data, split, ASSAY_NO_BENCHMARK, &seen, error))
         return false;
-    for (int64_t first = 0; first < n; first += PIECE) {
-        int64_t here = n - first < PIECE ? n - first : PIECE;
-        if (!data->functions->labels(data->dataset, split, ASSAY_NO_BENCHMARK, first, here, label,
-                                     error))
-            return false;
-        for (int64_t i = 0; i < here; i++) {
-            if (label[i] >= 0 && seen >= 0 && label[i] != seen)
-                return true;
-            seen = label[i] >= 0 ? label[i] : seen;
-        }
-    }
-    return too_few(data, seen >= 0, error);
+    return seen.others > 0 || too_few(data, seen.count > 0, error);
 }
 
 /* The labels of the set; NULL with the error set. Owned by the caller. */

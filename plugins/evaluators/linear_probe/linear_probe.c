@@ -64,54 +64,32 @@ static const char *name_of(const assay_benchmark *benchmark)
     return assay_text("benchmark %s/%s", benchmark->suite, benchmark->name);
 }
 
-typedef struct class_counts {
-    int64_t positives, negatives;
-} class_counts;
-
-static void count_classes(class_counts *counts, const int32_t *label, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        counts->positives += label[i] == 1;
-        counts->negatives += label[i] == 0;
-    }
-}
-
 /* Both classes are there; else an error that names benchmark and split. */
-static bool has_both(const class_counts *counts, const assay_benchmark *benchmark,
+static bool has_both(const assay_label_mix *seen, const assay_benchmark *benchmark,
                      assay_data_split split, assay_error *error)
 {
-    if (counts->positives > 0 && counts->negatives > 0)
+    if (seen->others > 0)
         return true;
-    bool none = counts->positives + counts->negatives == 0;
-    return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = PROBE_WHERE,
-                      .what = assay_text("%s has %s in its %s split", name_of(benchmark),
-                                         none ? "no samples" : "one class only",
-                                         assay_split_name(split)),
-                      .expected = "samples of both classes",
-                      .got = assay_text("%" PRId64 " positive, %" PRId64 " negative",
-                                        counts->positives, counts->negatives),
-                      .hint = "a probe is fitted on train, chosen on valid and reported on test");
+    bool none = seen->count == 0;
+    return ASSAY_FAIL(
+        error, ASSAY_BAD_INPUT, .where = PROBE_WHERE,
+        .what = assay_text("%s has %s in its %s split", name_of(benchmark),
+                           none ? "no samples" : "one class only", assay_split_name(split)),
+        .expected = "samples of both classes",
+        .got = assay_text("%" PRId64 " positive, %" PRId64 " negative",
+                          seen->first == 1 ? seen->count : 0, seen->first == 0 ? seen->count : 0),
+        .hint = "a probe is fitted on train, chosen on valid and reported on test");
 }
 
-/* Labels are read piece by piece until both classes were seen: to label a million generated users
- * takes long. */
 static bool check_split(const assay_data *data, int index, const assay_benchmark *benchmark,
                         assay_data_split split, assay_error *error)
 {
     if (!data->functions->labels)
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = PROBE_WHERE,
                           .what = "the dataset has no class labels", .got = data->name);
-    enum { PIECE = 256 };
-    int32_t label[PIECE];
-    class_counts counts = {0};
-    int64_t n = data->functions->count(data->dataset, split, index);
-    for (int64_t first = 0; first < n && (!counts.positives || !counts.negatives); first += PIECE) {
-        int64_t here = n - first < PIECE ? n - first : PIECE;
-        if (!data->functions->labels(data->dataset, split, index, first, here, label, error))
-            return false;
-        count_classes(&counts, label, here);
-    }
-    return has_both(&counts, benchmark, split, error);
+    assay_label_mix seen;
+    return assay_labels_mix(data, split, index, &seen, error) &&
+           has_both(&seen, benchmark, split, error);
 }
 
 /* The suite that was meant, or else the first. */
@@ -261,9 +239,9 @@ static bool embed_split(const probing *p, assay_data_split split, labelled *into
         return ASSAY_FAIL(
             error, ASSAY_BAD_SHAPE, .where = PROBE_WHERE, .what = "not every sample of a set came",
             .expected = assay_text("%" PRId64, c.expected), .got = assay_text("%" PRId64, c.seen));
-    class_counts counts = {0};
-    count_classes(&counts, into->label, into->n);
-    return has_both(&counts, p->benchmark, split, error);
+    assay_label_mix seen = {.first = -1};
+    assay_label_mix_add(&seen, into->label, into->n);
+    return has_both(&seen, p->benchmark, split, error);
 }
 
 /* ---- evaluating ---- */

@@ -191,11 +191,8 @@ static void model_close(void *opened)
 static bool build(model *m, const assay_model_setup *setup, assay_error *error)
 {
     assay_error inner = {0};
-    if (setup->extra.front > 0 || setup->extra.readout > 0)
-        return ASSAY_FAIL(error, ASSAY_UNSUPPORTED, .where = MODEL_WHERE,
-                          .what = "the model has no place for extra tokens",
-                          .hint = "hybrid_query and soft_prompt need model.user_decoder");
-    if (!shape_holds(&m->settings, error) || !find_fields(m, setup->data, error))
+    if (!assay_refuse_extra(setup, MODEL_WHERE, error) || !shape_holds(&m->settings, error) ||
+        !find_fields(m, setup->data, error))
         return false;
     m->words = vocabulary_new(&(vocabulary_recipe){.where = MODEL_WHERE,
                                                    .data = setup->data,

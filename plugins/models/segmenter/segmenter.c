@@ -222,11 +222,9 @@ static bool build(model *m, const assay_model_setup *setup, assay_error *error)
     settings *s = &m->settings;
     assay_vit_config config;
     assay_error inner = {0};
-    if (setup->extra.front > 0 || setup->extra.readout > 0 || setup->extra.history > 0)
-        return ASSAY_FAIL(error, ASSAY_UNSUPPORTED, .where = MODEL_WHERE,
-                          .what = "the model has no place for extra tokens");
-    if (!settle(s, error) || !find_fields(m, setup->data, error) ||
-        !choose_vit(s, &config, error) || !choose_blocks(m, config.layers, error))
+    if (!assay_refuse_extra(setup, MODEL_WHERE, error) || !settle(s, error) ||
+        !find_fields(m, setup->data, error) || !choose_vit(s, &config, error) ||
+        !choose_blocks(m, config.layers, error))
         return false;
     m->vit = assay_vit_new(setup->params, NULL, &config, error);
     if (!m->vit)

@@ -120,12 +120,8 @@ static void model_close(void *opened)
 
 static bool build(model *m, const assay_model_setup *setup, assay_error *error)
 {
-    const assay_extra_tokens *extra = &setup->extra;
-    if (extra->front > 0 || extra->readout > 0 || extra->history > 0)
-        return ASSAY_FAIL(error, ASSAY_UNSUPPORTED, .where = MODEL_WHERE,
-                          .what = "the model has no place for extra tokens",
-                          .hint = "hybrid_query and soft_prompt need model.user_decoder");
-    if (!configure(m, error) || !find_image(m, setup->data, error))
+    if (!assay_refuse_extra(setup, MODEL_WHERE, error) || !configure(m, error) ||
+        !find_image(m, setup->data, error))
         return false;
     m->vit = assay_vit_new(setup->params, NULL, &m->config, error);
     if (!m->vit || !count_visible(m, error) || !facts_outputs(m, error))
