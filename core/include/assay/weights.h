@@ -133,6 +133,19 @@ typedef struct assay_load_options {
  * changed on failure. `loaded` (or NULL) counts. */
 bool assay_params_load(assay_params *params, const assay_weights *weights,
                        const assay_load_options *options, int64_t *loaded, assay_error *error);
+
+/* For assay_load_options.find: the tensor of a ViT's parameter in published weights, whose names are
+ * timm's behind any prefix ("module.", "backbone.", "teacher.backbone." ...) and whose layer scales may
+ * be called ls1.gamma and ls2.gamma (DeiT III). Of a student and a teacher in one file (DINO, iBOT) the
+ * teacher is meant. Other parameters of the model may stand behind the same prefix. NULL: there is
+ * none. */
+const assay_stored *assay_find_published(const assay_params *params, const assay_weights *weights,
+                                         const char *name);
+/* Whether a ViT of the set can take what the file holds: layer scales of the file are not left out in
+ * silence, which would make it another network. */
+bool assay_check_published(const assay_params *params, const assay_weights *weights,
+                           assay_error *error);
+
 /* Publishes all parameters as safetensors under their names, with the set's stacks and low-rank adapters
  * in the metadata. */
 bool assay_params_save(const assay_params *params, const char *path, assay_error *error);

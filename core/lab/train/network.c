@@ -8,7 +8,6 @@
 
 #include "lab/train/checkpoint.h"
 #include "lab/train/positions.h"
-#include "lab/train/published.h"
 
 #include <assay/memory.h>
 #include <assay/weights.h>
@@ -121,9 +120,9 @@ static bool load_teacher(teacher *t, const char *path, assay_error *error)
 {
     /* A run's file also holds what its losses own. */
     static const assay_load_options options = {
-        .allow_unused = true, .fit = positions_fit, .find = published_find};
+        .allow_unused = true, .fit = positions_fit, .find = assay_find_published};
     assay_weights *weights = assay_weights_open(path, error);
-    bool ok = weights && published_check(t->assembly->params, weights, error) &&
+    bool ok = weights && assay_check_published(t->assembly->params, weights, error) &&
               assay_params_load(t->assembly->params, weights, &options, NULL, error) &&
               assay_params_train(t->assembly->params, NULL, false, error) >= 0;
     assay_weights_close(weights);

@@ -3,7 +3,6 @@
 #include "lab/train/datasets.h"
 #include "lab/train/network.h"
 #include "lab/train/positions.h"
-#include "lab/train/published.h"
 
 #include <assay/memory.h>
 #include <assay/weights.h>
@@ -22,7 +21,7 @@ static bool load_weights(train_opened *opened, const train_reopening *request, a
     const assay_load_options options = {.allow_unused = true,
                                         .allow_missing = request->published,
                                         .fit = request->published ? positions_fit : NULL,
-                                        .find = request->published ? published_find : NULL};
+                                        .find = request->published ? assay_find_published : NULL};
     int64_t loaded = 0;
     assay_weights *weights = assay_weights_open(request->weights, error);
     bool ok =

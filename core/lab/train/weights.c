@@ -3,7 +3,6 @@
 
 #include "lab/train/checkpoint.h"
 #include "lab/train/positions.h"
-#include "lab/train/published.h"
 
 #include <assay/log.h>
 #include <assay/weights.h>
@@ -37,7 +36,7 @@ static const assay_stored *stored_of(const assembly *a, const assay_weights *wei
                                      const char *name)
 {
     const assay_stored *stored = assay_weights_find(weights, name);
-    return stored ? stored : published_find(a->params, weights, name);
+    return stored ? stored : assay_find_published(a->params, weights, name);
 }
 
 /* Names the model's parameters that the file lacks, the first few of them. */
@@ -95,8 +94,10 @@ static bool fail_in(const char *path, const assay_error *own, assay_error *error
 
 bool weights_start(assembly *a, bool complete, assay_error *error)
 {
-    static const assay_load_options lenient = {
-        .allow_missing = true, .allow_unused = true, .fit = positions_fit, .find = published_find};
+    static const assay_load_options lenient = {.allow_missing = true,
+                                               .allow_unused = true,
+                                               .fit = positions_fit,
+                                               .find = assay_find_published};
     const setting *init = &a->recipe->init;
     char path[4096];
     int64_t fitting = 0;
@@ -108,7 +109,7 @@ bool weights_start(assembly *a, bool complete, assay_error *error)
     assay_weights *weights = assay_weights_open(path, error);
     if (!weights)
         return false;
-    if (!published_check(a->params, weights, error)) {
+    if (!assay_check_published(a->params, weights, error)) {
         assay_weights_close(weights);
         return false;
     }

@@ -1,7 +1,6 @@
 /* test_published.c - published vision transformers start a model under whatever prefix they were saved:
  * MAE and timm (none), DINO and iBOT (a teacher's), DeiT III (other names, no row for the class). */
 #include "lab/train/positions.h"
-#include "lab/train/published.h"
 
 #include <assay/blocks.h>
 #include <assay/memory.h>
@@ -101,7 +100,7 @@ static assay_weights *published(const assay_params *params, const assay_params *
 }
 
 static const assay_load_options options = {
-    .allow_unused = true, .fit = positions_fit, .find = published_find};
+    .allow_unused = true, .fit = positions_fit, .find = assay_find_published};
 
 static void every_form_fills_the_whole_model(void **state)
 {
@@ -125,7 +124,7 @@ static void every_form_fills_the_whole_model(void **state)
                 memset(assay_params_find(from, "pos_embed")->value->data, 0, 8 * sizeof(float));
             assay_weights *weights = published(from, other, forms[k]);
             int64_t loaded = 0;
-            must(published_check(to, weights, &error), &error);
+            must(assay_check_published(to, weights, &error), &error);
             must(assay_params_load(to, weights, &options, &loaded, &error), &error);
             assert_int_equal(loaded, assay_params_count(from));
             for (int64_t i = 0; i < assay_params_count(from); i++) {
@@ -148,7 +147,7 @@ static void scales_are_not_left_out_in_silence(void **state)
         assay_error error = {0};
         assay_params *from = vit_of(1, NULL, true), *to = vit_of(3, NULL, false);
         assay_weights *weights = published(from, NULL, (form){.base = "", .deit3 = deit3});
-        assert_false(published_check(to, weights, &error));
+        assert_false(assay_check_published(to, weights, &error));
         assert_non_null(strstr(error.hint, "layer_scale"));
         assay_weights_close(weights);
         assay_params_free(from);
@@ -165,9 +164,9 @@ static void names_of_other_parameters_are_not_looked_for(void **state)
                           (assay_init){.kind = ASSAY_INIT_ONES}, &error) != NULL,
          &error);
     assay_weights *weights = published(from, NULL, (form){.base = "backbone."});
-    assert_null(published_find(to, weights, "norm.weight"));
-    assert_non_null(published_find(to, weights, "tower.norm.weight"));
-    assert_null(published_find(to, weights, "tower.blocks.0.gamma_1"));
+    assert_null(assay_find_published(to, weights, "norm.weight"));
+    assert_non_null(assay_find_published(to, weights, "tower.norm.weight"));
+    assert_null(assay_find_published(to, weights, "tower.blocks.0.gamma_1"));
     assay_weights_close(weights);
     assay_params_free(from);
     assay_params_free(to);

@@ -1,6 +1,6 @@
 /* published.c - how others name the parameters of a vision transformer (infrared spec 2.14): timm's names,
  * which are ours, behind prefixes that wrappers of training have left in the files. */
-#include "lab/train/published.h"
+#include <assay/weights.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -77,8 +77,8 @@ static bool is_taken(const assay_params *params, const char *name)
     return false;
 }
 
-const assay_stored *published_find(const assay_params *params, const assay_weights *weights,
-                                   const char *name)
+const assay_stored *assay_find_published(const assay_params *params, const assay_weights *weights,
+                                         const char *name)
 {
     char base[LONGEST], other[LONGEST];
     const char *own = own_name(params, name);
@@ -90,7 +90,8 @@ const assay_stored *published_find(const assay_params *params, const assay_weigh
     return !stored && other_gamma(own, other) ? find_behind(weights, base, other) : stored;
 }
 
-bool published_check(const assay_params *params, const assay_weights *weights, assay_error *error)
+bool assay_check_published(const assay_params *params, const assay_weights *weights,
+                           assay_error *error)
 {
     char base[LONGEST];
     if (!base_of(weights, base))
