@@ -12,6 +12,7 @@
 -- without noise, clutter or blur, or Fashion-MNIST (scripts/data/fashion) for the slices.
 local scale, pictures = env("ASSAY_SCALE", "tiny"), env("ASSAY_IMAGES", "thermal")
 
+-- `base` with some values changed. Modules lie beside their scripts, so each folder of experiments has this of its own.
 local function with(base, changes)
   local all = {}
   for key, value in pairs(base) do all[key] = value end

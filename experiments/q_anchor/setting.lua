@@ -10,6 +10,7 @@
 -- The users are synthetic at every scale: Alipay's are not public.
 local scale = env("ASSAY_SCALE", "tiny")
 
+-- `base` with some values changed. Modules lie beside their scripts, so each folder of experiments has this of its own.
 local function with(base, changes)
   local all = {}
   for key, value in pairs(base) do all[key] = value end

@@ -64,6 +64,14 @@ static void stages_feed_runs(void **state)
          {NULL},
          "pre | - | 1 | -\n"
          "main | - | 1 | init=0 loss.match.teacher=0\n"},
+    };
+    PLACE_RUNS(rules);
+}
+
+static void stages_feed_stages_and_stand_as_alternatives(void **state)
+{
+    (void)state;
+    static const place_rule rules[] = {
         {"stages of stages, in order",
          "local a = " STAGE("a", "") "local b = " STAGE("b", "init = a, mask = mask.still {}") ONE
          "init = b, loss = { loss.match { teacher = a } } }",
@@ -101,6 +109,14 @@ static void stages_feed_runs(void **state)
          "main | init=none | 1 | -\n"
          "b | - | 1 | init=0\n"
          "main | init=b | 1 | init=1\n"},
+    };
+    PLACE_RUNS(rules);
+}
+
+static void scores_and_sampled_stages_feed_runs(void **state)
+{
+    (void)state;
+    static const place_rule rules[] = {
         {"a score is an input",
          "local a = " STAGE("a", "") ONE
          "mask = mask.slope { warmup = a:score('s/auc') }, train = { lr = a:score('s/b/ks',"
@@ -289,6 +305,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stages_feed_runs),
+        cmocka_unit_test(stages_feed_stages_and_stand_as_alternatives),
+        cmocka_unit_test(scores_and_sampled_stages_feed_runs),
         cmocka_unit_test(the_command_line_sets_places),
         cmocka_unit_test(params_know_where_they_come_from),
         cmocka_unit_test(fingerprints_are_asked_once),

@@ -68,6 +68,14 @@ static void axes_that_cannot_be(void **state)
          {NULL},
          "experiment.dataset is of the wrong kind (s.lua:1); expected dataset.NAME { ... }, got "
          "none"},
+    };
+    PLACE_WRONG(scripts);
+}
+
+static void zips_that_cannot_be(void **state)
+{
+    (void)state;
+    static const place_case scripts[] = {
         {"return zip {}", {NULL}, "zip { } has no fields (s.lua:1)"},
         {"return zip { a = 1 }",
          {NULL},
@@ -83,6 +91,14 @@ static void axes_that_cannot_be(void **state)
         {"local z = zip { w = { 64, 5000 }, lr = { 1, 2 } }\nreturn model.coder { width = z.w }",
          {NULL},
          "model.coder.width is out of range (s.lua:1); expected 8 .. 4096, got 5000"},
+    };
+    PLACE_WRONG(scripts);
+}
+
+static void samples_that_cannot_be(void **state)
+{
+    (void)state;
+    static const place_case scripts[] = {
         {"return uniform(2, 1)",
          {NULL},
          "uniform has a bad range (s.lua:1); expected two numbers, the smaller first"},
@@ -294,7 +310,7 @@ static void schedules_that_give_no_number(void **state)
 
 /* ---- --set ---- */
 
-static void settings_of_the_command_line(void **state)
+static void settings_of_the_command_line_have_a_place_and_a_value(void **state)
 {
     (void)state;
 #define SLOPE EXPERIMENT "mask = mask.slope {}, loss = { loss.match {}, loss.match {} } }"
@@ -326,6 +342,14 @@ static void settings_of_the_command_line(void **state)
          {"model.width=64, 65"},
          "')' expected near ',' (--set model.width); hint: a value is written as in Lua: 0.1, "
          "true, '\"text\"', 'mask.causal {}'"},
+    };
+    PLACE_WRONG(scripts);
+}
+
+static void values_of_the_command_line_are_checked(void **state)
+{
+    (void)state;
+    static const place_case scripts[] = {
         {SLOPE,
          {"model.width=8.5"},
          "model.coder.width takes whole numbers (--set model.width); expected integer, 8 .. 4096, "
@@ -354,6 +378,14 @@ static void settings_of_the_command_line(void **state)
          {"mask=loss.match {}"},
          "experiment.mask is of the wrong kind (--set mask); expected mask.NAME { ... }, got "
          "loss.match"},
+    };
+    PLACE_WRONG(scripts);
+}
+
+static void what_the_command_line_cannot_set(void **state)
+{
+    (void)state;
+    static const place_case scripts[] = {
         {SLOPE,
          {"loss.match#3.margin=0.2"},
          "the experiment has no such place (--set loss.match#3.margin); hint: did you mean "
@@ -407,6 +439,14 @@ static void settings_of_the_command_line(void **state)
         {SLOPE,
          {"init=run { name = 'z' }"},
          "run 'z' has no dataset (--set init); expected dataset = dataset.NAME { ... }"},
+    };
+    PLACE_WRONG(scripts);
+}
+
+static void a_stages_places_are_set_behind_its_name(void **state)
+{
+    (void)state;
+    static const place_case scripts[] = {
         {"local a = " STAGE("a", "") "\n" EXPERIMENT "init = a }",
          {"a.train.stesp=3"},
          "the experiment has no such place (--set a.train.stesp); hint: did you mean "
@@ -431,9 +471,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(axes_that_cannot_be),
+        cmocka_unit_test(zips_that_cannot_be),
+        cmocka_unit_test(samples_that_cannot_be),
         cmocka_unit_test(stages_that_cannot_be),
         cmocka_unit_test(schedules_that_give_no_number),
-        cmocka_unit_test(settings_of_the_command_line),
+        cmocka_unit_test(settings_of_the_command_line_have_a_place_and_a_value),
+        cmocka_unit_test(values_of_the_command_line_are_checked),
+        cmocka_unit_test(what_the_command_line_cannot_set),
+        cmocka_unit_test(a_stages_places_are_set_behind_its_name),
     };
     return cmocka_run_group_tests(tests, place_make, place_remove);
 }

@@ -84,7 +84,7 @@ static void unknown_names_are_told_with_the_nearest(void **state)
 
 /* ---- types and ranges ---- */
 
-static void values_are_checked_where_they_stand(void **state)
+static void numbers_are_checked_where_they_stand(void **state)
 {
     (void)state;
     static const place_case scripts[] = {
@@ -138,6 +138,14 @@ static void values_are_checked_where_they_stand(void **state)
         {"return model.coder { dropout = 'much' }",
          {NULL},
          "model.coder.dropout has the wrong type (s.lua:1); expected number, 0 .. 0.9, got 'much'"},
+    };
+    PLACE_WRONG(scripts);
+}
+
+static void choices_and_texts_are_checked_where_they_stand(void **state)
+{
+    (void)state;
+    static const place_case scripts[] = {
         {"return model.coder { tied = 1 }",
          {NULL},
          "model.coder.tied has the wrong type (s.lua:1); expected boolean, got 1"},
@@ -160,6 +168,14 @@ static void values_are_checked_where_they_stand(void **state)
         {"return model.coder { note = 'a\\0b' }",
          {NULL},
          "a text with a zero byte in it (s.lua:1)"},
+    };
+    PLACE_WRONG(scripts);
+}
+
+static void lists_are_checked_where_they_stand(void **state)
+{
+    (void)state;
+    static const place_case scripts[] = {
         {"return model.coder { rates = { 0.5, 3 } }",
          {NULL},
          "model.coder.rates is out of range (item 2) (s.lua:1); expected 0 .. 2, got 3"},
@@ -189,6 +205,14 @@ static void values_are_checked_where_they_stand(void **state)
          {NULL},
          "model.coder.readouts has the wrong type (s.lua:1); expected list of texts, "
          "first|last|mean, got 3"},
+    };
+    PLACE_WRONG(scripts);
+}
+
+static void paths_schedules_and_weights_are_checked_where_they_stand(void **state)
+{
+    (void)state;
+    static const place_case scripts[] = {
         {"return dataset.files { path = 'date' }",
          {NULL},
          "the path of dataset.files.path does not exist (s.lua:1); got 'date'; hint: paths are "
@@ -221,6 +245,14 @@ static void values_are_checked_where_they_stand(void **state)
         {"return loss.match { teacher = model.coder {} }",
          {NULL},
          "loss.match.teacher has the wrong type (s.lua:1); expected weights, got model.coder"},
+    };
+    PLACE_WRONG(scripts);
+}
+
+static void options_come_in_one_table_by_name(void **state)
+{
+    (void)state;
+    static const place_case scripts[] = {
         {"return mask.slope { 0.1 }",
          {NULL},
          "mask.slope takes options by name (s.lua:1); expected { name = value, ... }, got a value "
@@ -234,6 +266,14 @@ static void values_are_checked_where_they_stand(void **state)
         {"return mask.slope({}, {})",
          {NULL},
          "mask.slope takes one table (s.lua:1); expected mask.slope { ... }, got table"},
+    };
+    PLACE_WRONG(scripts);
+}
+
+static void keys_take_plugins_of_their_kind(void **state)
+{
+    (void)state;
+    static const place_case scripts[] = {
         {EXPERIMENT "mask = model.coder {} }",
          {NULL},
          "experiment.mask is of the wrong kind (s.lua:1); expected mask.NAME { ... }, got "
@@ -263,6 +303,14 @@ static void values_are_checked_where_they_stand(void **state)
          {NULL},
          "there is nothing to train for: no loss (s.lua:1); expected loss = loss.NAME { ... }; "
          "hint: train = { steps = 0 } only evaluates"},
+    };
+    PLACE_WRONG(scripts);
+}
+
+static void training_options_are_checked_where_they_stand(void **state)
+{
+    (void)state;
+    static const place_case scripts[] = {
         {EXPERIMENT "init = 4 }",
          {NULL},
          "experiment.init has the wrong type (s.lua:1); expected weights, got 4"},
@@ -286,6 +334,14 @@ static void values_are_checked_where_they_stand(void **state)
          {NULL},
          "train.batch cannot be divided into equal parts (s.lua:1); expected a multiple of "
          "accumulate * pieces = 4, got 10"},
+    };
+    PLACE_WRONG(scripts);
+}
+
+static void seeds_and_trials_are_whole_numbers(void **state)
+{
+    (void)state;
+    static const place_case scripts[] = {
         {EXPERIMENT "seed = 1.5 }",
          {NULL},
          "experiment.seed is of the wrong kind (s.lua:1); expected a whole number from 0, a list "
@@ -317,6 +373,14 @@ static void values_are_checked_where_they_stand(void **state)
          {NULL},
          "experiment.trials is of the wrong kind (s.lua:1); expected a whole number, 1 .. 1000000, "
          "got 0"},
+    };
+    PLACE_WRONG(scripts);
+}
+
+static void an_experiment_has_a_name_a_dataset_and_a_model(void **state)
+{
+    (void)state;
+    static const place_case scripts[] = {
         {"return experiment { name = 'a b', dataset = dataset.files { path = 'data' } }",
          {NULL},
          "experiment needs a name (s.lua:1); expected letters, digits, '_', '-' and '.', got 'a "
@@ -422,7 +486,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unknown_names_are_told_with_the_nearest),
-        cmocka_unit_test(values_are_checked_where_they_stand),
+        cmocka_unit_test(numbers_are_checked_where_they_stand),
+        cmocka_unit_test(choices_and_texts_are_checked_where_they_stand),
+        cmocka_unit_test(lists_are_checked_where_they_stand),
+        cmocka_unit_test(paths_schedules_and_weights_are_checked_where_they_stand),
+        cmocka_unit_test(options_come_in_one_table_by_name),
+        cmocka_unit_test(keys_take_plugins_of_their_kind),
+        cmocka_unit_test(training_options_are_checked_where_they_stand),
+        cmocka_unit_test(seeds_and_trials_are_whole_numbers),
+        cmocka_unit_test(an_experiment_has_a_name_a_dataset_and_a_model),
         cmocka_unit_test(whole_numbers_may_be_written_as_floats),
         cmocka_unit_test(what_is_no_experiment),
         cmocka_unit_test(a_file_that_is_not_there),
