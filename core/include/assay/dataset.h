@@ -153,12 +153,13 @@ static inline void assay_label_mix_add(assay_label_mix *mix, const int32_t *labe
 static inline bool assay_labels_mix(const assay_data *data, assay_data_split split, int benchmark,
                                     assay_label_mix *out, assay_error *error)
 {
-    enum { PIECE = 256 };
-    int32_t label[PIECE];
+    int32_t label[256];
+    int64_t most = (int64_t)(sizeof label / sizeof *label), here = 0;
     int64_t n = data->functions->count(data->dataset, split, benchmark);
-    *out = (assay_label_mix){.first = -1};
-    for (int64_t at = 0; at < n && out->others == 0; at += PIECE) {
-        int64_t here = n - at < PIECE ? n - at : PIECE;
+    out->first = -1;
+    out->count = out->others = 0;
+    for (int64_t at = 0; at < n && out->others == 0; at += here) {
+        here = n - at < most ? n - at : most;
         if (!data->functions->labels(data->dataset, split, benchmark, at, here, label, error))
             return false;
         assay_label_mix_add(out, label, here);
