@@ -1,19 +1,11 @@
 #include "fiber.h"
 
-#include "standin.h"
+#include "inside.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ASAN
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ASAN
-#endif
-#endif
 
 #ifdef WITH_ASAN
 #include <sanitizer/common_interface_defs.h>

@@ -5,6 +5,14 @@
 
 #include "standin.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ASAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ASAN
+#endif
+#endif
+
 /* ---- queue.c ---- */
 
 /* One lock for everything: taken by each call of the runtime, by a thread that may have it already. */
@@ -47,5 +55,7 @@ int standin_report_memory(void);
 
 /* "kernel NAME, block (0, 0, 0), thread (5, 0, 0)" while one runs, or NULL. */
 const char *standin_kernel_text(void);
+/* True when p lies behind the shared memory of the running block. */
+bool standin_beyond_shared(const void *p);
 
 #endif

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { WARP = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / WARP, POISON = 0xff };
 
@@ -254,6 +255,70 @@ const uint64_t *standin_meet_warp(const char *what, unsigned mask, uint64_t mine
     return slots;
 }
 
+/* ---- shared memory ---- */
+
+/* The exact size: behind it stands a page that nobody may touch, or ASan's red zone. */
+#ifdef WITH_ASAN
+
+static void *take_shared(size_t bytes)
+{
+    void *shared = malloc(bytes);
+    if (!shared)
+        standin_fault("no memory for %zu bytes of shared memory", bytes);
+    return shared;
+}
+
+static void give_shared(void)
+{
+    free(run.shared);
+    run.shared = NULL;
+}
+
+bool standin_beyond_shared(const void *p)
+{
+    (void)p;
+    return false;
+}
+
+#else
+
+enum { SHARED_ROOM = 256 * 1024, SHARED_GUARD = 64 * 1024, SHARED_EDGE = 0xa5 };
+
+static unsigned char *shared_room; /* SHARED_ROOM bytes, then the guard */
+
+static void *take_shared(size_t bytes)
+{
+    if (!shared_room) {
+        void *map = mmap(NULL, SHARED_ROOM + SHARED_GUARD, PROT_NONE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (map == MAP_FAILED || mprotect(map, SHARED_ROOM, PROT_READ | PROT_WRITE) != 0)
+            standin_fault("no room for shared memory");
+        shared_room = map;
+    }
+    size_t whole = (bytes + 15) / 16 * 16;
+    unsigned char *shared = shared_room + SHARED_ROOM - whole;
+    memset(shared + bytes, SHARED_EDGE, whole - bytes);
+    return shared;
+}
+
+static void give_shared(void)
+{
+    const unsigned char *end = shared_room + SHARED_ROOM;
+    for (size_t i = run.kernel->shared_bytes; run.shared && run.shared + i < end; i++)
+        if (run.shared[i] != SHARED_EDGE)
+            standin_fault("written beyond the shared memory that the launch gives");
+    run.shared = NULL;
+}
+
+bool standin_beyond_shared(const void *p)
+{
+    const unsigned char *end = shared_room + SHARED_ROOM;
+    return run.shared && (const unsigned char *)p >= end &&
+           (const unsigned char *)p < end + SHARED_GUARD;
+}
+
+#endif
+
 /* ---- a launch ---- */
 
 /* Stacks of another host thread are begun anew: ASan knows them as that thread's. */
@@ -274,9 +339,7 @@ void standin_run_kernel(const standin_kernel *kernel)
     run.threads = (int)(kernel->threads.x * kernel->threads.y * kernel->threads.z);
     run.blocks = (int64_t)kernel->blocks.x * kernel->blocks.y * kernel->blocks.z;
     run.block = 0;
-    run.shared = NULL;
-    if (kernel->shared_bytes > 0 && !(run.shared = malloc(kernel->shared_bytes)))
-        standin_fault("no memory for %zu bytes of shared memory", kernel->shared_bytes);
+    run.shared = kernel->shared_bytes > 0 ? take_shared(kernel->shared_bytes) : NULL;
     standin_threads = kernel->threads, standin_blocks = kernel->blocks;
     for (int t = 0; t < run.threads; t++) {
         const unsigned x = kernel->threads.x, y = kernel->threads.y, i = (unsigned)t;
@@ -287,7 +350,6 @@ void standin_run_kernel(const standin_kernel *kernel)
     run.current = &run.host;
     begin_block();
     go_on();
-    free(run.shared);
-    run.shared = NULL;
+    give_shared();
     run.kernel = NULL;
 }

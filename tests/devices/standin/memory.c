@@ -15,14 +15,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ASAN
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ASAN
-#endif
-#endif
-
 #ifdef WITH_ASAN
 #include <sanitizer/asan_interface.h>
 #endif
@@ -135,23 +127,43 @@ const char *standin_where(const void *p)
     char *text = texts[turn++ % 4];
     const piece *m = piece_at(p);
     if (!m) {
-        snprintf(text, sizeof texts[0], "%p, which is %s", p, p ? "memory of the host" : "NULL");
+        snprintf(text, sizeof texts[0], "%s", p ? "memory of the host" : "NULL");
         return text;
     }
     long long at = (const char *)p - m->start;
-    const char *side = at < 0 ? "before" : at >= m->bytes ? "beyond" : "into";
-    snprintf(text, sizeof texts[0], "%lld bytes %s allocation %d of %lld bytes (%s%s)",
-             at < 0           ? -at
-             : at >= m->bytes ? at - m->bytes
-                              : at,
-             side, m->number, (long long)m->bytes, m->freed ? "freed " : "", kinds[m->kind]);
+    const char *side = "byte %lld of";
+    if (at >= m->bytes)
+        at -= m->bytes, side = "%lld bytes beyond";
+    else if (at < 0)
+        at = -at, side = "%lld bytes before";
+    int used = snprintf(text, sizeof texts[0], side, at);
+    snprintf(text + used, sizeof texts[0] - (size_t)used, " %sallocation %d (%s, %lld bytes)",
+             m->freed ? "freed " : "", m->number, kinds[m->kind], (long long)m->bytes);
     return text;
 }
 
 void standin_check_argument(const char *name, int index, const void *p)
 {
     if (p && !standin_may_touch(p, 0))
-        standin_fault("argument %d of kernel %s is %s", index, name, standin_where(p));
+        standin_fault("argument %d of kernel %s points to %s", index, name, standin_where(p));
+}
+
+/* Addresses of programs, heaps and stacks begin here; no size or pair of sizes is as large. */
+static const uintptr_t least_address = (uintptr_t)1 << 45;
+
+static bool is_mapped(const void *p)
+{
+    unsigned char in_core;
+    return mincore((void *)((uintptr_t)p / PAGE * PAGE), 1, &in_core) == 0;
+}
+
+void standin_check_word(const char *name, int index, size_t at, const void *word)
+{
+    if ((uintptr_t)word < least_address || standin_may_touch(word, 0))
+        return;
+    if (piece_at(word) || is_mapped(word))
+        standin_fault("byte %zu of argument %d of kernel %s points to %s", at, index, name,
+                      standin_where(word));
 }
 
 /* ---- touches that the pages refuse ---- */
@@ -163,9 +175,11 @@ static void refused(int signal_number, siginfo_t *info, void *context)
     const void *p = info->si_addr;
     const piece *m = piece_at(p);
     if (m && !m->freed && standin_is_device(p, 1) && !standin_works())
-        standin_fault("host touched device memory, %s", standin_where(p));
+        standin_fault("host touched device memory: %s", standin_where(p));
     if (m && m->freed)
-        standin_fault("touched freed memory, %s", standin_where(p));
+        standin_fault("touched freed memory: %s", standin_where(p));
+    if (standin_works() && standin_beyond_shared(p))
+        standin_fault("touched memory beyond the shared memory that the launch gives");
     if (m || standin_works())
         standin_fault("touched %s", standin_where(p));
     if (older.sa_flags & SA_SIGINFO)
@@ -174,16 +188,17 @@ static void refused(int signal_number, siginfo_t *info, void *context)
         sigaction(signal_number, &older, NULL); /* the touch is repeated, and ends as it used to */
 }
 
+/* Others, such as a test's framework, may have taken the signal since. */
 static void watch(void)
 {
-    static bool watching;
-    if (watching)
-        return;
-    watching = true;
-    struct sigaction action = {.sa_sigaction = refused, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    struct sigaction now, action = {.sa_sigaction = refused, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     sigemptyset(&action.sa_mask);
-    if (sigaction(SIGSEGV, &action, &older) != 0)
+    if (sigaction(SIGSEGV, NULL, &now) != 0)
         standin_fault("cannot watch for touches: %s", strerror(errno));
+    if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == refused)
+        return;
+    older = now;
+    sigaction(SIGSEGV, &action, NULL);
 }
 
 /* ---- edges ---- */
@@ -235,9 +250,9 @@ static bool edge_intact(const char *p, int64_t bytes)
 static void check_edges_of(const piece *m)
 {
     if (!edge_intact(m->start + m->bytes, bytes_after(m)))
-        standin_fault("written beyond allocation %d of %lld bytes", m->number, (long long)m->bytes);
+        standin_fault("written beyond allocation %d (%lld bytes)", m->number, (long long)m->bytes);
     if (!edge_intact(m->start - bytes_before(m), bytes_before(m)))
-        standin_fault("written before allocation %d of %lld bytes", m->number, (long long)m->bytes);
+        standin_fault("written before allocation %d (%lld bytes)", m->number, (long long)m->bytes);
 }
 
 void standin_check_edges(void)
@@ -264,6 +279,7 @@ static void set_access_of_all(int access)
 
 void standin_open_memory(void)
 {
+    watch();
     set_access_of_all(PROT_READ | PROT_WRITE);
     memory.open = true;
 }
@@ -384,9 +400,9 @@ int standin_report_memory(void)
     for (int i = 0; i < memory.count; i++)
         if (!memory.piece[i].freed) {
             living++;
-            fprintf(stderr, "standin: leak: allocation %d of %lld bytes (%s)\n",
-                    memory.piece[i].number, (long long)memory.piece[i].bytes,
-                    kinds[memory.piece[i].kind]);
+            fprintf(stderr, "standin: leak: allocation %d (%s, %lld bytes)\n",
+                    memory.piece[i].number, kinds[memory.piece[i].kind],
+                    (long long)memory.piece[i].bytes);
         }
     return living;
 }

@@ -212,8 +212,16 @@ template <typename T> struct standin_same {
     typedef T type;
 };
 
-static inline void standin_check_one(const char *, int, ...)
+/* A struct may hold pointers: each word of it that could be one is looked at. */
+template <typename T> static inline void standin_check_one(const char *name, int index, const T &x)
 {
+    if (!__is_class(T) || alignof(T) % alignof(void *) != 0)
+        return;
+    for (size_t at = 0; at + sizeof(void *) <= sizeof(T); at += sizeof(void *)) {
+        const void *word;
+        memcpy(&word, (const char *)&x + at, sizeof word);
+        standin_check_word(name, index, at, word);
+    }
 }
 template <typename T> static inline void standin_check_one(const char *name, int index, T *p)
 {

@@ -53,7 +53,7 @@ bool standin_is_stream(cudaStream_t stream);
 /* CUDA_LAUNCH_BLOCKING=1 */
 bool standin_blocking(void);
 
-/* "128 bytes into allocation 7 of 4096 bytes", "host memory", "freed ..."; for messages. Overwritten
+/* "byte 128 of allocation 7 (device memory, 4096 bytes)", "memory of the host"; for messages. Overwritten
  * by the fourth call from here. */
 const char *standin_where(const void *p);
 
@@ -87,6 +87,9 @@ void *standin_shared(void);
 /* Argument `index` (from 1) of a kernel is a pointer: a fault unless it is NULL or device code may follow
  * it. */
 void standin_check_argument(const char *name, int index, const void *p);
+/* The word at byte `at` of a struct that is an argument: a fault when it is the address of mapped memory of
+ * the host, or of freed memory. */
+void standin_check_word(const char *name, int index, size_t at, const void *word);
 
 /* Runs all threads of all blocks of a kernel. */
 typedef struct standin_kernel {
