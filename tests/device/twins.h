@@ -22,6 +22,7 @@ enum {
 typedef struct twin_input {
     int64_t rows, width;
     bool add;
+    int shift;                 /* floats from what malloc gave to where arrays of floats begin */
     float *x[TWIN_INPUTS];     /* (rows, width) */
     float *by_column[2];       /* (width), one at least: the first serves as `times`, too */
     float *by_row[2];          /* (rows), positive, one at least */
@@ -95,19 +96,44 @@ static inline twin_input twin_input_new(int64_t rows, int64_t width, float magni
     return in;
 }
 
+/* Moves n floats to `shift` floats behind what malloc gives. */
+static inline void twin_shift(float **x, int64_t n, int shift)
+{
+    float *to = twin_floats(n + shift);
+    memcpy(to + shift, *x, (size_t)n * sizeof *to);
+    free(*x);
+    *x = to + shift;
+}
+
+/* The same numbers, none of them aligned as malloc aligns: a part of a tensor may begin anywhere. */
+static inline void twin_input_shift(twin_input *in, int shift)
+{
+    in->shift = shift;
+    for (int i = 0; i < TWIN_INPUTS; i++)
+        twin_shift(&in->x[i], in->rows * in->width, shift);
+    for (int i = 0; i < 2; i++) {
+        twin_shift(&in->by_column[i], in->width > 0 ? in->width : 1, shift);
+        twin_shift(&in->by_row[i], in->rows > 0 ? in->rows : 1, shift);
+    }
+    for (int s = 0; s < TWIN_SECTIONS; s++) {
+        twin_shift(&in->before[s], in->section, shift);
+        twin_shift(&in->out[s], in->section, shift);
+    }
+}
+
 static inline void twin_input_free(twin_input *in)
 {
     for (int i = 0; i < TWIN_INPUTS; i++)
-        free(in->x[i]);
+        free(in->x[i] - in->shift);
     for (int i = 0; i < 2; i++) {
-        free(in->by_column[i]);
-        free(in->by_row[i]);
+        free(in->by_column[i] - in->shift);
+        free(in->by_row[i] - in->shift);
     }
     free(in->ids);
     free(in->classes);
     for (int s = 0; s < TWIN_SECTIONS; s++) {
-        free(in->before[s]);
-        free(in->out[s]);
+        free(in->before[s] - in->shift);
+        free(in->out[s] - in->shift);
     }
 }
 
@@ -184,18 +210,19 @@ static inline void twin_compare(const twin_case *tested, twin_input *in, float *
         if (!twin_run(tested, device, in))
             continue;
         for (int s = 0; s < TWIN_SECTIONS; s++)
-            twin_expect_close(assay_text("%s, %s, %lld x %lld%s, section %d", tested->name,
+            twin_expect_close(assay_text("%s, %s, %lld x %lld%s%s, section %d", tested->name,
                                          device->variant, (long long)in->rows, (long long)in->width,
-                                         in->add ? ", added" : "", s),
+                                         in->add ? ", added" : "", in->shift ? ", shifted" : "", s),
                               in->section, in->out[s], want[s], tested->tolerance, floors[s]);
     }
 }
 
 static inline void twin_compare_shape(int count, const twin_case *cases, int64_t rows,
-                                      int64_t width, float magnitude, bool add)
+                                      int64_t width, float magnitude, bool add, int shift)
 {
     float *want[TWIN_SECTIONS];
     twin_input in = twin_input_new(rows, width, magnitude, add);
+    twin_input_shift(&in, shift);
     for (int s = 0; s < TWIN_SECTIONS; s++)
         want[s] = twin_floats(in.section);
     for (int i = 0; i < count; i++)
@@ -209,7 +236,8 @@ static inline void twin_compare_shape(int count, const twin_case *cases, int64_t
 static const int64_t twin_large[2][2] = {{331, 131}, {37, 1201}};
 
 /* Every variant against plain: rows and widths around vector and block lengths with three
- * magnitudes in turn, and the large shapes; added to and overwritten. */
+ * magnitudes in turn, the large shapes, a wide one that divides well, and one whose arrays begin anywhere;
+ * added to and overwritten. */
 static inline void twin_compare_all(int count, const twin_case *cases)
 {
     static const int64_t sizes[] = {0, 1, 3, 63, 64, 65};
@@ -217,9 +245,13 @@ static inline void twin_compare_all(int count, const twin_case *cases)
     for (int add = 0; add < 2; add++) {
         for (int r = 0; r < 6; r++)
             for (int w = 0; w < 6; w++)
-                twin_compare_shape(count, cases, sizes[r], sizes[w], magnitudes[(r + w) % 3], add);
+                twin_compare_shape(count, cases, sizes[r], sizes[w], magnitudes[(r + w) % 3], add,
+                                   0);
         for (int large = 0; large < 2; large++)
-            twin_compare_shape(count, cases, twin_large[large][0], twin_large[large][1], 1.0f, add);
+            twin_compare_shape(count, cases, twin_large[large][0], twin_large[large][1], 1.0f, add,
+                               0);
+        twin_compare_shape(count, cases, 12, 1232, 1.0f, add, 0);
+        twin_compare_shape(count, cases, 64, 64, 1.0f, add, 1);
     }
 }
 
