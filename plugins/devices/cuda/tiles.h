@@ -42,12 +42,24 @@ static __host__ __device__ inline int64_t pieces_of(int64_t n, int64_t size)
 
 /* ---- tiles ---- */
 
-/* A thread's place before a product of tiles. */
+/* A thread's place before a product of tiles. Neighbouring lanes share a token, and lanes that are two
+ * apart share a row: of a read of 16 bytes a lane, a GPU serves two quarters of a warp at once when the
+ * lanes are such pairs. */
 static __device__ inline int tile_tx(void)
+{
+    return (int)threadIdx.x / 2 % TILE_TX;
+}
+static __device__ inline int tile_ty(void)
+{
+    return (int)threadIdx.x / (2 * TILE_TX) * 2 + (int)threadIdx.x % 2;
+}
+
+/* A thread's place where rows are moved: eight lanes that are neighbours have a row. */
+static __device__ inline int move_lane(void)
 {
     return (int)threadIdx.x % TILE_TX;
 }
-static __device__ inline int tile_ty(void)
+static __device__ inline int move_row(void)
 {
     return (int)threadIdx.x / TILE_TX;
 }
@@ -122,7 +134,7 @@ static __device__ inline void load_row(float *to, tile_row row, int width, float
     const float4 none = {0.0f, 0.0f, 0.0f, 0.0f};
     float4 *y = (float4 *)to;
     if (!row.x) {
-        for (int t = tile_tx(); t < quads; t += TILE_TX)
+        for (int t = move_lane(); t < quads; t += TILE_TX)
             y[t] = none;
         return;
     }
@@ -131,23 +143,23 @@ static __device__ inline void load_row(float *to, tile_row row, int width, float
     const float *s = turned ? tables.sine + row.position * half : NULL;
     const float4 *x = (const float4 *)row.x;
     if (!turned && is_wide(row.x, width)) {
-        for (int t = tile_tx(); t < quads; t += TILE_TX)
+        for (int t = move_lane(); t < quads; t += TILE_TX)
             y[t] = quad_times(x[t], factor);
     } else if (turned && is_wide(row.x, width) && is_wide(c, half) && is_wide(s, half)) {
-        for (int t = tile_tx(); t < quads / 2; t += TILE_TX) {
+        for (int t = move_lane(); t < quads / 2; t += TILE_TX) {
             float4 a = quad_times(x[t], factor), b = quad_times(x[quads / 2 + t], factor);
             turn_quads(((const float4 *)c)[t], ((const float4 *)s)[t], &a, &b);
             y[t] = a;
             y[quads / 2 + t] = b;
         }
     } else {
-        for (int t = tile_tx(); turned && t < half; t += TILE_TX) {
+        for (int t = move_lane(); turned && t < half; t += TILE_TX) {
             float a = factor * row.x[t], b = factor * row.x[half + t];
             turn(c[t], s[t], &a, &b);
             to[t] = a;
             to[half + t] = b;
         }
-        for (int t = (turned ? 2 * half : 0) + tile_tx(); t < 4 * quads; t += TILE_TX)
+        for (int t = (turned ? 2 * half : 0) + move_lane(); t < 4 * quads; t += TILE_TX)
             to[t] = t < width ? factor * row.x[t] : 0.0f;
     }
 }
@@ -158,7 +170,7 @@ static __device__ inline void load_tile(float *tile, int capacity, int width, fl
                                         tile_turn tables, const Rows &rows)
 {
     const int stride = tile_stride(width);
-    for (int r = tile_ty(); r < capacity; r += TILE_TY)
+    for (int r = move_row(); r < capacity; r += TILE_TY)
         load_row(tile + r * stride, rows(r), width, factor, tables);
 }
 
@@ -187,23 +199,23 @@ static __device__ inline void store_row(const float *x, tile_row row, int width,
     const float *s = turned ? tables.sine + row.position * half : NULL;
     const float4 *from = (const float4 *)x;
     if (!turned && is_wide(row.x, width)) {
-        for (int t = tile_tx(); t < quads; t += TILE_TX)
+        for (int t = move_lane(); t < quads; t += TILE_TX)
             store_quad(row.x + 4 * t, quad_times(from[t], factor), add);
     } else if (turned && is_wide(row.x, width) && is_wide(c, half) && is_wide(s, half)) {
-        for (int t = tile_tx(); t < quads / 2; t += TILE_TX) {
+        for (int t = move_lane(); t < quads / 2; t += TILE_TX) {
             float4 a = quad_times(from[t], factor), b = quad_times(from[quads / 2 + t], factor);
             turn_quads(((const float4 *)c)[t], quad_times(((const float4 *)s)[t], -1.0f), &a, &b);
             store_quad(row.x + 4 * t, a, add);
             store_quad(row.x + 4 * (quads / 2 + t), b, add);
         }
     } else {
-        for (int t = tile_tx(); turned && t < half; t += TILE_TX) {
+        for (int t = move_lane(); turned && t < half; t += TILE_TX) {
             float a = factor * x[t], b = factor * x[half + t];
             turn(c[t], -s[t], &a, &b);
             row.x[t] = add ? row.x[t] + a : a;
             row.x[half + t] = add ? row.x[half + t] + b : b;
         }
-        for (int t = (turned ? 2 * half : 0) + tile_tx(); t < width; t += TILE_TX)
+        for (int t = (turned ? 2 * half : 0) + move_lane(); t < width; t += TILE_TX)
             row.x[t] = add ? row.x[t] + factor * x[t] : factor * x[t];
     }
 }
@@ -213,7 +225,7 @@ static __device__ inline void store_tile(const float *tile, int capacity, int wi
                                          tile_turn tables, bool add, const Rows &rows)
 {
     const int stride = tile_stride(width);
-    for (int r = tile_ty(); r < capacity; r += TILE_TY)
+    for (int r = move_row(); r < capacity; r += TILE_TY)
         store_row(tile + r * stride, rows(r), width, factor, tables, add);
 }
 
