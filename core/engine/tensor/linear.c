@@ -20,72 +20,74 @@ static assay_tensor *with_width(assay_tape *tape, const assay_tensor *x, int64_t
 /* ---- the three products of a linear layer ---- */
 
 /* y (R, O) = x (R, I) w (O, I)^T */
-static void product(const assay_kernels *k, int64_t r, int64_t i, int64_t o, const float *x,
+static void product(const assay_tape *tape, int64_t r, int64_t i, int64_t o, const float *x,
                     const float *w, float *y)
 {
-    k->gemm(&(device_gemm){.a = x,
-                           .b = w,
-                           .c = y,
-                           .m = r,
-                           .n = o,
-                           .k = i,
-                           .lda = i,
-                           .ldb = i,
-                           .ldc = o,
-                           .transpose_b = true});
+    op_kernels(tape)->gemm(&(device_gemm){.a = x,
+                                          .b = w,
+                                          .c = y,
+                                          .m = r,
+                                          .n = o,
+                                          .k = i,
+                                          .lda = i,
+                                          .ldb = i,
+                                          .ldc = o,
+                                          .precision = op_factor_precision(tape),
+                                          .transpose_b = true});
 }
 
 /* d_x (R, I) = [d_x +] d_y (R, O) w (O, I) */
-static void product_back(const assay_kernels *k, int64_t r, int64_t i, int64_t o, const float *d_y,
+static void product_back(const assay_tape *tape, int64_t r, int64_t i, int64_t o, const float *d_y,
                          const float *w, assay_grad_target d_x)
 {
-    k->gemm(&(device_gemm){.a = d_y,
-                           .b = w,
-                           .c = d_x.data,
-                           .m = r,
-                           .n = i,
-                           .k = o,
-                           .lda = o,
-                           .ldb = i,
-                           .ldc = i,
-                           .add = d_x.add});
+    op_kernels(tape)->gemm(&(device_gemm){.a = d_y,
+                                          .b = w,
+                                          .c = d_x.data,
+                                          .m = r,
+                                          .n = i,
+                                          .k = o,
+                                          .lda = o,
+                                          .ldb = i,
+                                          .ldc = i,
+                                          .precision = op_factor_precision(tape),
+                                          .add = d_x.add});
 }
 
 /* d_w (O, I) = [d_w +] d_y (R, O)^T x (R, I) */
-static void product_weight(const assay_kernels *k, int64_t r, int64_t i, int64_t o,
+static void product_weight(const assay_tape *tape, int64_t r, int64_t i, int64_t o,
                            const float *d_y, const float *x, assay_grad_target d_w)
 {
-    k->gemm(&(device_gemm){.a = d_y,
-                           .b = x,
-                           .c = d_w.data,
-                           .m = o,
-                           .n = i,
-                           .k = r,
-                           .lda = o,
-                           .ldb = i,
-                           .ldc = i,
-                           .transpose_a = true,
-                           .add = d_w.add});
+    op_kernels(tape)->gemm(&(device_gemm){.a = d_y,
+                                          .b = x,
+                                          .c = d_w.data,
+                                          .m = o,
+                                          .n = i,
+                                          .k = r,
+                                          .lda = o,
+                                          .ldb = i,
+                                          .ldc = i,
+                                          .precision = op_factor_precision(tape),
+                                          .transpose_a = true,
+                                          .add = d_w.add});
 }
 
 /* The gradients of y = x w^T for x and w, from d_y (R, O), a factor already. */
 static void product_grads(assay_tape *tape, int64_t out, const float *d_y, assay_tensor *x,
                           assay_tensor *weight)
 {
-    const assay_kernels *k = op_kernels(tape);
     int64_t rows = op_rows(x), in = op_width(x);
     assay_grad_target to = assay_tape_grad(tape, x);
     if (to.data) {
         operand w = operand_factor(tape, weight);
         if (op_sound(tape))
-            product_back(k, rows, in, out, d_y, w.data, to);
+            product_back(tape, rows, in, out, d_y, w.data, to);
         operand_end(tape, &w);
     }
     to = assay_tape_grad(tape, weight);
     if (to.data) {
         operand input = operand_factor(tape, x);
         if (op_sound(tape))
-            product_weight(k, rows, in, out, d_y, input.data, to);
+            product_weight(tape, rows, in, out, d_y, input.data, to);
         operand_end(tape, &input);
     }
 }
@@ -174,8 +176,7 @@ assay_tensor *assay_linear(assay_tape *tape, assay_tensor *x, assay_tensor *weig
     result = keep_z ? operand_for(tape, y) : sums;
     if (!op_sound(tape))
         return NULL;
-    product(op_kernels(tape), op_rows(x), op_width(x), weight->shape[0], in.data, w.data,
-            sums.data);
+    product(tape, op_rows(x), op_width(x), weight->shape[0], in.data, w.data, sums.data);
     if (bias || activation != ASSAY_IDENTITY)
         op_kernels(tape)->bias_activation((device_activation)activation, op_rows(y), op_width(y),
                                           sums.data, b.data, result.data);
@@ -210,7 +211,8 @@ static bool gated_mlp_backward(assay_tape *tape, const assay_node *node)
     assay_grad_target d_down = assay_tape_grad(tape, node->inputs[3]);
     if (!op_sound(tape))
         return false;
-    product_back(k, rows, inner, width, d_y.data, down.data, (assay_grad_target){d_h.data, false});
+    product_back(tape, rows, inner, width, d_y.data, down.data,
+                 (assay_grad_target){d_h.data, false});
     operand_end(tape, &down);
     if (d_down.data) {
         operand factor;
@@ -218,7 +220,7 @@ static bool gated_mlp_backward(assay_tape *tape, const assay_node *node)
         factor = operand_factor_of(tape, h.data, n);
         if (!op_sound(tape))
             return false;
-        product_weight(k, rows, inner, width, d_y.data, factor.data, d_down);
+        product_weight(tape, rows, inner, width, d_y.data, factor.data, d_down);
         operand_end(tape, &factor);
     }
     operand_end(tape, &d_y);
@@ -268,7 +270,7 @@ static operand gated_part(assay_tape *tape, const float *x, int64_t rows, int64_
     operand part = kept ? operand_for(tape, kept) : operand_scratch(tape, rows * inner);
     operand w = operand_factor(tape, weight);
     if (op_sound(tape))
-        product(op_kernels(tape), rows, width, inner, x, w.data, part.data);
+        product(tape, rows, width, inner, x, w.data, part.data);
     operand_end(tape, &w);
     return part;
 }
@@ -286,7 +288,7 @@ static void gated_close(assay_tape *tape, const float *g, const float *u, int64_
     w = operand_factor(tape, down);
     out = operand_for(tape, y);
     if (op_sound(tape))
-        product(op_kernels(tape), rows, inner, width, factor.data, w.data, out.data);
+        product(tape, rows, inner, width, factor.data, w.data, out.data);
     operand_store(tape, &out, y);
     operand_end(tape, &w);
     operand_end(tape, &factor);

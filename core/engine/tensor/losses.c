@@ -147,6 +147,7 @@ static void head_block_back(assay_tape *tape, const cross_entropy_saved *saved, 
                            .lda = d,
                            .ldb = d,
                            .ldc = c,
+                           .precision = op_factor_precision(tape),
                            .transpose_b = true});
     k->d_cross_entropy_rows(n, c, logits, saved->target + first, ASSAY_IGNORE, saved->lse + first,
                             (float)row_factor(saved->reduction, saved->counted), d_loss, logits,
@@ -163,7 +164,8 @@ static void head_block_back(assay_tape *tape, const cross_entropy_saved *saved, 
                                .k = c,
                                .lda = c,
                                .ldb = d,
-                               .ldc = d});
+                               .ldc = d,
+                               .precision = op_factor_precision(tape)});
     if (d_weight.data)
         k->gemm(&(device_gemm){.a = f.data,
                                .b = hidden,
@@ -174,6 +176,7 @@ static void head_block_back(assay_tape *tape, const cross_entropy_saved *saved, 
                                .lda = c,
                                .ldb = d,
                                .ldc = d,
+                               .precision = op_factor_precision(tape),
                                .transpose_a = true,
                                .add = d_weight.add});
     operand_end(tape, &f);
@@ -284,6 +287,7 @@ assay_tensor *assay_cross_entropy_head(assay_tape *tape, assay_tensor *hidden, a
                                .lda = d,
                                .ldb = d,
                                .ldc = c,
+                               .precision = op_factor_precision(tape),
                                .transpose_b = true});
         k->cross_entropy_rows(n, c, logits.data, saved->target + first, ASSAY_IGNORE,
                               each.data + first, saved->lse + first);

@@ -167,6 +167,11 @@ operand operand_factor(assay_tape *tape, const assay_tensor *x)
     return numbers ? operand_factor_of(tape, numbers, assay_tensor_count(x)) : (operand){NULL, 0};
 }
 
+device_precision op_factor_precision(const assay_tape *tape)
+{
+    return assay_tape_precision(tape) == ASSAY_PRECISION_BF16 ? DEVICE_BF16 : DEVICE_FP32;
+}
+
 operand operand_for(assay_tape *tape, assay_tensor *y)
 {
     if (y->dtype == ASSAY_F32)

@@ -45,6 +45,8 @@ operand operand_read(assay_tape *tape, const assay_tensor *x);
 operand operand_factor(assay_tape *tape, const assay_tensor *x);
 /* The same for n plain numbers (a gradient). */
 operand operand_factor_of(assay_tape *tape, float *x, int64_t n);
+/* How exact the product of two factors must be. */
+device_precision op_factor_precision(const assay_tape *tape);
 /* To compute y; operand_store rounds it into a bf16 tensor. */
 operand operand_for(assay_tape *tape, assay_tensor *y);
 /* Step memory of n floats. */
