@@ -234,15 +234,13 @@ typedef struct add_job {
 static void run_add(void *data)
 {
     const add_job *job = data;
-    int64_t count = job->size[0] * job->size[1] * job->size[2] * job->size[3];
-    for (int64_t i = 0; i < count; i++) {
-        int64_t rest = i, from = 0;
-        for (int d = 3; d >= 0; d--) {
-            from += rest % job->size[d] * job->step[d];
-            rest /= job->size[d];
-        }
-        float before = job->beta != 0.0f ? job->beta * job->c[i] : 0.0f;
-        job->c[i] = before + job->alpha * job->a[from];
+    const int64_t *size = job->size, *step = job->step;
+    float *to = job->c;
+    for (int64_t line = 0; line < size[0] * size[1] * size[2]; line++) {
+        const float *from = job->a + line / (size[1] * size[2]) * step[0] +
+                            line / size[2] % size[1] * step[1] + line % size[2] * step[2];
+        for (int64_t i = 0; i < size[3]; i++, to++)
+            *to = (job->beta != 0.0f ? job->beta * *to : 0.0f) + job->alpha * from[i * step[3]];
     }
 }
 

@@ -39,38 +39,52 @@ static int64_t image_of(const conv_job *job)
 
 /* ---- columns ---- */
 
-/* The cell of the image that line `tap` of the columns reads for a pixel, or -1 in the padding. */
-static int64_t cell_of(const conv_job *job, int64_t tap, int64_t row, int64_t column)
+/* What a line of the columns reads for the first pixel. */
+typedef struct tap {
+    int64_t channel, row, column; /* row and column are negative in the padding */
+} tap;
+
+static tap tap_at(const conv_job *job, int64_t index)
 {
-    int64_t window = tap % (job->side[0] * job->side[1]),
-            channel = tap / (job->side[0] * job->side[1]);
-    int64_t i = row * job->stride[0] - job->pad[0] + window / job->side[1];
-    int64_t j = column * job->stride[1] - job->pad[1] + window % job->side[1];
-    if (i < 0 || j < 0 || i >= job->in[0] || j >= job->in[1])
+    int64_t cells = job->side[0] * job->side[1], window = index % cells;
+    return (tap){.channel = index / cells,
+                 .row = window / job->side[1] - job->pad[0],
+                 .column = window % job->side[1] - job->pad[1]};
+}
+
+/* Where in the image the line starts that a tap reads for row i of the pixels, or -1 in the padding. */
+static int64_t line_of(const conv_job *job, const tap *t, int64_t i)
+{
+    int64_t row = t->row + i * job->stride[0];
+    if (row < 0 || row >= job->in[0])
         return -1;
-    return (channel * job->in[0] + i) * job->in[1] + j;
+    return (t->channel * job->in[0] + row) * job->in[1];
 }
 
 static void to_columns(const conv_job *job, const float *image, float *columns)
 {
-    for (int64_t tap = 0; tap < taps_of(job); tap++)
-        for (int64_t i = 0; i < job->out[0]; i++)
-            for (int64_t j = 0; j < job->out[1]; j++) {
-                int64_t cell = cell_of(job, tap, i, j);
-                *columns++ = cell >= 0 ? image[cell] : 0.0f;
-            }
+    for (int64_t k = 0; k < taps_of(job); k++) {
+        tap t = tap_at(job, k);
+        for (int64_t i = 0; i < job->out[0]; i++) {
+            int64_t line = line_of(job, &t, i), at = t.column;
+            for (int64_t j = 0; j < job->out[1]; j++, at += job->stride[1])
+                *columns++ = line >= 0 && at >= 0 && at < job->in[1] ? image[line + at] : 0.0f;
+        }
+    }
 }
 
 /* image += what the columns hold of it */
 static void from_columns(const conv_job *job, const float *columns, float *image)
 {
-    for (int64_t tap = 0; tap < taps_of(job); tap++)
-        for (int64_t i = 0; i < job->out[0]; i++)
-            for (int64_t j = 0; j < job->out[1]; j++, columns++) {
-                int64_t cell = cell_of(job, tap, i, j);
-                if (cell >= 0)
-                    image[cell] += *columns;
-            }
+    for (int64_t k = 0; k < taps_of(job); k++) {
+        tap t = tap_at(job, k);
+        for (int64_t i = 0; i < job->out[0]; i++, columns += job->out[1]) {
+            int64_t line = line_of(job, &t, i), at = t.column;
+            for (int64_t j = 0; j < job->out[1] && line >= 0; j++, at += job->stride[1])
+                if (at >= 0 && at < job->in[1])
+                    image[line + at] += columns[j];
+        }
+    }
 }
 
 static float *columns_of(const conv_job *job)
