@@ -10,9 +10,50 @@
 
 static int by_category(const void *a, const void *b)
 {
-    const deed *x = *(const deed *const *)a, *y = *(const deed *const *)b;
-    int order = deed_compare(x, y);
-    return order != 0 ? order : (x->time > y->time) - (x->time < y->time);
+    const uqa_category *x = a, *y = b;
+    return deed_compare(&x->what, &y->what);
+}
+
+/* FNV-1a of source and word. */
+static uint32_t hash_of(const deed *d)
+{
+    uint32_t hash = 2166136261U ^ (uint32_t)d->source;
+    for (int32_t i = 0; i < d->word_bytes; i++)
+        hash = (hash ^ (uint8_t)d->word[i]) * 16777619U;
+    return hash;
+}
+
+/* Categories in the order of their first events, found by an open table of places + 1. */
+typedef struct category_list {
+    uqa_category *items;
+    int32_t *slots;
+    int64_t mask; /* slots - 1, a power of two less one */
+    int count;
+} category_list;
+
+static bool open_list(category_list *out, int64_t events, assay_arena *arena, assay_error *error)
+{
+    int64_t slots = 64, bytes = 0;
+    while (slots < 2 * events)
+        slots *= 2;
+    bytes = slots * (int64_t)sizeof *out->slots;
+    *out = (category_list){.mask = slots - 1};
+    out->items = assay_arena_alloc(arena, events * (int64_t)sizeof *out->items, error);
+    out->slots = assay_arena_alloc(arena, bytes, error);
+    if (out->slots != NULL)
+        memset(out->slots, 0, (size_t)bytes);
+    return out->items != NULL && out->slots != NULL;
+}
+
+static uqa_category *category_of(category_list *list, const deed *d)
+{
+    int64_t slot = hash_of(d) & list->mask;
+    for (; list->slots[slot] != 0; slot = (slot + 1) & list->mask)
+        if (deed_compare(&list->items[list->slots[slot] - 1].what, d) == 0)
+            return &list->items[list->slots[slot] - 1];
+    list->items[list->count] = (uqa_category){.what = *d};
+    list->slots[slot] = ++list->count;
+    return &list->items[list->count - 1];
 }
 
 static void add_deed(uqa_sum *to, const deed *d, int third)
@@ -91,23 +132,20 @@ static void sum_areas(uqa_history *out)
 bool uqa_read(const deeds *done, double from, double until, const char *unit, assay_arena *arena,
               uqa_history *out, assay_error *error)
 {
-    int64_t n = done->count;
-    const deed **order = assay_arena_alloc(arena, n * (int64_t)sizeof *order, error);
-    uqa_category *categories = assay_arena_alloc(arena, n * (int64_t)sizeof *categories, error);
-    if (order == NULL || categories == NULL)
+    category_list list;
+    if (!open_list(&list, done->count, arena, error))
         return false;
-    *out = (uqa_history){
-        .until = until, .categories = categories, .sources = done->sources, .unit = unit};
-    for (int64_t i = 0; i < n; i++)
-        order[i] = &done->items[i];
-    qsort(order, (size_t)n, sizeof *order, by_category);
-    for (int64_t i = 0; i < n; i++) {
-        const deed *d = order[i];
+    for (int64_t i = 0; i < done->count; i++) { /* each source's by time, so each category's too */
+        const deed *d = &done->items[i];
         int third = until > from ? (int)((d->time - from) / (until - from) * 3) : 2;
-        if (i == 0 || deed_compare(order[i - 1], d) != 0)
-            categories[out->category_count++] = (uqa_category){.what = *d};
-        add_deed(&categories[out->category_count - 1].sum, d, third > 2 ? 2 : third);
+        add_deed(&category_of(&list, d)->sum, d, third > 2 ? 2 : third);
     }
+    qsort(list.items, (size_t)list.count, sizeof *list.items, by_category);
+    *out = (uqa_history){.until = until,
+                         .category_count = list.count,
+                         .categories = list.items,
+                         .sources = done->sources,
+                         .unit = unit};
     sum_areas(out);
     return true;
 }
