@@ -52,15 +52,15 @@ int64_t synth_count(const synth_data *data, assay_data_split split, int benchmar
 
 typedef struct subject {
     person who;
-    life all;        /* DAYS days */
+    life all;        /* DAYS days, or those of the history */
     int64_t history; /* events of it before the cut-off */
 } subject;
 
-static bool meet(const synth_data *data, uint64_t number, assay_arena *arena, subject *out,
-                 assay_error *error)
+static bool meet(const synth_data *data, uint64_t number, int days, assay_arena *arena,
+                 subject *out, assay_error *error)
 {
     person_make(&out->who, data->world, &data->streams, number);
-    if (!person_live(&out->who, data->world, &data->streams, DAYS, arena, &out->all, error))
+    if (!person_live(&out->who, data->world, &data->streams, days, arena, &out->all, error))
         return false;
     out->history = life_from(&out->all, HISTORY);
     return true;
@@ -155,7 +155,8 @@ bool synth_read_calibration(void *dataset, int64_t which, assay_arena *arena, uq
 {
     subject user;
     *number = CALIBRATION_BASE + (uint64_t)which;
-    return meet(dataset, *number, arena, &user, error) && read_uqa(&user, arena, out, error);
+    return meet(dataset, *number, HISTORY, arena, &user, error) &&
+           read_uqa(&user, arena, out, error);
 }
 
 static bool ask_uqa(const synth_data *data, const subject *user, int64_t slot, int64_t epoch,
@@ -175,17 +176,21 @@ static bool ask_uqa(const synth_data *data, const subject *user, int64_t slot, i
     return true;
 }
 
-/* Training sample `item` of a user. */
-static bool ask_pair(const synth_data *data, assay_data_split split, const subject *user,
-                     int64_t item, int64_t epoch, assay_arena *arena, inquiry *out,
-                     assay_error *error)
+/* Who makes training sample *item of a user; *item becomes its place among that maker's. */
+static synth_maker maker_of(const synth_data *data, assay_data_split split, int64_t *item)
 {
     int m = 0;
-    while (item >= made(data, split, data->makers[m]))
-        item -= made(data, split, data->makers[m++]);
-    if (data->makers[m] == MAKES_FUTURE)
+    while (*item >= made(data, split, data->makers[m]))
+        *item -= made(data, split, data->makers[m++]);
+    return data->makers[m];
+}
+
+static bool ask_pair(const synth_data *data, synth_maker maker, const subject *user, int64_t item,
+                     int64_t epoch, assay_arena *arena, inquiry *out, assay_error *error)
+{
+    if (maker == MAKES_FUTURE)
         return ask_future(data, user, arena, out, error);
-    if (data->makers[m] == MAKES_UQA)
+    if (maker == MAKES_UQA)
         return ask_uqa(data, user, item, epoch, arena, out, error);
     *out = ask_task(data, user, (int)item);
     out->label = -1;
@@ -284,13 +289,17 @@ bool synth_sample(const synth_data *data, assay_data_split split, int benchmark,
     int task = task_of(data, split, benchmark);
     assay_field_value *values =
         assay_arena_alloc(arena, data->field_count * (int64_t)sizeof *values, error);
-    if (values == NULL || !meet(data, synth_number(split, number / per_user), arena, &user, error))
+    int64_t item = number % per_user;
+    synth_maker maker = task >= 0 ? MAKES_LABELS : maker_of(data, split, &item);
+    int days = maker == MAKES_UQA ? HISTORY : DAYS; /* only labels and futures look ahead */
+    if (values == NULL ||
+        !meet(data, synth_number(split, number / per_user), days, arena, &user, error))
         return false;
     if (task >= 0) {
         asked = ask_task(data, &user, task);
         asked.answered = benchmark == ASSAY_NO_BENCHMARK;
-    } else if (!ask_pair(data, split, &user, number % per_user, draw != NULL ? draw->epoch : 0,
-                         arena, &asked, error)) {
+    } else if (!ask_pair(data, maker, &user, item, draw != NULL ? draw->epoch : 0, arena, &asked,
+                         error)) {
         return false;
     }
     if (!put_fields(data, &user, &asked, arena, values, error))
@@ -312,7 +321,7 @@ bool synth_labels(const synth_data *data, assay_data_split split, int benchmark,
     for (int64_t i = 0; done && i < n; i++) {
         subject user;
         assay_arena_reset(arena);
-        done = meet(data, synth_number(split, first + i), arena, &user, error);
+        done = meet(data, synth_number(split, first + i), DAYS, arena, &user, error);
         if (done)
             out[i] = ask_task(data, &user, task).label;
     }
