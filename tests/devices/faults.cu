@@ -5,13 +5,13 @@
 static __global__ void iota(int64_t n, float *x)
 {
     CUDA_EACH(i, n)
-        x[i] = (float)i;
+    x[i] = (float)i;
 }
 
 static __global__ void twice(int64_t n, const float *x, float *y)
 {
     CUDA_EACH(i, n)
-        y[i] = 2.0f * x[i];
+    y[i] = 2.0f * x[i];
 }
 
 /* y[block] = the sum over the block's threads of x[thread], by dynamic shared memory. */

@@ -52,7 +52,7 @@ lab/report/table.h lab/report/report.h lab/report/plot.h'
 list_sources() {
     for folder in core plugins bench; do
         if [ -d "$folder" ]; then
-            find "$folder" -name '*.[ch]' -type f
+            find "$folder" '(' -name '*.[ch]' -o -name '*.cu' ')' -type f
         fi
     done | sort
 }
