@@ -112,8 +112,8 @@ static const twin_case channel_cases[] = {
 static void channels_in_pieces_agree_with_plain(void **state)
 {
     (void)state;
-    static const int64_t shapes[][2] = {{4, 9001}, {20000, 3}, {200, 257}};
-    for (int s = 0; s < 3; s++)
+    static const int64_t shapes[][2] = {{4, 9001}, {20000, 3}, {200, 257}, {4, 9004}, {6000, 12}};
+    for (int s = 0; s < 5; s++)
         for (int add = 0; add < 2; add++)
             twin_compare_shape(1, channel_cases, shapes[s][0], shapes[s][1], 1.0f, add, 0);
 }

@@ -15,25 +15,27 @@ enum {
     FINISH_BLOCK = 32, /* threads that put the pieces of a channel together */
 };
 
-/* How the n = batch pixels numbers of a channel are shared out. */
+/* How the batch x pixels numbers of a channel are shared out. They are counted in units that a thread
+ * reads at once: one number, or four. */
 typedef struct pieces {
     int64_t batch, channels, pixels;
-    int64_t count, each; /* pieces of a channel, and numbers of one */
+    int64_t count, each; /* pieces of a channel, and units of one */
+    double numbers;      /* of a channel */
 } pieces;
 
-static pieces pieces_of(int64_t batch, int64_t channels, int64_t pixels)
+static pieces pieces_of(int64_t batch, int64_t channels, int64_t pixels, bool fours)
 {
-    pieces p = {batch, channels, pixels, 1, 0};
-    int64_t n = batch * pixels;
-    p.count = (n + PIECE - 1) / PIECE;
+    const int64_t unit = fours ? 4 : 1, n = batch * (pixels / unit);
+    pieces p = {batch, channels, pixels / unit, 1, 0, (double)(batch * pixels)};
+    p.count = (n * unit + PIECE - 1) / PIECE;
     p.count = p.count < 1 ? 1 : p.count > MOST_PIECES ? (int64_t)MOST_PIECES : p.count;
     p.each = (n + p.count - 1) / p.count;
     return p;
 }
 
-/* One thread's walk through a piece of a channel: `at` is where its next number lies. */
+/* One thread's walk through a piece of a channel: `at` is where its next unit lies. */
 typedef struct channel_walk {
-    int64_t left; /* numbers to come, one of `stride` threads */
+    int64_t left; /* units to come, one of `stride` threads */
     int64_t at, pixel;
     int64_t step, step_pixels, wrap; /* of one stride; `wrap` more when it leaves a plane */
     int64_t pixels, stride;
@@ -70,7 +72,7 @@ static __device__ inline void channel_walk_on(channel_walk *w)
     }
 }
 
-/* for each place w.at of this thread's numbers in the piece of block (channel, piece) */
+/* for each place w.at of this thread's units in the piece of block (channel, piece) */
 #define EACH_OF_PIECE(w, p, channel)                                                               \
     for (channel_walk w = channel_walk_of(p, channel, blockIdx.y); w.left > 0; channel_walk_on(&w))
 
@@ -88,18 +90,54 @@ static __device__ inline double sum_pieces(int64_t count, const double *partial)
     return cuda_block_sum(sum);
 }
 
+static bool by_fours(const void *a, const void *b, const void *c, int64_t pixels)
+{
+    return ((uintptr_t)a | (uintptr_t)b | (uintptr_t)c) % 16 == 0 && pixels % 4 == 0;
+}
+
 /* ---- sums and moments ---- */
 
-/* partial (C, pieces) */
-static __global__ void sum_of_pieces(pieces p, const float *x, double *partial)
+static __device__ inline double sum_of(float x)
+{
+    return x;
+}
+
+static __device__ inline double sum_of(float4 x)
+{
+    return ((double)x.x + x.y) + ((double)x.z + x.w);
+}
+
+static __device__ inline double squares_about(double mean, float x)
+{
+    return (x - mean) * (x - mean);
+}
+
+static __device__ inline double squares_about(double mean, float4 x)
+{
+    return (squares_about(mean, x.x) + squares_about(mean, x.y)) +
+           (squares_about(mean, x.z) + squares_about(mean, x.w));
+}
+
+/* partial (C, pieces); UNIT is float or float4 */
+template <typename UNIT>
+static __global__ void sum_of_pieces(pieces p, const UNIT *x, double *partial)
 {
     const int64_t c = blockIdx.x;
     double sum = 0.0;
     EACH_OF_PIECE(w, p, c)
-    sum += x[w.at];
+    sum += sum_of(x[w.at]);
     sum = cuda_block_sum(sum);
     if (threadIdx.x == 0)
         partial[c * p.count + blockIdx.y] = sum;
+}
+
+static void launch_sums(pieces p, const float *x, bool fours, double *partial)
+{
+    if (fours)
+        CUDA_LAUNCH(sum_of_pieces<float4>, piece_blocks(p), CUDA_BLOCK, 0, p, (const float4 *)x,
+                    partial);
+    else
+        CUDA_LAUNCH(sum_of_pieces<float>, piece_blocks(p), CUDA_BLOCK, 0, p, x, partial);
 }
 
 static __global__ void finish_sums(pieces p, const double *partial, float *y, bool add)
@@ -113,27 +151,25 @@ static __global__ void finish_sums(pieces p, const double *partial, float *y, bo
 extern "C" void cuda_sum_channels(int64_t batch, int64_t channels, int64_t pixels, const float *x,
                                   float *y, bool add)
 {
-    pieces p = pieces_of(batch, channels, pixels);
+    const bool fours = by_fours(x, NULL, NULL, pixels);
+    pieces p = pieces_of(batch, channels, pixels, fours);
     double *partial = channels > 0 ? (double *)cuda_workspace(channels * p.count * 8) : NULL;
     if (partial == NULL)
         return;
-    CUDA_LAUNCH(sum_of_pieces, piece_blocks(p), CUDA_BLOCK, 0, p, x, partial);
+    launch_sums(p, x, fours, partial);
     CUDA_LAUNCH(finish_sums, channels, FINISH_BLOCK, 0, p, partial, y, add);
 }
 
 /* The second pass: squares (C, pieces) about the means that the sums give. */
-static __global__ void squares_of_pieces(pieces p, const float *x, const double *partial,
+template <typename UNIT>
+static __global__ void squares_of_pieces(pieces p, const UNIT *x, const double *partial,
                                          double *squares)
 {
     const int64_t c = blockIdx.x;
-    const double n = (double)(p.batch * p.pixels);
-    const double mean = sum_pieces(p.count, partial + c * p.count) / n;
+    const double mean = sum_pieces(p.count, partial + c * p.count) / p.numbers;
     double sum = 0.0;
     EACH_OF_PIECE(w, p, c)
-    {
-        const double d = x[w.at] - mean;
-        sum += d * d;
-    }
+    sum += squares_about(mean, x[w.at]);
     sum = cuda_block_sum(sum);
     if (threadIdx.x == 0)
         squares[c * p.count + blockIdx.y] = sum;
@@ -143,25 +179,30 @@ static __global__ void finish_moments(pieces p, const double *partial, const dou
                                       float *mean, float *variance)
 {
     const int64_t c = blockIdx.x;
-    const double n = (double)(p.batch * p.pixels);
     const double sum = sum_pieces(p.count, partial + c * p.count);
     const double sum_squares = sum_pieces(p.count, squares + c * p.count);
     if (threadIdx.x == 0) {
-        mean[c] = (float)(sum / n);
-        variance[c] = (float)(sum_squares / n);
+        mean[c] = (float)(sum / p.numbers);
+        variance[c] = (float)(sum_squares / p.numbers);
     }
 }
 
 extern "C" void cuda_channel_moments(int64_t batch, int64_t channels, int64_t pixels,
                                      const float *x, float *mean, float *variance)
 {
-    pieces p = pieces_of(batch, channels, pixels);
+    const bool fours = by_fours(x, NULL, NULL, pixels);
+    pieces p = pieces_of(batch, channels, pixels, fours);
     double *partial = channels > 0 ? (double *)cuda_workspace(channels * p.count * 16) : NULL;
     if (partial == NULL)
         return;
     double *squares = partial + channels * p.count;
-    CUDA_LAUNCH(sum_of_pieces, piece_blocks(p), CUDA_BLOCK, 0, p, x, partial);
-    CUDA_LAUNCH(squares_of_pieces, piece_blocks(p), CUDA_BLOCK, 0, p, x, partial, squares);
+    launch_sums(p, x, fours, partial);
+    if (fours)
+        CUDA_LAUNCH(squares_of_pieces<float4>, piece_blocks(p), CUDA_BLOCK, 0, p, (const float4 *)x,
+                    partial, squares);
+    else
+        CUDA_LAUNCH(squares_of_pieces<float>, piece_blocks(p), CUDA_BLOCK, 0, p, x, partial,
+                    squares);
     CUDA_LAUNCH(finish_moments, channels, FINISH_BLOCK, 0, p, partial, squares, mean, variance);
 }
 
@@ -224,11 +265,6 @@ static __global__ void normalize_fours(int64_t n, int64_t pixels, device_batch_n
     }
 }
 
-static bool by_fours(const void *a, const void *b, const void *c, int64_t pixels)
-{
-    return ((uintptr_t)a | (uintptr_t)b | (uintptr_t)c) % 16 == 0 && pixels % 4 == 0;
-}
-
 extern "C" void cuda_batch_norm(const device_batch_norm *norm)
 {
     const device_batch_norm g = *norm;
@@ -240,21 +276,35 @@ extern "C" void cuda_batch_norm(const device_batch_norm *norm)
         CUDA_LAUNCH(normalize, cuda_blocks(n, CUDA_BLOCK), CUDA_BLOCK, 0, n, g);
 }
 
+/* Adds to the sums of the gradient of z and of it times (x - mean). */
+static __device__ inline void add_gradient(channel_map m, bool relu, float x, float d_y,
+                                           double *sum, double *along)
+{
+    const float d = relu && mapped(m, x) <= 0.0f ? 0.0f : d_y;
+    *sum += d;
+    *along += (double)d * (x - m.mean);
+}
+
+static __device__ inline void add_gradient(channel_map m, bool relu, float4 x, float4 d_y,
+                                           double *sum, double *along)
+{
+    add_gradient(m, relu, x.x, d_y.x, sum, along);
+    add_gradient(m, relu, x.y, d_y.y, sum, along);
+    add_gradient(m, relu, x.z, d_y.z, sum, along);
+    add_gradient(m, relu, x.w, d_y.w, sum, along);
+}
+
 /* partial (C, pieces) of the gradient of z, which is d_y where the ReLU is open, and along (C,
  * pieces) of it times (x - mean). */
+template <typename UNIT>
 static __global__ void sum_gradients(pieces p, device_batch_norm g, double *partial, double *along)
 {
     const int64_t c = blockIdx.x;
     const channel_map m = channel_map_of(g, c);
     double sum = 0.0, sum_along = 0.0;
     EACH_OF_PIECE(w, p, c)
-    {
-        const float x = g.x[w.at];
-        if (g.relu && mapped(m, x) <= 0.0f)
-            continue;
-        sum += g.d_y[w.at];
-        sum_along += (double)g.d_y[w.at] * (x - m.mean);
-    }
+    add_gradient(m, g.relu, ((const UNIT *)g.x)[w.at], ((const UNIT *)g.d_y)[w.at], &sum,
+                 &sum_along);
     sum = cuda_block_sum(sum);
     sum_along = cuda_block_sum(sum_along);
     if (threadIdx.x == 0) {
@@ -268,7 +318,7 @@ static __global__ void finish_gradients(pieces p, device_batch_norm g, const dou
                                         const double *along, float *offset, float *slope)
 {
     const int64_t c = blockIdx.x;
-    const double n = (double)(p.batch * p.pixels), rstd = g.rstd[c];
+    const double n = p.numbers, rstd = g.rstd[c];
     const double sum = sum_pieces(p.count, partial + c * p.count);
     const double sum_along = sum_pieces(p.count, along + c * p.count);
     if (threadIdx.x != 0)
@@ -325,18 +375,22 @@ static __global__ void spread_fours(int64_t n, int64_t pixels, device_batch_norm
 extern "C" void cuda_d_batch_norm(const device_batch_norm *norm)
 {
     const device_batch_norm g = *norm;
-    const pieces p = pieces_of(g.batch, g.channels, g.pixels);
+    const bool fours = by_fours(g.x, g.d_y, NULL, g.pixels);
+    const pieces p = pieces_of(g.batch, g.channels, g.pixels, fours);
     int64_t n = g.batch * g.channels * g.pixels, parts = g.channels * p.count;
     double *partial = g.channels > 0 ? (double *)cuda_workspace(parts * 16 + g.channels * 8) : NULL;
     if (partial == NULL)
         return;
     double *along = partial + parts;
     float *offset = (float *)(along + parts), *slope = offset + g.channels;
-    CUDA_LAUNCH(sum_gradients, piece_blocks(p), CUDA_BLOCK, 0, p, g, partial, along);
+    if (fours)
+        CUDA_LAUNCH(sum_gradients<float4>, piece_blocks(p), CUDA_BLOCK, 0, p, g, partial, along);
+    else
+        CUDA_LAUNCH(sum_gradients<float>, piece_blocks(p), CUDA_BLOCK, 0, p, g, partial, along);
     CUDA_LAUNCH(finish_gradients, g.channels, FINISH_BLOCK, 0, p, g, partial, along, offset, slope);
     if (g.d_x == NULL)
         return;
-    if (by_fours(g.x, g.d_y, g.d_x, g.pixels))
+    if (fours && (uintptr_t)g.d_x % 16 == 0)
         CUDA_LAUNCH(spread_fours, cuda_blocks(n / 4, CUDA_BLOCK), CUDA_BLOCK, 0, n / 4,
                     g.pixels / 4, g, offset, slope);
     else
