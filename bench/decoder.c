@@ -38,7 +38,7 @@ typedef struct bench {
 static bool set_up(void *user, assay_precision precision, assay_error *error)
 {
     bench *b = user;
-    const assay_device *device = assay_device_cpu(error);
+    const assay_device *device = bench_device(error);
     assay_stream stream = assay_stream_of(0, "bench/ids", 0);
     if (!device || !(b->params = assay_params_new(0, error)) ||
         !(b->decoder = assay_decoder_new(b->params, NULL, &config, error)) ||

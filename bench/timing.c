@@ -39,6 +39,13 @@ static double seconds_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+const assay_device *bench_device(assay_error *error)
+{
+    const char *plugin = getenv("ASSAY_BENCH_DEVICE");
+    return plugin && plugin[0] != '\0' ? assay_device_load(plugin, 0, error)
+                                       : assay_device_cpu(error);
+}
+
 /* Of all threads of the process: what a shared machine does not stretch. */
 static double processor_seconds(void)
 {
@@ -65,10 +72,11 @@ static void print_result(const timed *what, void *user, const char *mode, double
     printf("{\"peer\": \"assay\", \"mode\": \"%s\", \"threads\": %d, \"median_s\": %.6f, "
            "\"min_s\": %.6f, \"cpu_s\": %.6f, \"%s_per_s\": %.3f, \"gflops\": %.2f, \"peak_mb\": "
            "%.1f, "
-           "\"loss\": %.6f, \"device\": \"%s %s, %s\"}\n",
+           "\"device_mb\": %.1f, \"loss\": %.6f, \"device\": \"%s %s, %s\"}\n",
            mode, assay_threads(), median, seconds[0], processor[steps / 2], what->unit,
            what->units / median, what->work(user) / median / 1e9, (double)usage.ru_maxrss / 1024.0,
-           loss, assay_device_name(device), assay_device_variant(device), assay_products_version());
+           (double)assay_device_peak(device) / 1048576.0, loss, assay_device_name(device),
+           assay_device_variant(device), assay_products_version());
 }
 
 static void print_profile(const profile *p, int steps, double total)
@@ -84,23 +92,38 @@ static void print_profile(const profile *p, int steps, double total)
            1e3 * (total - known) / steps, 100.0 * (total - known) / total);
 }
 
+/* -1: there is no such mode. */
+static int precision_of(const char *mode)
+{
+    static const char *const modes[] = {
+        [ASSAY_PRECISION_FP32] = "fp32",
+        [ASSAY_PRECISION_BF16] = "bf16",
+        [ASSAY_PRECISION_TF32] = "tf32",
+    };
+    for (int i = 0; i < 3; i++)
+        if (strcmp(mode, modes[i]) == 0)
+            return i;
+    return -1;
+}
+
 int timing_main(int argc, char **argv, const timed *what, void *user)
 {
     const char *mode = argc > 1 ? argv[1] : "fp32";
     int threads = argc > 2 ? atoi(argv[2]) : 2, steps = argc > 3 ? atoi(argv[3]) : 5;
-    bool profiled = argc > 4 && strcmp(argv[4], "--profile") == 0, bf16 = strcmp(mode, "bf16") == 0;
+    bool profiled = argc > 4 && strcmp(argv[4], "--profile") == 0;
+    int precision = precision_of(mode);
     static double seconds[MAX_STEPS], processor[MAX_STEPS];
     profile times = {.count = 0};
     assay_error error = {0};
     double loss = 0.0, total = 0.0;
     char line[1024];
-    if ((!bf16 && strcmp(mode, "fp32") != 0) || steps < 1 || steps > MAX_STEPS) {
-        fprintf(stderr, "usage: %s [fp32|bf16] [threads] [steps 1-%d] [--profile]\n", what->name,
-                MAX_STEPS);
+    if (precision < 0 || steps < 1 || steps > MAX_STEPS) {
+        fprintf(stderr, "usage: %s [fp32|bf16|tf32] [threads] [steps 1-%d] [--profile]\n",
+                what->name, MAX_STEPS);
         return 2;
     }
     bool ok = assay_threads_set(threads, &error) &&
-              what->set_up(user, bf16 ? ASSAY_PRECISION_BF16 : ASSAY_PRECISION_FP32, &error) &&
+              what->set_up(user, (assay_precision)precision, &error) &&
               what->step(user, 0, &loss, &error);
     if (ok && profiled)
         assay_tape_profile(what->tape(user), profile_add, &times);

@@ -16,7 +16,10 @@ typedef struct timed {
     assay_tape *(*tape)(void *user);
 } timed;
 
-/* usage: PROGRAM [fp32|bf16] [threads] [steps] [--profile]; the program's exit status. */
+/* usage: PROGRAM [fp32|bf16|tf32] [threads] [steps] [--profile]; the program's exit status. */
 int timing_main(int argc, char **argv, const timed *what, void *user);
+
+/* The CPU, or the GPU of the device plugin whose file ASSAY_BENCH_DEVICE names. */
+const assay_device *bench_device(assay_error *error);
 
 #endif

@@ -23,7 +23,7 @@ static bool set_up(void *user, assay_precision precision, assay_error *error)
     bench *b = user;
     static const assay_init xavier = {.kind = ASSAY_INIT_XAVIER_UNIFORM};
     static const assay_init zeros = {.kind = ASSAY_INIT_ZEROS};
-    const assay_device *device = assay_device_cpu(error);
+    const assay_device *device = bench_device(error);
     const int64_t images[] = {IMAGES, 3, SIDE, SIDE}, rows = IMAGES, classes = CLASSES;
     assay_vit_config config;
     if (!device || !assay_vit_config_named("small", SIDE, &config, error) ||

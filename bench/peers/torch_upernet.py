@@ -3,13 +3,16 @@
 and 12, UPerNet and the auxiliary head; 2 images of 512 px, 21 classes, no drop path, dropout of channels 0, AdamW.
 In bf16 under autocast, but for the resizes of logits and the losses.
 usage: torch_upernet.py [fp32|bf16] [threads] [steps]      prints one JSON line"""
-import json, resource, sys, time
+import json, os, resource, sys, time
 import torch, torch.nn as nn, torch.nn.functional as F
 
 mode = sys.argv[1] if len(sys.argv) > 1 else "fp32"
 threads = int(sys.argv[2]) if len(sys.argv) > 2 else 2
 steps = int(sys.argv[3]) if len(sys.argv) > 3 else 5
 torch.set_num_threads(threads)
+# PEER_DEVICE=cuda: on the GPU, as the best plain PyTorch code would do it there (everything is made there).
+device = os.environ.get("PEER_DEVICE", "cpu")
+if device != "cpu": torch.set_default_device(device)
 torch.manual_seed(0)
 D, L, H, B, S, P, C, A = 384, 12, 6, 2, 512, 16, 21, 256
 G = S // P
@@ -82,7 +85,7 @@ except Exception:
 
 
 def step():
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mode == "bf16"):
+    with torch.autocast(device.split(":")[0], dtype=torch.bfloat16, enabled=mode == "bf16"):
         logits, auxiliary = (x.float() for x in model(image))
     loss = F.cross_entropy(up(logits, (S, S)), truth) + 0.4 * F.cross_entropy(up(auxiliary, (S, S)), truth)
     optimizer.zero_grad(set_to_none=True)

@@ -1,6 +1,7 @@
 /* doctor.c - `assay doctor`: what this program runs on, in one table. Nothing is written. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "cli/commands.h"
+#include "cli/device.h"
 #include "cli/machine.h"
 #include "cli/output.h"
 #include "cli/places.h"
@@ -61,7 +62,23 @@ static void add_libraries(table *out)
     row(out, "library", "utf8proc", utf8proc_version());
 }
 
-static void add_devices(table *out)
+static void add_gpus(table *out, const arguments *args)
+{
+    char file[4096];
+    assay_error why = {0};
+    if (!device_find(args, "cuda", file, sizeof file)) {
+        row(out, "device", "cuda", "not in this build: CUDA, cuBLAS and cuDNN were not found");
+        return;
+    }
+    int count = assay_device_count(file, &why);
+    for (int i = 0; i < count; i++)
+        row(out, "device", assay_text("cuda:%d", i), assay_device_describe(file, i));
+    if (count == 0)
+        row(out, "device", "cuda",
+            assay_text("%s%s%s", why.what, why.got[0] != '\0' ? ": " : "", why.got));
+}
+
+static void add_devices(table *out, const arguments *args)
 {
     assay_error error = {0};
     machine here;
@@ -74,7 +91,7 @@ static void add_devices(table *out)
     const assay_device *cpu = assay_device_cpu(&error);
     row(out, "device", "cpu",
         cpu != NULL ? assay_device_variant(cpu) : assay_text("none: %s", error.what));
-    row(out, "device", "cuda", "not in this build");
+    add_gpus(out, args);
 }
 
 static bool add_plugins(table *out, const arguments *args, assay_error *error)
@@ -172,7 +189,7 @@ static int doctor_run(const arguments *args, assay_error *error)
         return EXIT_FAILED;
     add_program(out);
     add_libraries(out);
-    add_devices(out);
+    add_devices(out, args);
     if (!add_plugins(out, args, error))
         goto done;
     add_store(out, place_of_store(args));

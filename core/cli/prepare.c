@@ -10,27 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- the device ---- */
-
-static bool choose_device(const arguments *args, const char **out, assay_error *error)
-{
-    const char *word = args_value(args, "device");
-    *out = "cpu";
-    if (word == NULL || strcmp(word, "cpu") == 0)
-        return true;
-    if (strcmp(word, "cuda") == 0 || strncmp(word, "cuda:", 5) == 0)
-        return ASSAY_FAIL(
-            error, ASSAY_UNSUPPORTED, .where = "--device",
-            .what = assay_text("this build has no device '%s'", word), .expected = "cpu",
-            .hint = "there is no cuda device plugin yet; 'assay doctor' lists devices");
-    static const char *const known[] = {"cpu", "cuda"};
-    const char *near = assay_nearest(word, 2, known);
-    return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "--device",
-                      .what = assay_text("unknown device '%s'", word),
-                      .expected = "cpu or cuda[:N]",
-                      .hint = near != NULL ? assay_text("did you mean '%s'?", near) : NULL);
-}
-
 /* ---- the plan ---- */
 
 static bool find_fingerprint(void *user, const settings *dataset, char out[65], assay_error *error)
@@ -81,7 +60,7 @@ static bool read_script(const arguments *args, const char *script, preparation *
             .registry = out->registry,
             .override_count = n,
             .overrides = overrides,
-            .device = out->device,
+            .device = out->device.word,
             .fingerprint = find_fingerprint,
             .user = out->pool,
         };
@@ -249,7 +228,7 @@ bool prepare(const arguments *args, const char *script, const preparing *how, pr
              assay_error *error)
 {
     *out = (preparation){0};
-    if (!choose_device(args, &out->device, error))
+    if (!device_choose(args, &out->device, error))
         return false;
     out->registry = place_open_registry(args, error);
     if (out->registry != NULL)

@@ -4,7 +4,7 @@
 #ifndef CLI_PREPARE_H
 #define CLI_PREPARE_H
 
-#include "cli/args.h"
+#include "cli/device.h"
 #include "lab/script/plan.h"
 #include "lab/train/train.h"
 
@@ -24,7 +24,7 @@ typedef struct preparation {
     plugin_registry *registry;
     dataset_pool *pool;
     plan *plan;
-    const char *device; /* static */
+    device_choice device;
     int facts_count;
     recipe_facts *facts; /* one per different recipe, the seed aside */
     int *facts_of;       /* per run: its place in `facts` */

@@ -92,7 +92,7 @@ static void print_summary(const arguments *args, const plan *of, const run_summa
  * *out is the caller's. */
 static int job_arguments(const arguments *args, const char ***out, assay_error *error)
 {
-    static const char *const passed[] = {"db", "plugins", "set", "device"};
+    static const char *const passed[] = {"db", "plugins", "set"};
     int n = 0, room = 4;
     for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
         room += 2 * args_values(args, passed[i]);
@@ -102,7 +102,7 @@ static int job_arguments(const arguments *args, const char ***out, assay_error *
     list[n++] = "run";
     for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
         for (int k = 0; k < args_values(args, passed[i]); k++) {
-            static const char *const dashed[] = {"--db", "--plugins", "--set", "--device"};
+            static const char *const dashed[] = {"--db", "--plugins", "--set"};
             list[n++] = dashed[i];
             list[n++] = args_value_at(args, passed[i], k);
         }
@@ -178,7 +178,9 @@ static int run_command_run(const arguments *args, assay_error *error)
         .folder = folder,
         .jobs = (int)jobs,
         .threads = (int)threads,
-        .device = prepared.device,
+        .device = prepared.device.word,
+        .device_plugin = prepared.device.plugin,
+        .device_count = prepared.device.count,
         .redo = args_has(args, "redo"),
         .fail_fast = args_has(args, "fail-fast"),
         .program = "/proc/self/exe",

@@ -200,7 +200,7 @@ static assay_tensor *weight_now(const patch_scale *p, assay_tape *tape, assay_te
 {
     if (!p->waiting)
         return weight;
-    return assay_tape_constant(tape, weight->dtype, weight->rank, weight->shape, weight->data);
+    return assay_tape_copy(tape, weight);
 }
 
 /* s (..., 1) of every token, from m and a (..., D). */

@@ -213,7 +213,7 @@ static bool compare(meter *m, const assay_sample *user, const assay_prefix *pref
     float *cached = x ? assay_alloc(assay_tensor_bytes(x), error) : NULL;
     if (!cached)
         return false;
-    memcpy(cached, x->data, (size_t)assay_tensor_bytes(x));
+    memcpy(cached, assay_f32(x), (size_t)assay_tensor_bytes(x));
     x = embed(m, user, m->most, NULL, error);
     for (int64_t i = 0; x && i < assay_tensor_count(x); i++)
         m->difference = fmax(m->difference, fabs((double)cached[i] - assay_f32(x)[i]));

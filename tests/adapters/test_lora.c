@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "models/use.h"
+#include "under_test.h"
 
 #include <assay/blocks.h>
 #include <assay/gradcheck.h>
@@ -69,7 +70,7 @@ static void bench_open(bench *b, bool counting, const assay_decoder_config *deco
     must(error.code == ASSAY_OK, &error);
     if (counting)
         return;
-    b->tape = assay_tape_new(assay_device_cpu(&error), ASSAY_PRECISION_FP32, &error);
+    b->tape = assay_tape_new(device_under_test(&error), ASSAY_PRECISION_FP32, &error);
     b->ids = assay_tensor_new(ASSAY_I32, 2, (int64_t[]){BATCH, TOKENS}, &error);
     must(b->tape && b->ids, &error);
     for (int i = 0; i < BATCH * TOKENS; i++)
@@ -147,7 +148,7 @@ static void *copy_of(const assay_tensor *x, size_t *bytes)
     *bytes = (size_t)assay_tensor_bytes(x);
     void *copy = malloc(*bytes);
     assert_non_null(copy);
-    memcpy(copy, x->data, *bytes);
+    memcpy(copy, assay_elements(x), *bytes);
     return copy;
 }
 
@@ -199,7 +200,7 @@ static void a_fresh_adapter_changes_no_bit(void **state)
         bench_open(&b, false, &small_decoder);
         if (bf16) {
             assay_tape_free(b.tape);
-            b.tape = assay_tape_new(assay_device_cpu(&error), ASSAY_PRECISION_BF16, &error);
+            b.tape = assay_tape_new(device_under_test(&error), ASSAY_PRECISION_BF16, &error);
             must(b.tape != NULL, &error);
         }
         assay_tape_begin(b.tape, (assay_step){.seed = 1, .training = true});
@@ -209,9 +210,9 @@ static void a_fresh_adapter_changes_no_bit(void **state)
         bench_adapt(&b, "q_proj,v_proj,o_proj", 4);
         bench_adapt(&b, "query,key,value,output.dense", 4);
         assay_tape_begin(b.tape, (assay_step){.seed = 1, .training = true});
-        same_bytes(run_decoder(&b)->data, before[0], bytes[0]);
-        same_bytes(run_bert(&b, 0)->data, before[1], bytes[1]);
-        same_bytes(run_bert(&b, 1)->data, before[2], bytes[2]);
+        same_bytes(assay_elements(run_decoder(&b)), before[0], bytes[0]);
+        same_bytes(assay_elements(run_bert(&b, 0)), before[1], bytes[1]);
+        same_bytes(assay_elements(run_bert(&b, 1)), before[2], bytes[2]);
         for (int i = 0; i < 3; i++)
             free(before[i]);
         bench_close(&b);
@@ -230,12 +231,12 @@ static void fused_places_are_reached(void **state)
     void *bert = copy_of(run_bert(&b, 0), &bytes);
     bench_adapt(&b, "gate_proj,up_proj,down_proj,intermediate.dense", 4);
     assay_tape_begin(b.tape, (assay_step){0});
-    same_bytes(run_decoder(&b)->data, decoder, bytes);
-    same_bytes(run_bert(&b, 0)->data, bert, bytes);
+    same_bytes(assay_elements(run_decoder(&b)), decoder, bytes);
+    same_bytes(assay_elements(run_bert(&b, 0)), bert, bytes);
     fill_b(&b);
     assay_tape_begin(b.tape, (assay_step){0});
-    assert_int_not_equal(memcmp(run_decoder(&b)->data, decoder, bytes), 0);
-    assert_int_not_equal(memcmp(run_bert(&b, 0)->data, bert, bytes), 0);
+    assert_int_not_equal(memcmp(assay_elements(run_decoder(&b)), decoder, bytes), 0);
+    assert_int_not_equal(memcmp(assay_elements(run_bert(&b, 0)), bert, bytes), 0);
     free(decoder);
     free(bert);
     bench_close(&b);
@@ -305,7 +306,7 @@ static void a_branch_is_a_change_of_its_matrix(void **state)
         float *with = copy_of(run_decoder(&b), &bytes);
         for (int i = 0; i < 4; i++)
             merge_by_hand(&b, modules[i], 4, stable ? 6 / sqrt(4.0) : 6 / 4.0);
-        assay_tape *bare = assay_tape_new(assay_device_cpu(&error), ASSAY_PRECISION_FP32, &error);
+        assay_tape *bare = assay_tape_new(device_under_test(&error), ASSAY_PRECISION_FP32, &error);
         must(bare != NULL, &error);
         assay_tape *attached = b.tape;
         b.tape = bare;
@@ -347,7 +348,7 @@ static void a_vision_transformer_takes_branches(void **state)
     size_t bytes;
     assay_error error = {0};
     b.params = assay_params_new(5, &error);
-    b.tape = assay_tape_new(assay_device_cpu(&error), ASSAY_PRECISION_FP32, &error);
+    b.tape = assay_tape_new(device_under_test(&error), ASSAY_PRECISION_FP32, &error);
     assay_tensor *images = assay_tensor_new(ASSAY_F32, 4, (int64_t[]){BATCH, 3, 4, 4}, &error);
     must(b.params && b.tape && images, &error);
     assay_random_fill_normal(assay_stream_of(1, "images", 0), 0, BATCH * 3 * 16, assay_f32(images));
@@ -355,14 +356,14 @@ static void a_vision_transformer_takes_branches(void **state)
     must(vit != NULL, &error);
     float *before = copy_of(run_vit(&b, vit, images), &bytes);
     bench_adapt(&b, "qkv,mlp.fc1", 4);
-    same_bytes(run_vit(&b, vit, images)->data, before, bytes);
+    same_bytes(assay_elements(run_vit(&b, vit, images)), before, bytes);
     assert_false(trains(&b, "sight.blocks.1.norm2.weight"));
     fill_b(&b);
     float *with = copy_of(run_vit(&b, vit, images), &bytes);
     for (int i = 0; i < 4; i++)
         merge_by_hand(&b, modules[i], 4, 16 / 4.0);
     assay_tape *attached = b.tape;
-    b.tape = assay_tape_new(assay_device_cpu(&error), ASSAY_PRECISION_FP32, &error);
+    b.tape = assay_tape_new(device_under_test(&error), ASSAY_PRECISION_FP32, &error);
     must(b.tape != NULL, &error);
     const float *merged = assay_f32(run_vit(&b, vit, images));
     double apart = 0;
@@ -437,10 +438,10 @@ static void towers_drop_their_own(void **state)
     assert_true(assay_tape_scope(b.tape, "user"));
     void *user = copy_of(run_decoder(&b), &bytes);
     assert_true(assay_tape_scope(b.tape, "answer"));
-    assert_int_not_equal(memcmp(run_decoder(&b)->data, user, bytes), 0);
+    assert_int_not_equal(memcmp(assay_elements(run_decoder(&b)), user, bytes), 0);
     assay_tape_begin(b.tape, (assay_step){.seed = 3, .clock = 9, .training = true});
     assert_true(assay_tape_scope(b.tape, "user"));
-    assert_memory_equal(run_decoder(&b)->data, user, bytes);
+    assert_memory_equal(assay_elements(run_decoder(&b)), user, bytes);
     free(user);
     bench_close(&b);
 }
@@ -469,7 +470,7 @@ static void an_adapter_of_peft_is_read(void **state)
     must(b.decoder &&
              assay_stack_load(b.params, assay_stack_at(b.params, 0), golden("qwen2"), NULL, &error),
          &error);
-    b.tape = assay_tape_new(assay_device_cpu(&error), ASSAY_PRECISION_FP32, &error);
+    b.tape = assay_tape_new(device_under_test(&error), ASSAY_PRECISION_FP32, &error);
     assay_weights *reference = assay_weights_open(golden("qwen2.safetensors"), &error);
     must(b.tape && reference, &error);
     assay_tensor *lengths =

@@ -6,6 +6,8 @@
 #ifndef ASSAY_TESTS_GOLDEN_H
 #define ASSAY_TESTS_GOLDEN_H
 
+#include "under_test.h"
+
 #include <assay/device.h>
 #include <assay/nn.h>
 #include <assay/tape.h>
@@ -106,7 +108,7 @@ enum { GOLDEN_DEVICES = 2 };
 static inline const assay_device *golden_device(int i)
 {
     assay_error error = {0};
-    const assay_device *device = i == 0 ? assay_device_cpu(&error) : assay_device_plain();
+    const assay_device *device = i == 0 ? device_under_test(&error) : assay_device_plain();
     golden_must(device != NULL, &error);
     return device;
 }
@@ -217,7 +219,7 @@ static inline void golden_check_gradient(golden_group *group, const char *name,
 {
     if (!of->has_grad)
         fail_msg("no gradient has reached %s", name);
-    golden_check_floats(group, name, assay_tensor_count(of), of->grad);
+    golden_check_floats(group, name, assay_tensor_count(of), assay_gradient(of));
 }
 
 /* PREFIX + parameter for every parameter of the set. */

@@ -79,7 +79,7 @@ static void add_importance(const assay_tensor *state, const int32_t *lengths, in
     int64_t tokens = state->shape[1], width = state->shape[2];
     for (int64_t b = 0; b < state->shape[0]; b++)
         for (int64_t j = 1; j < lengths[b]; j++) {
-            double norm = row_norm(state->grad + (b * tokens + j) * width, width);
+            double norm = row_norm(assay_gradient(state) + (b * tokens + j) * width, width);
             for (int64_t i = 0; i < j; i++)
                 delta[i * side + j] += norm;
         }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "golden.h"
+#include "under_test.h"
 
 #include <assay/maps.h>
 
@@ -28,7 +29,7 @@ static void resizing_agrees_with_pytorch(void **state)
     (void)state;
     assay_weights *file = golden_open(IMAGES);
     golden_group group = {.name = "maps", .file = file, .device = "cpu", .tolerance = 1e-5};
-    assay_tape *tape = assay_tape_new(assay_device_cpu(NULL), ASSAY_PRECISION_FP32, NULL);
+    assay_tape *tape = assay_tape_new(device_under_test(NULL), ASSAY_PRECISION_FP32, NULL);
     assert_non_null(tape);
     assay_tape_begin(tape, (assay_step){0});
     for (int64_t i = 0; i < assay_weights_count(file); i++) {

@@ -1,5 +1,6 @@
 /* fixture.c - random tensors, the small decoder, and comparisons for the tests of this room. */
 #include "leakage/fixture.h"
+#include "under_test.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -19,7 +20,7 @@ static void fail_with(const assay_error *error)
 const assay_device *fixture_device(int index)
 {
     assay_error error = {0};
-    const assay_device *device = index == 0 ? assay_device_cpu(&error) : assay_device_plain();
+    const assay_device *device = index == 0 ? device_under_test(&error) : assay_device_plain();
     if (!device)
         fail_with(&error);
     return device;

@@ -68,7 +68,7 @@ void probe_go_back(probe *p, assay_tensor *y, int64_t b, int64_t i, int64_t firs
 
 bool probe_reaches(const probe *p, int64_t b, int64_t j, int64_t first, int64_t count)
 {
-    const float *row = p->x->grad + (b * p->tokens + j) * p->x->shape[2] + first;
+    const float *row = assay_gradient(p->x) + (b * p->tokens + j) * p->x->shape[2] + first;
     for (int64_t k = 0; k < count; k++)
         if (row[k] != 0.0f)
             return true;

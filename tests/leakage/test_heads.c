@@ -97,7 +97,7 @@ static void check_price_gradient(const probe *p)
     assert_true(p->m.log_weight->has_grad);
     for (int64_t i = 1; i < p->tokens; i++)
         for (int64_t j = 0; j < p->tokens; j++)
-            if ((p->m.log_weight->grad[i * p->tokens + j] != 0.0f) != is_charged(p, i, j))
+            if ((assay_gradient(p->m.log_weight)[i * p->tokens + j] != 0.0f) != is_charged(p, i, j))
                 fail_msg("%s: gradient of the price at (%" PRId64 ", %" PRId64 ")", p->text, i, j);
 }
 

@@ -157,8 +157,8 @@ static void parameter_gradients_of_the_loss_do_not_change_with_padding(void **st
                 const assay_parameter *a = assay_params_at(first.params, i);
                 const assay_parameter *b = assay_params_at(other.params, i);
                 assert_true(a->value->has_grad && b->value->has_grad);
-                fixture_close(b->value->grad, a->value->grad, assay_tensor_count(a->value), 1e-6,
-                              a->name);
+                fixture_close(assay_gradient(b->value), assay_gradient(a->value),
+                              assay_tensor_count(a->value), 1e-6, a->name);
             }
         }
         fixture_model_free(&first);
@@ -284,7 +284,7 @@ static void check_empty_row(assay_tape *tape, const fixture_model *model, int ki
     fixture_zero(assay_f32(y) + row, row, mask_kind_at(kind)->name);
     assay_tape_backward_from(tape, 1, &y, (const float *const[]){assay_f32(d_y)});
     fixture_sound(tape);
-    fixture_zero(x->grad + row, row, mask_kind_at(kind)->name);
+    fixture_zero(assay_gradient(x) + row, row, mask_kind_at(kind)->name);
     assert_null(assay_params_nonfinite(model->params, assay_tape_device(tape), false));
     mask_free(&m);
     assay_tensor_free(x);

@@ -60,7 +60,7 @@ static void run(call *c, assay_tape *tape, const assay_rotary *rotary, const ass
                                                       .lengths = lengths,
                                                       .bias = bias});
     fixture_sound(tape);
-    memcpy(c->out, y->data, (size_t)assay_tensor_bytes(y));
+    memcpy(c->out, assay_elements(y), (size_t)assay_tensor_bytes(y));
     assay_tape_backward_from(tape, 1, &y, (const float *const[]){assay_f32(c->cotangent)});
     fixture_sound(tape);
 }
@@ -130,11 +130,11 @@ static void expect_end(const call *full, const call *suffix, const char *text)
     assert_non_null(end);
     copy_ends(full->out, keys, n, Q_WIDTH, end);
     fixture_close(suffix->out, end, numbers, 1e-6, assay_text("%s: output", text));
-    copy_ends(full->q->grad, keys, n, Q_WIDTH, end);
-    fixture_close(suffix->q->grad, end, numbers, 2e-6, assay_text("%s: d q", text));
-    fixture_close(suffix->k->grad, full->k->grad, BATCH * keys * KV_WIDTH, 2e-6,
+    copy_ends(assay_gradient(full->q), keys, n, Q_WIDTH, end);
+    fixture_close(assay_gradient(suffix->q), end, numbers, 2e-6, assay_text("%s: d q", text));
+    fixture_close(assay_gradient(suffix->k), assay_gradient(full->k), BATCH * keys * KV_WIDTH, 2e-6,
                   assay_text("%s: d k", text));
-    fixture_close(suffix->v->grad, full->v->grad, BATCH * keys * KV_WIDTH, 2e-6,
+    fixture_close(assay_gradient(suffix->v), assay_gradient(full->v), BATCH * keys * KV_WIDTH, 2e-6,
                   assay_text("%s: d v", text));
     assay_free(end);
 }

@@ -68,8 +68,8 @@ float *trial_run(const trial *t, assay_tape *tape, const assay_tensor *lengths,
     assay_tape_backward_from(tape, 1, &out, (const float *const[]){assay_f32(t->cotangent)});
     fixture_sound(tape);
     assert_true(t->q->has_grad && t->k->has_grad && t->v->has_grad);
-    at = put(at, t->q->grad, t->q);
-    at = put(at, t->k->grad, t->k);
-    put(at, t->v->grad, t->v);
+    at = put(at, assay_gradient(t->q), t->q);
+    at = put(at, assay_gradient(t->k), t->k);
+    put(at, assay_gradient(t->v), t->v);
     return all;
 }

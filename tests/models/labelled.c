@@ -1,5 +1,6 @@
 /* labelled.c - the labelled images of the tests, and a segmenter's passes over them. */
 #include "models/labelled.h"
+#include "under_test.h"
 
 #include <assay/memory.h>
 #include <assay/random.h>
@@ -162,7 +163,7 @@ void segmenting_begin(segmenting *s, const labelled *dataset, int64_t side)
 
 bool segmenting_try(segmenting *s, uint64_t seed, bool counting, assay_error *error)
 {
-    s->device = s->device ? s->device : assay_device_cpu(error);
+    s->device = s->device ? s->device : device_under_test(error);
     must(s->device != NULL, error);
     s->tape = assay_tape_new(s->device, ASSAY_PRECISION_FP32, error);
     s->params = counting ? assay_params_new_counting(error) : assay_params_new(seed, error);

@@ -1,5 +1,6 @@
 /* nets.c - a vit on images that a test holds (nets.h). */
 #include "models/nets.h"
+#include "under_test.h"
 
 #include <assay/memory.h>
 
@@ -226,7 +227,7 @@ void jury_begin(jury *out, net *judged, const assay_data *data, assay_host *host
                                  .user = out,
                                  .network = &judged->network,
                                  .data = data,
-                                 .device = assay_device_cpu(&error),
+                                 .device = device_under_test(&error),
                                  .host = host,
                                  .seed = 5,
                                  .final = true,

@@ -1,5 +1,6 @@
 /* rig.c - one pass of a model under a mask. */
 #include "models/rig.h"
+#include "under_test.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -69,7 +70,7 @@ static void ask_mask(rig *r)
 void rig_open(rig *r, uint64_t seed)
 {
     assay_error error = {0};
-    const assay_device *device = assay_device_cpu(&error);
+    const assay_device *device = device_under_test(&error);
     must(device != NULL, &error);
     r->tape = assay_tape_new(device, ASSAY_PRECISION_FP32, &error);
     r->params = assay_params_new(seed, &error);

@@ -160,7 +160,7 @@ static bool reaches(rig *r, const assay_clock *clock, const char *name, int64_t 
     test_free(d);
     const assay_tensor *x = assay_tape_tapped(r->tape, "user/embeddings");
     assert_true(x && x->has_grad);
-    return any_nonzero(x->grad + j * WIDTH, WIDTH);
+    return any_nonzero(assay_gradient(x) + j * WIDTH, WIDTH);
 }
 
 /* cpc and distribution read user.event_past: no state of it has seen what it predicts. */
@@ -205,9 +205,10 @@ static void masked_events_are_out_of_sight(void **state)
     const assay_tensor *states = rig_output(&outputs, "user.states");
     int64_t n = assay_tensor_count(states), tokens = batch.towers[0].tokens;
     float *kept = test_malloc((size_t)n * sizeof *kept);
-    memcpy(kept, states->data, (size_t)n * sizeof *kept);
+    memcpy(kept, assay_elements(states), (size_t)n * sizeof *kept);
     int32_t flags[256];
-    memcpy(flags, rig_output(&outputs, "user.event_masked")->data, (size_t)(8 * tokens) * 4);
+    memcpy(flags, assay_elements(rig_output(&outputs, "user.event_masked")),
+           (size_t)(8 * tokens) * 4);
     for (int b = 0; b < 8; b++) /* bills stand behind the features and the events of app */
         for (int e = 0; e < p.persons[b].events[0]; e++)
             if (flags[b * tokens + 1 + p.persons[b].events[1] + e]) {

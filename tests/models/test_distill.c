@@ -11,6 +11,7 @@
 
 #include "golden/golden.h"
 #include "models/nets.h"
+#include "under_test.h"
 
 #include <assay/ops.h>
 #include <assay/optim.h>
@@ -52,7 +53,7 @@ static void open_nets(bench *b, uint64_t seed)
     net_open(&b->student, seed + 1);
     b->host = nets_host(&b->teacher);
     b->arena = assay_arena_new(0, &b->error);
-    b->tape = assay_tape_new(assay_device_cpu(&b->error), ASSAY_PRECISION_FP32, &b->error);
+    b->tape = assay_tape_new(device_under_test(&b->error), ASSAY_PRECISION_FP32, &b->error);
     must(b->arena && b->tape, &b->error);
 }
 
@@ -111,7 +112,7 @@ static void the_loss_and_all_gradients_are_the_references(void **state)
     begin(&b, "loss_attention_distill");
     assay_weights *golden = golden_open("infrared/distill_reference.safetensors");
     assay_tensor *of = golden_tensor(golden, "student_heads", ASSAY_I32);
-    memcpy(heads, of->data, sizeof heads);
+    memcpy(heads, assay_elements(of), sizeof heads);
     use_number(&b.student.model, "heads", heads[0]);
     use_number(&b.student.model, "last_heads", heads[1]);
     use_number(&b.used, "teacher_layer", golden_scalar(golden, "teacher_layer"));
@@ -121,7 +122,7 @@ static void the_loss_and_all_gradients_are_the_references(void **state)
     must(open_loss(&b), &b.error);
     assay_tensor *loss = compute(&b);
     tape_must(b.tape, loss && assay_tape_backward(b.tape, loss, 1));
-    golden_group group = golden_begin("distill", golden, assay_device_cpu(NULL));
+    golden_group group = golden_begin("distill", golden, device_under_test(NULL));
     value = assay_value(loss);
     golden_check(&group, "loss", 1, &value);
     for (int64_t i = 0; i < assay_weights_count(golden); i++) {
@@ -147,7 +148,7 @@ static float *copy_values(const assay_params *params, int64_t *count)
     int64_t at = 0;
     for (int64_t i = 0; i < assay_params_count(params); i++) {
         const assay_tensor *t = assay_params_at(params, i)->value;
-        memcpy(all + at, t->data, (size_t)assay_tensor_bytes(t));
+        memcpy(all + at, assay_elements(t), (size_t)assay_tensor_bytes(t));
         at += assay_tensor_count(t);
     }
     return all;
@@ -161,7 +162,7 @@ static void expect_training(bench *b, double least_gain)
     double first = 0, last = 0;
     must(open_loss(b), &b->error);
     float *before = copy_values(b->teacher.params, &count);
-    assay_adamw *adamw = assay_adamw_new(b->student.params, assay_device_cpu(NULL),
+    assay_adamw *adamw = assay_adamw_new(b->student.params, device_under_test(NULL),
                                          assay_adamw_defaults(), &b->error);
     must(adamw != NULL, &b->error);
     for (int step = 0; step < 40; step++) {
@@ -311,7 +312,7 @@ static const float *layer_of(bench *b, net *of, const char *name, assay_arena *a
     net_run(of, b->tape, arena, photos_samples(&b->photos, 0, IMAGES, arena), IMAGES,
             ASSAY_EVALUATION, &wanted, &batch, &outputs);
     assert_int_equal(assay_tensor_count(outputs.tensors[0]), count);
-    memcpy(out, outputs.tensors[0]->data, (size_t)count * sizeof *out);
+    memcpy(out, assay_elements(outputs.tensors[0]), (size_t)count * sizeof *out);
     return out;
 }
 

@@ -93,7 +93,7 @@ static void every_parameter_learns(void **state)
                 fail_msg("variant %d: nothing reaches %s", i, parameter->name);
             /* A key's bias shifts all scores alike and moves nothing. */
             if (!strstr(parameter->name, "key.bias") && !strstr(parameter->name, "k_proj.bias") &&
-                !any_nonzero(value->grad, assay_tensor_count(value)))
+                !any_nonzero(assay_gradient(value), assay_tensor_count(value)))
                 fail_msg("variant %d: %s has no slope", i, parameter->name);
         }
         rig_close(&r);
@@ -129,7 +129,7 @@ static void slopes_are_those_of_the_loss(void **state)
             for (int64_t k = 0; k < assay_params_count(r.params); k++) {
                 const assay_tensor *value = assay_params_at(r.params, k)->value;
                 for (int64_t n = 0; n < assay_tensor_count(value); n++) {
-                    double g = (double)value->grad[n];
+                    double g = (double)assay_gradient(value)[n];
                     if (way == 0)
                         square += g * g;
                     else
@@ -143,7 +143,7 @@ static void slopes_are_those_of_the_loss(void **state)
         for (int64_t k = 0; k < assay_params_count(r.params); k++) {
             const assay_tensor *value = assay_params_at(r.params, k)->value;
             for (int64_t n = 0; n < assay_tensor_count(value); n++)
-                back += (double)value->grad[n] * (double)value->grad[n];
+                back += (double)assay_gradient(value)[n] * (double)assay_gradient(value)[n];
         }
         rig_close(&r);
         open_variant(&r, &d, &variants[chosen[i]]);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "models/use.h"
+#include "under_test.h"
 
 #include <assay/gradcheck.h>
 #include <assay/nn.h>
@@ -62,7 +63,7 @@ static void bench_open(bench *b, const char *loss)
 {
     assay_error error = {0};
     const assay_model_facts facts = {.size = sizeof facts, .width = D};
-    const assay_device *device = assay_device_cpu(&error);
+    const assay_device *device = device_under_test(&error);
     b->tape = assay_tape_new(device, ASSAY_PRECISION_FP32, &error);
     b->params = assay_params_new(3, &error);
     must(b->tape && b->params, &error);

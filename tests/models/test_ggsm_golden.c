@@ -46,7 +46,7 @@ static bool put(void *user, const char *name, const assay_tensor *tensor, assay_
     (void)error;
     assert_string_equal(name, "importance");
     assert_true(assay_tensor_bytes(tensor) <= (int64_t)sizeof p->kept);
-    memcpy(p->kept, tensor->data, (size_t)assay_tensor_bytes(tensor));
+    memcpy(p->kept, assay_elements(tensor), (size_t)assay_tensor_bytes(tensor));
     p->stored = (assay_stored){.name = name,
                                .data = p->kept,
                                .bytes = assay_tensor_bytes(tensor),

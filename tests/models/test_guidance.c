@@ -33,7 +33,7 @@ static bool put(void *user, const char *name, const assay_tensor *tensor, assay_
     (void)error;
     assert_true(n < 2);
     assert_int_equal(assay_tensor_count(tensor), TOKENS);
-    memcpy(k->values[n], tensor->data, sizeof k->values[n]);
+    memcpy(k->values[n], assay_elements(tensor), sizeof k->values[n]);
     snprintf(k->names[n], sizeof k->names[n], "%s", name);
     k->stored[n] = (assay_stored){.name = k->names[n],
                                   .data = k->values[n],
@@ -182,7 +182,7 @@ static void log_weights(rig *r, int64_t step, float *out, int64_t n)
     tape_must(r->tape,
               use_mask(&r->mask)->bias(r->opened_mask, r->tape, &clock, &tower, NULL, &bias));
     assert_non_null(bias.log_weight);
-    memcpy(out, bias.log_weight->data, (size_t)n * sizeof *out);
+    memcpy(out, assay_elements(bias.log_weight), (size_t)n * sizeof *out);
 }
 
 static void ggsm_follows_the_spec_s_schedule(void **state)
@@ -279,7 +279,7 @@ static void ggsm_plus_weighs_by_normalised_gradients(void **state)
         for (int64_t j = 0; j < tokens; j++) {
             double sum = 0;
             for (int k = 0; k < WIDTH; k++)
-                sum += pow((double)state_at->grad[j * WIDTH + k], 2);
+                sum += pow((double)assay_gradient(state_at)[j * WIDTH + k], 2);
             n[j] = sqrt(sum);
             mean += n[j] / (double)tokens;
         }

@@ -176,9 +176,9 @@ static void the_network_stays_as_it_was(void **state)
     begin(&b);
     const assay_tensor *weight = assay_params_find(b.net.params, "blocks.0.attn.qkv.weight")->value;
     float *before = test_malloc((size_t)assay_tensor_bytes(weight));
-    memcpy(before, weight->data, (size_t)assay_tensor_bytes(weight));
+    memcpy(before, assay_elements(weight), (size_t)assay_tensor_bytes(weight));
     evaluate(&b);
-    assert_memory_equal(before, weight->data, (size_t)assay_tensor_bytes(weight));
+    assert_memory_equal(before, assay_elements(weight), (size_t)assay_tensor_bytes(weight));
     for (int64_t i = 0; i < assay_params_count(b.net.params); i++)
         assert_false(assay_params_at(b.net.params, i)->value->has_grad);
     test_free(before);
@@ -208,7 +208,7 @@ static void features_are_what_their_name_says(void **state)
         for (int64_t k = 0; k < assay_params_count(b.net.params); k++) {
             const assay_parameter *each = assay_params_at(b.net.params, k);
             if (strncmp(each->name, rows[i].silent, strlen(rows[i].silent)) == 0)
-                memset(each->value->data, 0, (size_t)assay_tensor_bytes(each->value));
+                memset(assay_elements(each->value), 0, (size_t)assay_tensor_bytes(each->value));
         }
         use_text(&b.used, "features", rows[i].features);
         evaluate(&b);

@@ -15,6 +15,7 @@
 
 #include "models/people.h"
 #include "models/use.h"
+#include "under_test.h"
 
 #include <assay/metrics.h>
 
@@ -39,7 +40,7 @@ static bool each(void *user, assay_data_split split, int benchmark, const assay_
 {
     enum { BATCH = 7 };
     stage *s = user;
-    const assay_device *device = assay_device_cpu(error);
+    const assay_device *device = device_under_test(error);
     assay_tape *tape = assay_tape_new(device, ASSAY_PRECISION_FP32, error);
     int32_t *label = test_malloc((size_t)s->people.count * sizeof *label);
     bool ok = true;

@@ -271,7 +271,7 @@ static void a_published_decoder_is_where_it_starts(void **state)
                 const assay_parameter *p =
                     assay_params_find(params, assay_text("loss.masked_image.%s", stored->name));
                 assert_non_null(p);
-                assert_memory_equal(p->value->data, stored->data, (size_t)stored->bytes);
+                assert_memory_equal(assay_elements(p->value), stored->data, (size_t)stored->bytes);
             }
             use_loss(&loss)->close(opened);
         }
@@ -336,7 +336,7 @@ static void what_is_frozen_does_not_move(void **state)
         assay_tensor *copy = assay_params_add(before, p->name, p->value->rank, p->value->shape,
                                               (assay_init){.kind = ASSAY_INIT_ZEROS}, &error);
         must(copy != NULL, &error);
-        memcpy(copy->data, p->value->data, (size_t)assay_tensor_bytes(copy));
+        memcpy(assay_elements(copy), assay_elements(p->value), (size_t)assay_tensor_bytes(copy));
     }
     for (int step = 0; step < 8; step++) {
         const assay_clock clock = {.phase = ASSAY_TRAINING, .step = step, .total = 8};
@@ -356,7 +356,8 @@ static void what_is_frozen_does_not_move(void **state)
         bool learns = strstr(p->name, ".adapter.") || begins(p->name, "mask_token") ||
                       (begins(p->name, "decoder_") && !begins(p->name, "decoder_embed") &&
                        !begins(p->name, "decoder_pos_embed"));
-        bool moved = memcmp(was->data, p->value->data, (size_t)assay_tensor_bytes(was)) != 0;
+        bool moved = memcmp(assay_elements(was), assay_elements(p->value),
+                            (size_t)assay_tensor_bytes(was)) != 0;
         if (moved != learns)
             fail_msg("%s %s", p->name, moved ? "moved" : "did not learn");
     }

@@ -93,7 +93,7 @@ static const float *gradient_of_state(rig *r, const assay_clock *clock, int64_t 
     test_free(d);
     const assay_tensor *x = assay_tape_tapped(r->tape, "user/embeddings");
     assert_true(x && x->has_grad);
-    return x->grad;
+    return assay_gradient(x);
 }
 
 static void check_row(rig *r, int m, const assay_clock *clock, int64_t b)
@@ -188,7 +188,7 @@ static void another_answer_changes_no_bit_of_the_embedding(void **state)
             rig_open(&r, 9);
             const assay_clock clock = rig_training(&r, 3);
             rig_pass(&r, &clock, ASSAY_NO_BENCHMARK, 0, BATCH, &all, &batch, &outputs);
-            memcpy(before, rig_output(&outputs, "user.embedding")->data, sizeof before);
+            memcpy(before, assay_elements(rig_output(&outputs, "user.embedding")), sizeof before);
             snprintf(p.persons[0].answer, PEOPLE_TEXT, "buys medicine well");
             rig_pass(&r, &clock, ASSAY_NO_BENCHMARK, 0, BATCH, &all, &batch, &outputs);
             same_bits(assay_f32(rig_output(&outputs, "user.embedding")), before, BATCH * WIDTH,
@@ -212,7 +212,8 @@ static void embed(rig *r, const assay_clock *clock, float *out)
     assay_batch batch;
     assay_outputs outputs;
     rig_pass(r, clock, ASSAY_NO_BENCHMARK, 0, BATCH, &all, &batch, &outputs);
-    memcpy(out, rig_output(&outputs, "user.embedding")->data, BATCH * WIDTH * sizeof *out);
+    memcpy(out, assay_elements(rig_output(&outputs, "user.embedding")),
+           BATCH * WIDTH * sizeof *out);
 }
 
 static void future_0_is_causal_and_1_is_bidirectional(void **state)

@@ -70,14 +70,15 @@ static void collate(rig *r, assay_sample *samples, int64_t count, assay_part_of 
 static void take(rig *r, const assay_outputs *outputs, float *out, float *d_readout)
 {
     assay_tensor *e = rig_output(outputs, names[0]);
-    memcpy(out, e->data, (size_t)assay_tensor_bytes(e));
+    memcpy(out, assay_elements(e), (size_t)assay_tensor_bytes(e));
     if (!d_readout || !r->insert.readout)
         return;
     assay_params_clear_grads(r->params);
     assay_tensor *squares = assay_sum(r->tape, assay_mul(r->tape, e, e));
     tape_must(r->tape, squares && assay_tape_backward(r->tape, squares, 1));
     assert_true(r->insert.readout->has_grad);
-    memcpy(d_readout, r->insert.readout->grad, (size_t)assay_tensor_bytes(r->insert.readout));
+    memcpy(d_readout, assay_gradient(r->insert.readout),
+           (size_t)assay_tensor_bytes(r->insert.readout));
 }
 
 /* Embeddings (ROWS, E) of the whole sequences. */

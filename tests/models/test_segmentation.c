@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "models/labelled.h"
+#include "under_test.h"
 
 #include <assay/image.h>
 #include <assay/memory.h>
@@ -43,7 +44,7 @@ static bool each(void *user, assay_data_split split, int benchmark, const assay_
 {
     stage *s = user;
     const assay_data *data = &s->images.data;
-    assay_tape *tape = assay_tape_new(assay_device_cpu(error), ASSAY_PRECISION_FP32, error);
+    assay_tape *tape = assay_tape_new(device_under_test(error), ASSAY_PRECISION_FP32, error);
     assay_arena *arena = assay_arena_new(0, error);
     bool ok = true;
     assert_true(tape && arena);

@@ -300,7 +300,7 @@ static void windows_take_the_memory_of_a_few(void **state)
     const assay_tensor *made = segmenting_output(&s, prediction[0]);
     int32_t *alone = malloc((size_t)assay_tensor_bytes(made));
     assert_non_null(alone);
-    memcpy(alone, made->data, (size_t)assay_tensor_bytes(made));
+    memcpy(alone, assay_elements(made), (size_t)assay_tensor_bytes(made));
     segmenting_pass(&s, 0, 1, ASSAY_EVALUATION, &(assay_wanted){2, both});
     const assay_tensor *logits = segmenting_output(&s, both[1]);
     int64_t flipped = 0;
@@ -431,7 +431,7 @@ static void a_frozen_vit_keeps_its_bits(void **state)
         const assay_tensor *value = assay_params_at(s.params, i)->value;
         before[i] = malloc((size_t)assay_tensor_bytes(value));
         assert_non_null(before[i]);
-        memcpy(before[i], value->data, (size_t)assay_tensor_bytes(value));
+        memcpy(before[i], assay_elements(value), (size_t)assay_tensor_bytes(value));
     }
     double first = training_step(&t, &s, 0.01f), last = first;
     for (int i = 0; i < 30; i++)
@@ -439,7 +439,8 @@ static void a_frozen_vit_keeps_its_bits(void **state)
     assert_true(last < 0.8 * first);
     for (int64_t i = 0; i < assay_params_count(s.params); i++) {
         const assay_parameter *p = assay_params_at(s.params, i);
-        bool same = memcmp(before[i], p->value->data, (size_t)assay_tensor_bytes(p->value)) == 0;
+        bool same =
+            memcmp(before[i], assay_elements(p->value), (size_t)assay_tensor_bytes(p->value)) == 0;
         assert_true(same == (strncmp(p->name, "decode_head.", 12) != 0));
         free(before[i]);
     }

@@ -138,7 +138,8 @@ static void neighbours_change_nothing(void **state)
             rig_open(&r, 5);
             const assay_clock clock = rig_training(&r, 0);
             rig_pass(&r, &clock, 0, 0, 8, &embedding, &batch, &outputs);
-            memcpy(together, rig_output(&outputs, "user.embedding")->data, sizeof together);
+            memcpy(together, assay_elements(rig_output(&outputs, "user.embedding")),
+                   sizeof together);
             for (int64_t b = 0; b < 8; b++) {
                 rig_pass(&r, &clock, 0, b, 1, &embedding, &batch, &outputs);
                 const float *alone = assay_f32(rig_output(&outputs, "user.embedding"));
@@ -245,7 +246,7 @@ static void check_slope(rig *r, int64_t heads, int64_t queries, int64_t keys, in
     loss_under(r, weight, true);
     assert_true(weight->has_grad);
     for (int64_t i = 0; i < n; i++) {
-        slope += (double)weight->grad[i] * (double)direction[i];
+        slope += (double)assay_gradient(weight)[i] * (double)direction[i];
         w[i] = -0.7f + step * direction[i];
     }
     difference = loss_under(r, weight, false);
@@ -350,8 +351,8 @@ static void extra_tokens_stand_in_front_and_before_what_is_read(void **state)
         }
         assay_tensor *sum = assay_sum(r.tape, rig_output(&outputs, "user.embedding"));
         tape_must(r.tape, sum && assay_tape_backward(r.tape, sum, 1.0f));
-        assert_true(front->has_grad && any_nonzero(front->grad, 128));
-        assert_true(readout->has_grad && any_nonzero(readout->grad, 192));
+        assert_true(front->has_grad && any_nonzero(assay_gradient(front), 128));
+        assert_true(readout->has_grad && any_nonzero(assay_gradient(readout), 192));
         rig_close(&r);
         people_close(&p);
     }
@@ -409,7 +410,7 @@ static void bf16_passes_agree_roughly(void **state)
     rig_open(&r, 5);
     const assay_clock clock = rig_training(&r, 0);
     rig_pass(&r, &clock, ASSAY_NO_BENCHMARK, 0, 4, &all, &batch, &outputs);
-    memcpy(exact, rig_output(&outputs, "user.embedding")->data, sizeof exact);
+    memcpy(exact, assay_elements(rig_output(&outputs, "user.embedding")), sizeof exact);
     const assay_device *device = assay_tape_device(r.tape);
     assay_tape_free(r.tape);
     r.tape = assay_tape_new(device, ASSAY_PRECISION_BF16, &error);

@@ -10,6 +10,7 @@
 
 #include "models/pictures.h"
 #include "models/use.h"
+#include "under_test.h"
 
 #include <assay/blocks.h>
 #include <assay/ops.h>
@@ -42,7 +43,7 @@ static void begin(rig *r)
 
 static bool try_open(rig *r, assay_error *error)
 {
-    const assay_device *device = assay_device_cpu(error);
+    const assay_device *device = device_under_test(error);
     must(device != NULL, error);
     r->tape = assay_tape_new(device, ASSAY_PRECISION_FP32, error);
     r->params = assay_params_new(3, error);
@@ -155,8 +156,8 @@ static void outputs_are_those_of_the_stack(void **state)
                SIDE * SIDE * sizeof(float));
     assay_tensor *x = assay_vit_forward(r.tape, vit, images, layers, NULL);
     tape_must(r.tape, x != NULL);
-    assert_memory_equal(x->data, states, sizeof states);
-    assert_memory_equal(layers[0]->data, first, sizeof first);
+    assert_memory_equal(assay_elements(x), states, sizeof states);
+    assert_memory_equal(assay_elements(layers[0]), first, sizeof first);
     assay_vit_free(vit);
     assay_params_free(params);
     close_rig(&r);
@@ -213,7 +214,7 @@ static void a_mask_shows_the_first_patches_of_an_order(void **state)
     }
     /* A hidden patch can't be noticed; a visible one is. */
     float before[3 * (1 + PATCHES / 4) * WIDTH];
-    memcpy(before, visible->data, sizeof before);
+    memcpy(before, assay_elements(visible), sizeof before);
     for (int k = 0; k < 2; k++) {
         int patch = assay_i32(order)[k == 0 ? PATCHES - 1 : 0];
         int at = patch / 4 * PATCH * SIDE + patch % 4 * PATCH;
@@ -221,7 +222,7 @@ static void a_mask_shows_the_first_patches_of_an_order(void **state)
         pass(&r, 0, 3, (assay_step){.seed = 7, .clock = 2, .training = true}, &masked_wanted, &out);
         visible = assay_outputs_get(&out, "image.visible");
         order = assay_outputs_get(&out, "image.order");
-        assert_int_equal(memcmp(before, visible->data, sizeof before) != 0, k);
+        assert_int_equal(memcmp(before, assay_elements(visible), sizeof before) != 0, k);
     }
     close_rig(&r);
 }

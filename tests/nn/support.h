@@ -2,6 +2,8 @@
 #ifndef ASSAY_TESTS_NN_SUPPORT_H
 #define ASSAY_TESTS_NN_SUPPORT_H
 
+#include "under_test.h"
+
 #include <assay/device.h>
 #include <assay/gradcheck.h>
 #include <assay/memory.h>
@@ -36,7 +38,7 @@ static inline void assert_failed(const assay_error *error, assay_code code, cons
 static inline const assay_device *device_at(int i)
 {
     assay_error error = {0};
-    const assay_device *device = i == 0 ? assay_device_cpu(&error) : assay_device_plain();
+    const assay_device *device = i == 0 ? device_under_test(&error) : assay_device_plain();
     must(device != NULL, &error);
     return device;
 }

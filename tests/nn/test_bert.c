@@ -38,7 +38,7 @@ static assay_tensor *new_i32(int rank, const int64_t *shape, const int32_t *valu
     assay_error error = {0};
     assay_tensor *tensor = assay_tensor_new(ASSAY_I32, rank, shape, &error);
     must(tensor != NULL, &error);
-    memcpy(tensor->data, values, (size_t)assay_tensor_bytes(tensor));
+    memcpy(assay_elements(tensor), values, (size_t)assay_tensor_bytes(tensor));
     return tensor;
 }
 
@@ -68,7 +68,7 @@ static void run(fixture *f, assay_step step, float *out)
     assay_tape_begin(f->tape, step);
     assay_tensor *hidden = assay_bert_forward(f->tape, f->bert, f->ids, f->lengths);
     must(hidden != NULL, assay_tape_error(f->tape));
-    memcpy(out, hidden->data, (size_t)assay_tensor_bytes(hidden));
+    memcpy(out, assay_elements(hidden), (size_t)assay_tensor_bytes(hidden));
 }
 
 /* Embeddings and their norm, then a layer: four projections with biases, two norms, two MLP
@@ -137,7 +137,8 @@ static void two_encoders_of_one_set_do_not_share_dropout(void **state)
     fixture f = open_fixture(0, "one."), g = open_fixture(0, "two.");
     for (int64_t i = 0; i < assay_params_count(f.params); i++) {
         assay_tensor *to = assay_params_at(g.params, i)->value;
-        memcpy(to->data, assay_params_at(f.params, i)->value->data, (size_t)assay_tensor_bytes(to));
+        memcpy(assay_elements(to), assay_elements(assay_params_at(f.params, i)->value),
+               (size_t)assay_tensor_bytes(to));
     }
     run(&f, (assay_step){0}, one);
     run(&g, (assay_step){0}, two);
@@ -158,10 +159,10 @@ static void only_type_zero_and_used_positions_get_gradients(void **state)
     assay_tensor *hidden = assay_bert_forward(f.tape, f.bert, f.ids, f.lengths);
     assay_tensor *loss = assay_sum(f.tape, assay_activate(f.tape, hidden, ASSAY_TANH));
     must(loss && assay_tape_backward(f.tape, loss, 1.0f), assay_tape_error(f.tape));
-    const float *types =
-        assay_params_find(f.params, "embeddings.token_type_embeddings.weight")->value->grad;
+    const float *types = assay_gradient(
+        assay_params_find(f.params, "embeddings.token_type_embeddings.weight")->value);
     const float *positions =
-        assay_params_find(f.params, "embeddings.position_embeddings.weight")->value->grad;
+        assay_gradient(assay_params_find(f.params, "embeddings.position_embeddings.weight")->value);
     assert_memory_not_equal(types, zeros, WIDTH * sizeof(float));
     assert_memory_equal(types + WIDTH, zeros, WIDTH * sizeof(float));
     assert_memory_not_equal(positions + 4 * WIDTH, zeros, WIDTH * sizeof(float));

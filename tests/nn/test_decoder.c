@@ -44,7 +44,7 @@ static assay_tensor *new_i32(int rank, const int64_t *shape, const int32_t *valu
     assay_error error = {0};
     assay_tensor *tensor = assay_tensor_new(ASSAY_I32, rank, shape, &error);
     must(tensor != NULL, &error);
-    memcpy(tensor->data, values, (size_t)assay_tensor_bytes(tensor));
+    memcpy(assay_elements(tensor), values, (size_t)assay_tensor_bytes(tensor));
     return tensor;
 }
 
@@ -212,7 +212,7 @@ static void run(fixture *f, const assay_tensor *ids, const assay_tensor *lengths
     assay_tape_begin(f->tape, (assay_step){.no_gradient = true});
     assay_tensor *hidden = forward(f->tape, f->decoder, ids, lengths, bias);
     must(hidden != NULL, assay_tape_error(f->tape));
-    memcpy(out, hidden->data, (size_t)assay_tensor_bytes(hidden));
+    memcpy(out, assay_elements(hidden), (size_t)assay_tensor_bytes(hidden));
 }
 
 enum { ROW = TOKENS * 8, STATES = BATCH * ROW };

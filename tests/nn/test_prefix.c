@@ -51,7 +51,7 @@ static assay_tensor *tensor(assay_dtype dtype, int rank, const int64_t *shape)
     assay_error error = {0};
     assay_tensor *t = assay_tensor_new(dtype, rank, shape, &error);
     must(t != NULL, &error);
-    memset(t->data, 0, (size_t)assay_tensor_bytes(t));
+    memset(assay_elements(t), 0, (size_t)assay_tensor_bytes(t));
     return t;
 }
 
@@ -171,7 +171,7 @@ static void continuations_are_those_of_the_whole_sequence(void **state)
     for (int d = 0; d < DEVICES; d++) {
         rig r = rig_new(device_at(d), ASSAY_PRECISION_FP32);
         assay_tensor *span = tensor(ASSAY_I32, 2, (int64_t[]){ROWS, 2});
-        memcpy(span->data, spans, sizeof spans);
+        memcpy(assay_elements(span), spans, sizeof spans);
         assay_attention_bias causal = assay_bias_causal(), open = assay_bias_causal();
         open.span = span;
         assert_true(difference(&r, &causal) < 5e-6);
@@ -238,12 +238,12 @@ static void rows_do_not_mix(void **state)
     prefill(&r, NULL);
     const assay_prefix *other[ROWS] = {r.prefix[0], r.prefix[0], r.prefix[1]};
     begin(&r);
-    memcpy(first, read_last(r.tape, NULL, 0, &r)->data, sizeof first);
+    memcpy(first, assay_elements(read_last(r.tape, NULL, 0, &r)), sizeof first);
     for (int64_t i = MOST * WIDTH; i < ROWS * MOST * WIDTH; i++)
         assay_f32(r.questions)[i] += 1.0f;
     begin(&r);
     assay_tensor *y = assay_decoder_resume(r.tape, r.decoder, r.questions, r.later, other, r.read);
-    assert_memory_equal(y->data, first, sizeof first);
+    assert_memory_equal(assay_elements(y), first, sizeof first);
     rig_free(&r);
 }
 

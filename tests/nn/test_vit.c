@@ -215,8 +215,8 @@ static void a_block_scaled_to_nothing_is_the_identity(void **state)
     assay_tensor *y = assay_vit_block(f.tape, f.vit, 1, x, NULL, NULL);
     assay_tensor *z = assay_vit_block(f.tape, f.vit, 0, x, NULL, NULL);
     must(y && z, assay_tape_error(f.tape));
-    assert_memory_equal(x->data, y->data, (size_t)assay_tensor_bytes(x));
-    assert_memory_not_equal(x->data, z->data, (size_t)assay_tensor_bytes(x));
+    assert_memory_equal(assay_elements(x), assay_elements(y), (size_t)assay_tensor_bytes(x));
+    assert_memory_not_equal(assay_elements(x), assay_elements(z), (size_t)assay_tensor_bytes(x));
     assert_null(assay_vit_block(f.tape, f.vit, 2, x, NULL, NULL));
     assert_failed(assay_tape_error(f.tape), ASSAY_BAD_INPUT, "0 to 1");
     close_fixture(&f);
@@ -231,12 +231,12 @@ static bool drops(fixture *f, int64_t layer)
         assay_tape_begin(f->tape, (assay_step){.no_gradient = true});
         must(assay_vit_forward(f->tape, f->vit, f->images, layers, NULL) != NULL,
              assay_tape_error(f->tape));
-        memcpy(kept, layers[layer]->data, sizeof kept);
+        memcpy(kept, assay_elements(layers[layer]), sizeof kept);
         assay_tape_begin(f->tape,
                          (assay_step){.clock = clock, .training = true, .no_gradient = true});
         must(assay_vit_forward(f->tape, f->vit, f->images, layers, NULL) != NULL,
              assay_tape_error(f->tape));
-        if (memcmp(kept, layers[layer]->data, sizeof kept) != 0)
+        if (memcmp(kept, assay_elements(layers[layer]), sizeof kept) != 0)
             return true;
     }
     return false;
@@ -410,11 +410,11 @@ static void a_pass_stops_where_nothing_more_is_wanted(void **state)
     assert_ptr_equal(y, some.layers[0]);
     assert_null(some.layers[1]);
     assert_true(assay_tape_stats_get(f.tape).nodes < nodes);
-    memcpy(kept, some.scores[1]->data, sizeof kept);
+    memcpy(kept, assay_elements(some.scores[1]), sizeof kept);
     assay_tape_begin(f.tape, (assay_step){0});
     x = assay_vit_embed(f.tape, f.vit, f.images);
     must(assay_vit_traced(f.tape, f.vit, x, NULL, &all) != NULL, assay_tape_error(f.tape));
-    assert_memory_equal(kept, all.scores[1]->data, sizeof kept);
+    assert_memory_equal(kept, assay_elements(all.scores[1]), sizeof kept);
     assert_null(assay_vit_traced(f.tape, f.vit, x, NULL, &none));
     assert_failed(assay_tape_error(f.tape), ASSAY_BAD_INPUT, "no such block");
     close_fixture(&f);
@@ -534,13 +534,13 @@ static void adapters_act_at_every_linear_layer_and_beside_the_mlp(void **state)
         assay_tape_begin(f.tape, (assay_step){0});
         assay_tensor *x = assay_vit_forward(f.tape, f.vit, f.images, NULL, NULL);
         must(x != NULL, assay_tape_error(f.tape));
-        memcpy(before, x->data, sizeof before);
+        memcpy(before, assay_elements(x), sizeof before);
         assert_true(assay_tape_attach(f.tape, (assay_attachment){&d, doubles, twice}));
         assay_tape_begin(f.tape, (assay_step){0});
         x = assay_vit_forward(f.tape, f.vit, f.images, NULL, NULL);
         must(x != NULL, assay_tape_error(f.tape));
         assert_int_equal(d.times, 1);
-        assert_memory_not_equal(before, x->data, sizeof before);
+        assert_memory_not_equal(before, assay_elements(x), sizeof before);
         close_fixture(&f);
     }
     /* The two branch places of a block are given the same stream. */

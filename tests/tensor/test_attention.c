@@ -1,5 +1,7 @@
 /* test_attention.c - who sees whom at what cost: the rules of assay/attention.h written out once more
  * and compared with the operations, and what the header promises to the bit. */
+#include "under_test.h"
+
 #include <assay/attention.h>
 #include <assay/ops.h>
 
@@ -30,7 +32,7 @@ static assay_tensor *normals(int rank, const int64_t *shape, const char *name)
 static int set_up(void **state)
 {
     (void)state;
-    tape = assay_tape_new(assay_device_cpu(NULL), ASSAY_PRECISION_FP32, NULL);
+    tape = assay_tape_new(device_under_test(NULL), ASSAY_PRECISION_FP32, NULL);
     rotary = assay_rotary_new(KEYS, HEAD, 10.0, NULL);
     if (!tape || !rotary)
         return -1;
@@ -177,7 +179,7 @@ static assay_tensor *copy_of_output(void)
 
 static void assert_same_bits(const assay_tensor *a, const assay_tensor *b)
 {
-    assert_memory_equal(a->data, b->data, (size_t)assay_tensor_bytes(a));
+    assert_memory_equal(assay_elements(a), assay_elements(b), (size_t)assay_tensor_bytes(a));
 }
 
 static assay_tensor *constant_weight(float value, int64_t queries, int64_t keys)
@@ -196,7 +198,8 @@ static void a_weight_of_zero_hides_and_of_one_opens_to_the_bit(void **state)
     assay_tensor *causal = copy_of_output();
     args.bias = assay_bias_full();
     assay_tensor *full = copy_of_output();
-    assert_memory_not_equal(causal->data, full->data, (size_t)assay_tensor_bytes(full));
+    assert_memory_not_equal(assay_elements(causal), assay_elements(full),
+                            (size_t)assay_tensor_bytes(full));
     args.bias = assay_bias_future(tape, 0.0f);
     assert_same_bits(causal, copy_of_output());
     args.bias = assay_bias_future(tape, 1.0f);

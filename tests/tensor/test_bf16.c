@@ -1,6 +1,7 @@
 /* test_bf16.c - bfloat16: how numbers are rounded, what a bf16 tape rounds and stores, and how far
  * its gradients are from fp32's. */
 #include "net.h"
+#include "under_test.h"
 
 #include "engine/device/cpu/variants.h"
 
@@ -121,7 +122,7 @@ static void every_device_converts_to_the_same_bits(void **state)
 
 static assay_tape *new_tape(assay_precision precision)
 {
-    assay_tape *tape = assay_tape_new(assay_device_cpu(NULL), precision, NULL);
+    assay_tape *tape = assay_tape_new(device_under_test(NULL), precision, NULL);
     assert_non_null(tape);
     assay_tape_begin(tape, (assay_step){.seed = 1});
     return tape;
@@ -240,7 +241,7 @@ static void a_gradient_passes_a_cast_unrounded(void **state)
     assert_true(assay_tensor_want_grad(x, NULL));
     assay_tensor *y = assay_cast(tape, assay_cast(tape, x, ASSAY_BF16), ASSAY_F32);
     assert_true(assay_tape_backward(tape, assay_sum(tape, assay_mul(tape, y, weight)), 1.0f));
-    assert_memory_equal(x->grad, weight->data, 15 * sizeof(float));
+    assert_memory_equal(assay_gradient(x), assay_elements(weight), 15 * sizeof(float));
     assay_tensor_free(x);
     assay_tensor_free(weight);
     assay_tape_free(tape);
@@ -263,7 +264,7 @@ static float *decoder_gradients(assay_precision precision, int64_t *count)
     for (int i = 0; i < NET_PARAMETERS; i++) {
         const assay_tensor *p = n->parameters[i];
         assert_true(p->has_grad);
-        memcpy(all + used, p->grad, (size_t)assay_tensor_count(p) * sizeof *all);
+        memcpy(all + used, assay_gradient(p), (size_t)assay_tensor_count(p) * sizeof *all);
         used += assay_tensor_count(p);
     }
     net_free(n);

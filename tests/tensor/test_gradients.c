@@ -1,6 +1,7 @@
 /* test_gradients.c - the backward pass of every case is the gradient of its forward pass, on the
  * fast and on the plain device, and adds to the gradients that are there. */
 #include "cases.h"
+#include "under_test.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -78,7 +79,7 @@ static void a_second_pass_adds_its_gradient(void **state)
             continue;
         once[i] = assay_alloc(n * (int64_t)sizeof(float), NULL);
         assert_non_null(once[i]);
-        memcpy(once[i], inputs[i]->grad, (size_t)n * sizeof(float));
+        memcpy(once[i], assay_gradient(inputs[i]), (size_t)n * sizeof(float));
     }
     assert_non_null(case_pass(tape, k->c, inputs));
     for (int i = 0; i < k->c->input_count; i++) {
@@ -87,7 +88,8 @@ static void a_second_pass_adds_its_gradient(void **state)
         for (int64_t j = 0; once[i] && j < n; j++)
             once[i][j] *= 2.0f;
         if (once[i])
-            assert_true(relative_distance(inputs[i]->grad, once[i], n) <= ADDED_TOLERANCE);
+            assert_true(relative_distance(assay_gradient(inputs[i]), once[i], n) <=
+                        ADDED_TOLERANCE);
         assay_free(once[i]);
     }
     case_inputs_free(k->c, inputs);
@@ -110,7 +112,7 @@ static void test_add(size_t *count, const char *proof, check *k, CMUnitTestFunct
 int main(void)
 {
     assay_error error = {0};
-    const assay_device *devices[] = {assay_device_cpu(&error), assay_device_plain()};
+    const assay_device *devices[] = {device_under_test(&error), assay_device_plain()};
     size_t count = 0;
     if (!devices[0])
         return 1;

@@ -1,4 +1,6 @@
 /* test_maps.c - what operations on maps compute, by hand: values, running statistics, messages. */
+#include "under_test.h"
+
 #include <assay/maps.h>
 
 #include <math.h>
@@ -22,7 +24,7 @@ static assay_tensor *leaf(int rank, const int64_t *shape, const float *values, b
 {
     assay_tensor *t = assay_tensor_new(ASSAY_F32, rank, shape, NULL);
     assert_non_null(t);
-    memcpy(t->data, values, (size_t)assay_tensor_bytes(t));
+    memcpy(assay_elements(t), values, (size_t)assay_tensor_bytes(t));
     if (wants)
         assert_true(assay_tensor_want_grad(t, NULL));
     return t;
@@ -74,7 +76,7 @@ static void a_training_pass_moves_the_running_statistics_once(void **state)
 {
     (void)state;
     norm_case n = norm_case_new();
-    assay_tape *tape = tape_begun(assay_device_cpu(NULL), (assay_step){.training = true});
+    assay_tape *tape = tape_begun(device_under_test(NULL), (assay_step){.training = true});
     assay_tensor *y = assay_batch_norm(tape, n.x, n.weight, n.bias, &n.stats, 0.0f);
     const double unit = 2.0 / sqrt(5.0);
     const float want[] = {(float)(0.5 - 3 * unit), (float)(0.5 - unit), (float)(0.5 + unit),
@@ -92,7 +94,7 @@ static void passes_that_do_not_learn_leave_the_statistics_alone(void **state)
     (void)state;
     const assay_step steps[] = {{.training = true, .no_gradient = true}, {.training = false}};
     norm_case n = norm_case_new();
-    assay_tape *tape = tape_begun(assay_device_cpu(NULL), steps[0]);
+    assay_tape *tape = tape_begun(device_under_test(NULL), steps[0]);
     assert_non_null(assay_batch_norm(tape, n.x, n.weight, n.bias, &n.stats, 0.0f));
     expect_stats(&n, 1, 3);
     assay_tape_begin(tape, steps[1]);
@@ -111,7 +113,7 @@ static void evaluation_uses_the_running_statistics(void **state)
 {
     (void)state;
     norm_case n = norm_case_new();
-    assay_tape *tape = tape_begun(assay_device_cpu(NULL), (assay_step){0});
+    assay_tape *tape = tape_begun(device_under_test(NULL), (assay_step){0});
     const float want[] = {0.5f, 2.5f, 4.5f, 6.5f};
     expect(assay_batch_norm(tape, n.x, n.weight, n.bias, &n.stats, 1.0f), want, 1e-6);
     assay_f32(n.bias)[0] = -3.0f;
@@ -126,7 +128,7 @@ static void one_value_per_channel_cannot_be_trained_on(void **state)
     (void)state;
     norm_case n = norm_case_new();
     assay_tensor *one = leaf(4, SHAPE(1, 1, 1, 1), (const float[]){1}, false);
-    assay_tape *tape = tape_begun(assay_device_cpu(NULL), (assay_step){.training = true});
+    assay_tape *tape = tape_begun(device_under_test(NULL), (assay_step){.training = true});
     assert_null(assay_batch_norm(tape, one, n.weight, n.bias, &n.stats, 0.0f));
     assert_int_equal(assay_tape_error(tape)->code, ASSAY_BAD_SHAPE);
     expect_stats(&n, 1, 3);
@@ -140,7 +142,7 @@ static void one_value_per_channel_cannot_be_trained_on(void **state)
 static const assay_device *const *both_devices(void)
 {
     static const assay_device *devices[2];
-    devices[0] = assay_device_cpu(NULL);
+    devices[0] = device_under_test(NULL);
     devices[1] = assay_device_plain();
     return devices;
 }
@@ -187,7 +189,8 @@ static void the_gradient_of_equals_goes_to_the_first(void **state)
         assay_tape *tape = tape_begun(both_devices()[d], (assay_step){.training = true});
         x->has_grad = false;
         assert_true(assay_tape_backward(tape, assay_sum(tape, assay_max_pool2d(tape, x, 2)), 2.0f));
-        assert_true(x->grad[0] == 0 && x->grad[1] == 2 && x->grad[2] == 0 && x->grad[3] == 0);
+        assert_true(assay_gradient(x)[0] == 0 && assay_gradient(x)[1] == 2 &&
+                    assay_gradient(x)[2] == 0 && assay_gradient(x)[3] == 0);
         assay_tape_free(tape);
     }
     assay_tensor_free(x);
@@ -230,10 +233,10 @@ static void meet(assay_tensor *const x[2], const assay_device *device, bool join
     for (int64_t i = 0; i < assay_tensor_count(weight); i++)
         assay_f32(weight)[i] = (float)(i % 13) / 7.0f - 0.8f;
     memset(out, 0, sizeof *out);
-    memcpy(out->y, y->data, (size_t)assay_tensor_bytes(y));
+    memcpy(out->y, assay_f32(y), (size_t)assay_tensor_bytes(y));
     assert_true(assay_tape_backward(tape, assay_sum(tape, assay_mul(tape, y, weight)), 1.0f));
     for (int i = 0; i < 2; i++) {
-        memcpy(out->d_x[i], x[i]->grad, (size_t)assay_tensor_bytes(x[i]));
+        memcpy(out->d_x[i], assay_gradient(x[i]), (size_t)assay_tensor_bytes(x[i]));
         x[i]->has_grad = false;
     }
     assay_tape_free(tape);
@@ -262,7 +265,7 @@ static void channels_are_dropped_whole(void **state)
 {
     (void)state;
     enum { CHANNELS = 64, PIXELS = 12 };
-    assay_tape *tape = tape_begun(assay_device_cpu(NULL), (assay_step){.training = true});
+    assay_tape *tape = tape_begun(device_under_test(NULL), (assay_step){.training = true});
     assay_tensor *x = assay_tape_tensor(tape, ASSAY_F32, 4, SHAPE(2, CHANNELS / 2, 3, 4));
     for (int i = 0; i < CHANNELS * PIXELS; i++)
         assay_f32(x)[i] = 1.0f;
@@ -303,7 +306,7 @@ static void ignored_pixels_count_in_the_mean_if_asked(void **state)
 static void a_truth_that_is_no_class_is_named(void **state)
 {
     (void)state;
-    assay_tape *tape = tape_begun(assay_device_cpu(NULL), (assay_step){0});
+    assay_tape *tape = tape_begun(device_under_test(NULL), (assay_step){0});
     const float zeros[2 * 4] = {0};
     const uint8_t truth[] = {0, 255, 9, 9};
     assay_tensor *x = assay_tape_constant(tape, ASSAY_F32, 4, SHAPE(1, 2, 2, 2), zeros);

@@ -1,5 +1,7 @@
 /* test_shapes.c - every operation with each way of being wrong: it returns NULL, and the tape's
  * error names the operation, what was expected and what was got. */
+#include "under_test.h"
+
 #include <assay/attention.h>
 #include <assay/maps.h>
 #include <assay/ops.h>
@@ -502,7 +504,7 @@ static void try_one(assay_tape *tape, const wrong *w)
 
 static void try_all(const wrong *wrongs, size_t n)
 {
-    const assay_device *devices[] = {assay_device_cpu(NULL), assay_device_plain()};
+    const assay_device *devices[] = {device_under_test(NULL), assay_device_plain()};
     for (int d = 0; d < 2; d++) {
         assay_tape *tape = assay_tape_new(devices[d], ASSAY_PRECISION_FP32, NULL);
         assert_non_null(tape);

@@ -1,6 +1,7 @@
 /* test_twins.c - every instruction set computes what the plain kernels compute: outputs and
  * gradients of every case, by the norm of their difference, on fp32 and on bf16 tapes. */
 #include "cases.h"
+#include "under_test.h"
 
 #include "engine/device/cpu/variants.h"
 
@@ -15,6 +16,14 @@
 
 /* On a bf16 tape a sum that the twins round apart may come to lie one step of 2^-8 apart. */
 static const double tolerances[] = {[ASSAY_PRECISION_FP32] = 3e-6, [ASSAY_PRECISION_BF16] = 4e-3};
+
+/* The CPU's variants; or the plugin under test alone. */
+static const assay_device *tested_at(int i)
+{
+    if (!getenv("ASSAY_TEST_DEVICE"))
+        return cpu_variant_at(i);
+    return i == 0 ? device_under_test(NULL) : NULL;
+}
 
 /* A pass of a case on a device: its output and gradients, copied. */
 typedef struct outcome {
@@ -66,7 +75,7 @@ static outcome outcome_on(const assay_device *device, assay_precision precision,
     for (int i = 0; i < c->input_count; i++) {
         o.counts[1 + i] = assay_tensor_count(inputs[i]);
         if (inputs[i]->has_grad)
-            o.arrays[1 + i] = copy_of(inputs[i]->grad, o.counts[1 + i]);
+            o.arrays[1 + i] = copy_of(assay_gradient(inputs[i]), o.counts[1 + i]);
     }
     case_inputs_free(c, inputs);
     assay_tape_free(tape);
@@ -107,7 +116,7 @@ int main(void)
     size_t count = 0;
     family_cases(&list);
     for (int v = 0; v < 2 * VARIANTS_MOST; v++) {
-        const assay_device *device = cpu_variant_at(v / 2);
+        const assay_device *device = tested_at(v / 2);
         for (int i = 0; device && i < list.count; i++) {
             pair *p = &pairs[count];
             *p = (pair){.c = &list.cases[i], .device = device, .precision = v % 2};

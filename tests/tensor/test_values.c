@@ -1,4 +1,6 @@
 /* test_values.c - what the operations compute, on numbers small enough to check by eye. */
+#include "under_test.h"
+
 #include <assay/ops.h>
 
 #include <math.h>
@@ -14,7 +16,7 @@ static assay_tape *tape;
 static int set_up(void **state)
 {
     (void)state;
-    tape = assay_tape_new(assay_device_cpu(NULL), ASSAY_PRECISION_FP32, NULL);
+    tape = assay_tape_new(device_under_test(NULL), ASSAY_PRECISION_FP32, NULL);
     if (tape)
         assay_tape_begin(tape, (assay_step){.seed = 1});
     return tape ? 0 : -1;

@@ -85,7 +85,7 @@ static bool analytic_grads(check *c, float **grads)
         if (!x->needs_grad)
             continue;
         if (x->has_grad)
-            memcpy(grads[i], x->grad, (size_t)assay_tensor_count(x) * sizeof(float));
+            memcpy(grads[i], assay_gradient(x), (size_t)assay_tensor_count(x) * sizeof(float));
         else
             memset(grads[i], 0, (size_t)assay_tensor_count(x) * sizeof(float));
     }
@@ -101,25 +101,27 @@ static bool same_again(check *c, float **grads, bool *same)
     for (int i = 0; i < c->n; i++) {
         const assay_tensor *x = c->inputs[i];
         if (x->needs_grad && x->has_grad)
-            *same = *same &&
-                    memcmp(grads[i], x->grad, (size_t)assay_tensor_count(x) * sizeof(float)) == 0;
+            *same = *same && memcmp(grads[i], assay_gradient(x),
+                                    (size_t)assay_tensor_count(x) * sizeof(float)) == 0;
     }
     return true;
 }
 
 /* The 4-point difference at step h, with the perturbations that fp32 really made. */
-static bool difference(check *c, float *entry, double h, double *slope)
+static bool difference(check *c, assay_tensor *input, int64_t entry, double h, double *slope)
 {
     static const double at[4] = {1.0, -1.0, 2.0, -2.0};
     double value[4] = {0}, moved[4] = {0};
-    const float x = *entry;
+    const float x = assay_f32(input)[entry];
     bool ok = true;
     for (int i = 0; i < 4 && ok; i++) {
-        *entry = (float)((double)x + at[i] * h);
-        moved[i] = (double)*entry - (double)x;
+        float *number =
+            assay_f32(input) + entry; /* asked for anew: a device sees what was written */
+        *number = (float)((double)x + at[i] * h);
+        moved[i] = (double)*number - (double)x;
         ok = value_of(c, &value[i]);
     }
-    *entry = x;
+    assay_f32(input)[entry] = x;
     if (ok) {
         double near = (value[0] - value[1]) / (moved[0] - moved[1]);
         double far = (value[2] - value[3]) / (moved[2] - moved[3]);
@@ -131,9 +133,10 @@ static bool difference(check *c, float *entry, double h, double *slope)
 static bool check_entry(check *c, const assay_gradcheck_options *o, int input, int64_t entry,
                         double analytic, double floor, assay_gradcheck_report *report)
 {
-    float *x = assay_f32(c->inputs[input]) + entry;
-    double h = o->step * fmax(1.0, fabs((double)*x)), coarse = 0.0, fine = 0.0, size, wrong, noise;
-    if (!difference(c, x, h, &coarse) || !difference(c, x, h / 2.0, &fine))
+    assay_tensor *x = c->inputs[input];
+    double h = o->step * fmax(1.0, fabs((double)assay_f32(x)[entry])), coarse = 0.0, fine = 0.0,
+           size, wrong, noise;
+    if (!difference(c, x, entry, h, &coarse) || !difference(c, x, entry, h / 2.0, &fine))
         return false;
     size = fmax(fmax(fabs(analytic), fabs(fine)), floor);
     noise = fmin(fabs(coarse - fine), NOISE_SHARE * o->tolerance * size);

@@ -46,6 +46,12 @@ static void add_bias_gradient(assay_tape *tape, assay_tensor *bias, const assay_
                                        to.data, to.add);
 }
 
+/* Maps are never rounded to bf16. */
+static device_precision map_precision(const assay_tape *tape)
+{
+    return assay_tape_precision(tape) == ASSAY_PRECISION_TF32 ? DEVICE_TF32 : DEVICE_FP32;
+}
+
 static bool conv2d_backward(assay_tape *tape, const assay_node *node)
 {
     assay_tensor *x = node->inputs[0], *weight = node->inputs[1], *y = node->outputs[0];
@@ -55,6 +61,7 @@ static bool conv2d_backward(assay_tape *tape, const assay_node *node)
     conv.x = in.data;
     conv.w = w.data;
     conv.d_y = y->grad;
+    conv.precision = map_precision(tape);
     conv.d_x = d_x.data;
     conv.d_w = d_w.data;
     conv.add_x = d_x.add;
@@ -121,6 +128,7 @@ assay_tensor *assay_conv2d(assay_tape *tape, assay_tensor *x, assay_tensor *weig
     conv.w = w.data;
     conv.bias = b.data;
     conv.y = op_out(tape, y);
+    conv.precision = map_precision(tape);
     op_kernels(tape)->conv(&conv);
     operand_end(tape, &b);
     operand_end(tape, &w);

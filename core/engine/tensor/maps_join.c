@@ -84,18 +84,19 @@ assay_tensor *assay_join_maps(assay_tape *tape, int n, assay_tensor *const xs[])
         return NULL;
     y = assay_tape_tensor(tape, ASSAY_F32, 4,
                           (int64_t[]){xs[0]->shape[0], channels, xs[0]->shape[2], xs[0]->shape[3]});
-    for (int i = 0; y && i < n; i++) {
+    float *joined = y ? op_out(tape, y) : NULL;
+    for (int i = 0; joined && i < n; i++) {
         const assay_tensor *x = xs[i];
         operand in = operand_read(tape, x);
         if (!op_sound(tape))
             return NULL;
         for (int64_t b = 0; b < x->shape[0]; b++)
             bring(op_kernels(tape), x, in.data + b * x->shape[1] * pixels_of(x), y,
-                  assay_f32(y) + (b * channels + first) * pixels_of(y));
+                  joined + (b * channels + first) * pixels_of(y));
         operand_end(tape, &in);
         first += x->shape[1];
     }
-    return y && assay_tape_record(tape, &join_op, n, xs, 1, &y, NULL) ? y : NULL;
+    return joined && assay_tape_record(tape, &join_op, n, xs, 1, &y, NULL) ? y : NULL;
 }
 
 /* ---- a sum ---- */
@@ -129,10 +130,11 @@ assay_tensor *assay_add_resized(assay_tape *tape, assay_tensor *x, assay_tensor 
     brought = operand_read(tape, other);
     if (!op_sound(tape))
         return NULL;
+    float *sum = op_out(tape, y);
     for (int64_t b = 0; b < x->shape[0]; b++)
         bring(op_kernels(tape), other, brought.data + b * other->shape[1] * pixels_of(other), y,
-              assay_f32(y) + b * y->shape[1] * pixels_of(y));
-    op_kernels(tape)->scale(assay_tensor_count(x), 1.0f, NULL, in.data, y->data, true);
+              sum + b * y->shape[1] * pixels_of(y));
+    op_kernels(tape)->scale(assay_tensor_count(x), 1.0f, NULL, in.data, sum, true);
     operand_end(tape, &brought);
     operand_end(tape, &in);
     return assay_tape_record(tape, &add_op, 2, inputs, 1, &y, NULL) ? y : NULL;

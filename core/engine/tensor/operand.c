@@ -169,7 +169,12 @@ operand operand_factor(assay_tape *tape, const assay_tensor *x)
 
 device_precision op_factor_precision(const assay_tape *tape)
 {
-    return assay_tape_precision(tape) == ASSAY_PRECISION_BF16 ? DEVICE_BF16 : DEVICE_FP32;
+    static const device_precision of[] = {
+        [ASSAY_PRECISION_FP32] = DEVICE_FP32,
+        [ASSAY_PRECISION_BF16] = DEVICE_BF16,
+        [ASSAY_PRECISION_TF32] = DEVICE_TF32,
+    };
+    return of[assay_tape_precision(tape)];
 }
 
 operand operand_for(assay_tape *tape, assay_tensor *y)

@@ -351,7 +351,7 @@ static int64_t grad_bytes(const assay_tensor *tensor)
 /* Memory for the gradient where the tape's device computes. */
 static bool take_grad(assay_tape *tape, assay_tensor *input)
 {
-    if (input->is_leaf && !input->borrowed && tape->numbers)
+    if (input->is_leaf && !input->borrowed && (tape->numbers || input->grad_there))
         return leaf_take_grad(tape->device, input, &tape->error);
     if (!input->grad) {
         input->grad = tape_numbers(tape, grad_bytes(input));
@@ -471,23 +471,41 @@ static assay_grad_target target_of(assay_tape *tape, int i, assay_tensor *output
     return to;
 }
 
+/* Begins the gradient of output `i` with numbers of the device's, or ones. */
+static bool begin_gradient(assay_tape *tape, int i, assay_tensor *output, const float *gradient)
+{
+    int64_t n = assay_tensor_count(output);
+    assay_grad_target to = target_of(tape, i, output);
+    if (!to.data)
+        return false;
+    if (gradient)
+        tape->device->kernels->scale(n, 1.0f, NULL, gradient, to.data, to.add);
+    else
+        tape->device->kernels->fill(n, 1.0f, NULL, to.data, to.add);
+    return true;
+}
+
 bool assay_tape_backward_from(assay_tape *tape, int n, assay_tensor *const outputs[],
                               const float *const d_outputs[])
 {
     if (!may_walk(tape))
         return false;
     for (int i = 0; i < n; i++) {
-        assay_grad_target to = target_of(tape, i, outputs[i]);
-        if (!to.data)
+        int64_t bytes = assay_tensor_count(outputs[i]) * (int64_t)sizeof(float);
+        if (!begin_gradient(tape, i, outputs[i], op_sent(tape, d_outputs[i], bytes)))
             return false;
-        if (!d_outputs[i]) {
-            tape->device->kernels->fill(assay_tensor_count(outputs[i]), 1.0f, NULL, to.data,
-                                        to.add);
-            continue;
-        }
-        tape->device->kernels->scale(assay_tensor_count(outputs[i]), 1.0f, NULL, d_outputs[i],
-                                     to.data, to.add);
     }
+    return walk_back(tape);
+}
+
+bool assay_tape_backward_across(assay_tape *tape, int n, assay_tensor *const outputs[],
+                                const assay_tensor *const kept[], const int64_t first[])
+{
+    if (!may_walk(tape))
+        return false;
+    for (int i = 0; i < n; i++)
+        if (!begin_gradient(tape, i, outputs[i], kept[i] ? kept[i]->grad + first[i] : NULL))
+            return false;
     return walk_back(tape);
 }
 

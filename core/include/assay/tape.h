@@ -22,7 +22,12 @@
 /* What products multiply and activations are stored in. Under ASSAY_PRECISION_BF16 linear layers
  * round both factors to bf16 and accumulate in fp32; linear, norm and attention outputs are stored
  * as bf16. Norms, softmax and losses compute in fp32, and every gradient is fp32. */
-typedef enum assay_precision { ASSAY_PRECISION_FP32, ASSAY_PRECISION_BF16 } assay_precision;
+typedef enum assay_precision {
+    ASSAY_PRECISION_FP32,
+    ASSAY_PRECISION_BF16,
+    ASSAY_PRECISION_TF32 /* fp32 whose products may round their factors to 11 significant bits, where the
+                            device has that */
+} assay_precision;
 
 typedef struct assay_tape assay_tape;
 
@@ -78,11 +83,14 @@ double assay_value(const assay_tensor *tensor);
  * leaves' gradients are unfinished: clear them. */
 bool assay_tape_backward(assay_tape *tape, assay_tensor *loss, float scale);
 
-/* The same from given gradients of n outputs (fp32, each of its output's count): how a contrastive
- * batch larger than memory goes back through its towers in pieces. They lie where the tape's device keeps
- * gradients (assay_tensor.grad); NULL stands for ones. */
+/* The same from given gradients of n outputs (fp32, each of its output's count, on the host). */
 bool assay_tape_backward_from(assay_tape *tape, int n, assay_tensor *const outputs[],
                               const float *const d_outputs[]);
+
+/* The same from the gradients of other tensors of this device: of kept[i] from element first[i] on, or ones
+ * where that is NULL. So a contrastive batch larger than memory goes back through its towers in pieces. */
+bool assay_tape_backward_across(assay_tape *tape, int n, assay_tensor *const outputs[],
+                                const assay_tensor *const kept[], const int64_t first[]);
 
 /* ---- taps: named states ----
  * A model names its states ("embeddings", "layers.3", "final_norm") with assay_state as it computes

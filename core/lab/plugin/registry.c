@@ -204,7 +204,9 @@ static bool load_file(plugin_registry *registry, const char *path, assay_error *
 static int is_object(const struct dirent *entry)
 {
     size_t length = strlen(entry->d_name);
-    return length > 3 && strcmp(entry->d_name + length - 3, ".so") == 0;
+    /* Devices lie beside the plugins, and are loaded by themselves when --device asks for one. */
+    return length > 3 && strcmp(entry->d_name + length - 3, ".so") == 0 &&
+           strncmp(entry->d_name, "device_", 7) != 0;
 }
 
 static int compare_entries(const struct dirent **a, const struct dirent **b)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,11 +17,21 @@ enum { PATH_BYTES = 4096, MESSAGE_BYTES = 1200 };
 
 /* ---- the process ---- */
 
+/* The device of --device: the number behind its colon, or the first. */
+static const assay_device *open_device(const run_options *options, assay_error *error)
+{
+    const char *word = options->device;
+    if (word == NULL || strcmp(word, "cpu") == 0)
+        return assay_device_cpu(error);
+    const char *colon = strchr(word, ':');
+    return assay_device_load(options->device_plugin, colon == NULL ? 0 : atoi(colon + 1), error);
+}
+
 bool attempter_open(run_attempter *attempter, assay_error *error)
 {
     char here[PATH_BYTES] = "", path[2 * PATH_BYTES];
     const char *store = attempter->options->store_path;
-    attempter->device = assay_device_cpu(error);
+    attempter->device = open_device(attempter->options, error);
     if (attempter->device == NULL)
         return false;
     if (attempter->options->threads > 0 && !assay_threads_set(attempter->options->threads, error))

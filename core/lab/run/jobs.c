@@ -40,21 +40,26 @@ typedef struct job_list {
 /* ---- starting ---- */
 
 /* The command line of a job; texts are borrowed, `numbers` holds those of its own. */
-static const char **make_line(const job_list *jobs, char numbers[3][24], assay_error *error)
+static const char **make_line(const job_list *jobs, int job, char numbers[4][24],
+                              assay_error *error)
 {
     const run_options *options = jobs->session->options;
     int n = 0;
-    const char **line = assay_alloc((options->argument_count + 9) * (int64_t)sizeof *line, error);
+    const char **line = assay_alloc((options->argument_count + 11) * (int64_t)sizeof *line, error);
     if (line == NULL)
         return NULL;
     snprintf(numbers[0], 24, "%d", jobs->threads);
     snprintf(numbers[1], 24, "%lld", (long long)getpid());
     snprintf(numbers[2], 24, "%d", JOB_FD);
+    const char *device = options->device == NULL ? "cpu" : options->device;
+    snprintf(numbers[3], 24, "%s", device);
+    if (options->device_count > 1 && strchr(device, ':') == NULL)
+        snprintf(numbers[3], 24, "%.8s:%d", device, job % options->device_count);
     line[n++] = options->program;
     for (int i = 0; i < options->argument_count; i++)
         line[n++] = options->arguments[i];
-    static const char *const words[] = {"--threads", "--job-of", "--event-fd"};
-    for (int i = 0; i < 3; i++) {
+    static const char *const words[] = {"--threads", "--job-of", "--event-fd", "--device"};
+    for (int i = 0; i < 4; i++) {
         line[n++] = words[i];
         line[n++] = numbers[i];
     }
@@ -107,11 +112,11 @@ static int spawn(pid_t *pid, const char *program, const char **line, char **envi
 
 static bool start_job(job_list *jobs, job_process *job, assay_error *error)
 {
-    char numbers[3][24], threads[48];
+    char numbers[4][24], threads[48];
     int ends[2] = {-1, -1}, result = 0;
     const char *program = jobs->session->options->program;
     snprintf(threads, sizeof threads, "OMP_NUM_THREADS=%d", jobs->threads);
-    const char **line = make_line(jobs, numbers, error);
+    const char **line = make_line(jobs, (int)(job - jobs->list), numbers, error);
     char **environment = make_environment(threads, error);
     bool ok = line != NULL && environment != NULL;
     if (ok && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)

@@ -71,14 +71,6 @@ void session_end(run_session *session, int run, run_state state, const char *mes
 
 /* ---- before and after ---- */
 
-static bool check_device(const run_options *options, assay_error *error)
-{
-    return options->device == NULL || strcmp(options->device, "cpu") == 0 ||
-           ASSAY_FAIL(error, ASSAY_UNSUPPORTED,
-                      .what = assay_text("this build has no device '%s'", options->device),
-                      .expected = "cpu");
-}
-
 static bool open_session(run_session *session, assay_error *error)
 {
     const plan *of = session->plan;
@@ -165,8 +157,7 @@ bool run_plan(const plan *of, const plugin_registry *registry, dataset_pool *poo
     run_session session = {.plan = of, .pool = pool, .options = options};
     (void)registry; /* the recipes have their plugins */
     *out = (run_summary){0};
-    bool ok = check_device(options, error) && open_session(&session, error) &&
-              skip_done(&session, error) &&
+    bool ok = open_session(&session, error) && skip_done(&session, error) &&
               (options->jobs > 1 ? session_run_jobs(&session, options->jobs, error)
                                  : run_here(&session, error));
     if (ok)

@@ -30,13 +30,16 @@ typedef struct run_event {
 } run_event;
 
 typedef struct run_options {
-    const char *store_path; /* --db, ASSAY_DB, results/assay.db */
-    const char *folder;     /* of the script, where git is asked; NULL: the current one */
-    int jobs, threads;      /* 0: one job; all cores shared among the jobs */
-    const char *device;
+    const char *store_path;    /* --db, ASSAY_DB, results/assay.db */
+    const char *folder;        /* of the script, where git is asked; NULL: the current one */
+    int jobs, threads;         /* 0: one job; all cores shared among the jobs */
+    const char *device;        /* "cpu" (or NULL), "cuda", "cuda:1" */
+    const char *device_plugin; /* the file that has it; unused for the cpu */
+    int device_count;          /* GPUs that jobs are spread over where the word names none */
     bool redo, fail_fast;
     /* How to start this program again for a job: its file (/proc/self/exe) and command line without
-     * --jobs, --redo, --threads. Added to it are `--threads N --job-of PID --event-fd FD`; a program
+     * --jobs, --redo, --threads, --device. Added to it are `--device WORD --threads N --job-of PID
+     * --event-fd FD`; a program
      * that finds these makes the same plan and calls run_worker instead of run_plan. */
     const char *program;
     int argument_count;

@@ -128,6 +128,9 @@ bool assembly_observe(assembly *assembly, assay_tape *tape, const assay_batch *b
 /* After a micro-batch. */
 bool assembly_advance(assembly *assembly, const assay_clock *clock, assay_error *error);
 
+/* What train.precision means for tapes. */
+assay_precision assembly_precision(const train_options *options);
+
 /* A tape for this assembly's passes: taps and attachments are on it. Owned by the caller. */
 assay_tape *assembly_tape(assembly *assembly, assay_precision precision, assay_error *error);
 

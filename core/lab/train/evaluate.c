@@ -65,7 +65,10 @@ static bool evaluation_score(void *user, const assay_score *score, assay_error *
         .high = score->high,
         .n = score->n,
     };
-    return check_split(e, score->split, error) && store_put_score(e->setup->writer, &row, error);
+    /* What a device failed to compute is no score. */
+    return check_split(e, score->split, error) &&
+           assay_device_sound(e->setup->assembly->device, error) &&
+           store_put_score(e->setup->writer, &row, error);
 }
 
 /* A plain file name: no folder, no hidden file, no control character. */
@@ -144,9 +147,7 @@ bool evaluate_all(const evaluation_setup *setup, assay_error *error)
     bool ok = true;
     if (r->evaluator_count == 0)
         return true;
-    assay_tape *tape = assembly_tape(
-        a, setup->options->precision == TRAIN_BF16 ? ASSAY_PRECISION_BF16 : ASSAY_PRECISION_FP32,
-        error);
+    assay_tape *tape = assembly_tape(a, assembly_precision(setup->options), error);
     if (!tape)
         return false;
     assembly_network(a, setup->step);

@@ -302,9 +302,7 @@ static bool open_assembly(training *t, assay_error *error)
     setup.data = dataset_pool_get(job->pool, &job->recipe->dataset, error);
     if (!setup.data || (t->options->steps == 0 && !take_over_clock(job, &setup, error)))
         return false;
-    networks_init(&t->networks, &t->host, &setup,
-                  t->options->precision == TRAIN_BF16 ? ASSAY_PRECISION_BF16
-                                                      : ASSAY_PRECISION_FP32);
+    networks_init(&t->networks, &t->host, &setup, assembly_precision(t->options));
     t->assembly = assembly_open(&setup, error);
     return t->assembly != NULL;
 }

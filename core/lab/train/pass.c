@@ -40,6 +40,16 @@ static bool attach(assembly *a, assay_tape *tape)
     return true;
 }
 
+assay_precision assembly_precision(const train_options *options)
+{
+    static const assay_precision of[] = {
+        [TRAIN_FP32] = ASSAY_PRECISION_FP32,
+        [TRAIN_BF16] = ASSAY_PRECISION_BF16,
+        [TRAIN_TF32] = ASSAY_PRECISION_TF32,
+    };
+    return of[options->precision];
+}
+
 assay_tape *assembly_tape(assembly *a, assay_precision precision, assay_error *error)
 {
     assay_tape *tape = assay_tape_new(a->device, precision, error);

@@ -156,15 +156,17 @@ static bool couple(stepper *s, const loader_item *item, const assay_clock *clock
 typedef struct origins { /* where a part's walk back begins */
     int count;
     assay_tensor *outputs[ASSAY_MAX_OUTPUTS + 1];
-    const float *gradients[ASSAY_MAX_OUTPUTS + 1]; /* NULL: ones */
+    const assay_tensor *kept[ASSAY_MAX_OUTPUTS + 1]; /* whose gradient it is; NULL: ones */
+    int64_t first[ASSAY_MAX_OUTPUTS + 1];            /* from this element on */
 } origins;
 
-static void begin_at(origins *from, assay_tensor *output, const float *gradient)
+static void begin_at(origins *from, assay_tensor *output, const assay_tensor *kept, int64_t first)
 {
     if (!output || !output->needs_grad)
         return; /* nothing behind it is trained */
     from->outputs[from->count] = output;
-    from->gradients[from->count++] = gradient;
+    from->kept[from->count] = kept;
+    from->first[from->count++] = first;
 }
 
 /* A bf16 output takes the gradient of its f32 copy as it is: gradients are f32. */
@@ -176,7 +178,7 @@ static void begin_at_kept(const stepper *s, origins *from, const assay_outputs *
         assay_tensor *output = assay_outputs_get(outputs, s->assembly->coupled.names[i]);
         int64_t width = assay_tensor_count(output) / batch->samples;
         if (kept->has_grad)
-            begin_at(from, output, kept->grad + first * width);
+            begin_at(from, output, kept, first * width);
     }
 }
 
@@ -208,13 +210,13 @@ static bool learn_part(stepper *s, const loader_item *item, int64_t part, int64_
         total = total ? assay_add(s->tape, total, value) : value;
     }
     if (total)
-        begin_at(&from, assay_scale(s->tape, total, scale), NULL);
+        begin_at(&from, assay_scale(s->tape, total, scale), NULL, 0);
     if (from.count == 0)
         return assay_tape_ok(s->tape, error) &&
                ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "loss",
                           .what = "the losses depend on nothing that is trained",
                           .hint = "everything that they reach is frozen");
-    if (!assay_tape_backward_from(s->tape, from.count, from.outputs, from.gradients))
+    if (!assay_tape_backward_across(s->tape, from.count, from.outputs, from.kept, from.first))
         return assay_tape_failed(s->tape, error);
     return assembly_observe(a, s->tape, batch, clock, error);
 }

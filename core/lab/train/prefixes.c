@@ -123,8 +123,7 @@ prefixes *prefixes_new(assembly *a, const train_options *options, int64_t sample
                        assay_error *error)
 {
     int64_t bytes = 0;
-    assay_precision precision =
-        options->precision == TRAIN_BF16 ? ASSAY_PRECISION_BF16 : ASSAY_PRECISION_FP32;
+    assay_precision precision = assembly_precision(options);
     prefixes *p = assay_zalloc((int64_t)sizeof *p, error);
     if (!p)
         return NULL;

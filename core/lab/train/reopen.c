@@ -39,8 +39,7 @@ static bool open_all(train_opened *opened, const train_reopening *request, assay
     train_options *o = assembly_train_options(from, error);
     if (!o)
         return false;
-    const assay_precision precision =
-        o->precision == TRAIN_BF16 ? ASSAY_PRECISION_BF16 : ASSAY_PRECISION_FP32;
+    const assay_precision precision = assembly_precision(o);
     int64_t step = request->published ? -1 : checkpoint_step_at(request->weights);
     opened->bare = (recipe){
         .seed = from->seed, .dataset = from->dataset, .model = from->model, .train = from->train};

@@ -45,8 +45,7 @@ static bool make_prefixes(stepper *s, assay_error *error)
 
 stepper *stepper_new(assembly *a, const train_options *options, bool training, assay_error *error)
 {
-    assay_precision precision =
-        options->precision == TRAIN_BF16 ? ASSAY_PRECISION_BF16 : ASSAY_PRECISION_FP32;
+    assay_precision precision = assembly_precision(options);
     int64_t bytes = (a->loss_count + 1) * (int64_t)sizeof(double);
     stepper *s = assay_zalloc((int64_t)sizeof *s, error);
     if (!s)
@@ -218,6 +217,8 @@ bool stepper_take(stepper *s, int64_t step, loader *batches, recorder *curves, s
         return false;
     out->bytes = assay_tape_stats_get(s->tape).arena.peak_bytes +
                  assay_tape_stats_get(s->losses).arena.peak_bytes;
+    if (assay_device_peak(s->assembly->device) > out->bytes)
+        out->bytes = assay_device_peak(s->assembly->device);
     if (s->prefixes)
         recorder_add(curves, "memory/prefixes_mb", NULL,
                      (double)prefixes_bytes(s->prefixes) / 1048576.0);

@@ -104,8 +104,7 @@ static bool start_each(void *user, int64_t most, const assay_wanted *wanted, ass
 bool walk_prepare(assembly *a, const train_options *options, const volatile sig_atomic_t *stop,
                   assay_error *error)
 {
-    assay_precision precision =
-        options->precision == TRAIN_BF16 ? ASSAY_PRECISION_BF16 : ASSAY_PRECISION_FP32;
+    assay_precision precision = assembly_precision(options);
     bool any = false, ok = true;
     for (int i = 0; i < a->loss_count; i++)
         any = any || a->losses[i].part.plugin->loss.prepare;

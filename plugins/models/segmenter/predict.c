@@ -20,7 +20,7 @@ static assay_tensor *take_rows(assay_tape *tape, const assay_tensor *x, int64_t 
 {
     const int64_t bytes = assay_tensor_bytes(x) / x->shape[0];
     return assay_tape_constant(tape, x->dtype, 3, (int64_t[]){n, x->shape[1], x->shape[2]},
-                               (const char *)x->data + first * bytes);
+                               (const char *)assay_elements(x) + first * bytes);
 }
 
 /* The failure of the piece's tape is the pass's. */
@@ -57,7 +57,7 @@ assay_tensor *predict_logits(const model *m, assay_tape *tape, const assay_tenso
                 (int64_t[]){windows, logits->shape[1], logits->shape[2], logits->shape[3]});
         if (!all)
             break;
-        memcpy(assay_f32(all) + first * (assay_tensor_count(all) / windows), logits->data,
+        memcpy(assay_f32(all) + first * (assay_tensor_count(all) / windows), assay_f32(logits),
                (size_t)assay_tensor_bytes(logits));
     }
     assay_tape_free(own);

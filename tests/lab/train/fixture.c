@@ -1,5 +1,6 @@
 /* fixture.c - see fixture.h. */
 #include "fixture.h"
+#include "under_test.h"
 
 #include <assay/file.h>
 #include <assay/hash.h>
@@ -221,7 +222,7 @@ train_job bench_job(bench *b, store_handle *store, store_lease *lease)
         .recipe = &b->recipe,
         .run_hash = HASH,
         .pool = toy_pool(b),
-        .device = assay_device_cpu(NULL),
+        .device = device_under_test(NULL),
         .store = store,
         .lease = lease,
         .folder = b->files,

@@ -82,7 +82,8 @@ static assay_weights *published(const assay_params *params, const assay_params *
         if (f.deit3) {
             rename_scale(names[n], sizeof names[n]);
             if (strcmp(p->name, "pos_embed") == 0) {
-                memcpy(table->data, assay_f32(p->value) + 8, (size_t)assay_tensor_bytes(table));
+                memcpy(assay_elements(table), assay_f32(p->value) + 8,
+                       (size_t)assay_tensor_bytes(table));
                 items[n].tensor = table;
             }
         }
@@ -121,7 +122,8 @@ static void every_form_fills_the_whole_model(void **state)
             for (int64_t i = 0; i < assay_params_count(from); i++) /* no two tensors alike */
                 assay_f32(assay_params_at(from, i)->value)[0] += (float)(1 + i);
             if (forms[k].deit3)
-                memset(assay_params_find(from, "pos_embed")->value->data, 0, 8 * sizeof(float));
+                memset(assay_elements(assay_params_find(from, "pos_embed")->value), 0,
+                       8 * sizeof(float));
             assay_weights *weights = published(from, other, forms[k]);
             int64_t loaded = 0;
             must(assay_check_published(to, weights, &error), &error);
@@ -130,7 +132,8 @@ static void every_form_fills_the_whole_model(void **state)
             for (int64_t i = 0; i < assay_params_count(from); i++) {
                 const assay_tensor *a = assay_params_at(from, i)->value;
                 const assay_tensor *b = assay_params_at(to, i)->value;
-                if (memcmp(a->data, b->data, (size_t)assay_tensor_bytes(a)) != 0)
+                if (memcmp(assay_elements(a), assay_elements(b), (size_t)assay_tensor_bytes(a)) !=
+                    0)
                     fail_msg("'%s': %s", forms[k].base, assay_params_at(to, i)->name);
             }
             assay_weights_close(weights);
