@@ -212,11 +212,26 @@ template <typename T> struct standin_same {
     typedef T type;
 };
 
-/* A struct may hold pointers: each word of it that could be one is looked at. */
-template <typename T> static inline void standin_check_one(const char *name, int index, const T &x)
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_clear_padding)
+#define STANDIN_CLEAR_PADDING 1
+#endif
+#endif
+
+/* A struct may hold pointers: each word of it that could be one is looked at. The bytes between its members
+ * hold whatever stood there, an old pointer as well: where the compiler can't clear them, structs are left
+ * alone. */
+template <typename T>
+static inline void standin_check_one(const char *name, int index, const T &given)
 {
     if (!__is_class(T) || alignof(T) % alignof(void *) != 0)
         return;
+    T x = given;
+#ifdef STANDIN_CLEAR_PADDING
+    __builtin_clear_padding(&x);
+#else
+    return;
+#endif
     for (size_t at = 0; at + sizeof(void *) <= sizeof(T); at += sizeof(void *)) {
         const void *word;
         memcpy(&word, (const char *)&x + at, sizeof word);
