@@ -174,14 +174,7 @@ static bool collate(bench *b, assay_error *error)
 static bool set_up(void *user, assay_precision precision, assay_error *error)
 {
     bench *b = user;
-<<<<<<< HEAD
-    const assay_device *device = assay_device_cpu(error);
-=======
     const assay_device *device = bench_device(error);
-    if (precision != ASSAY_PRECISION_FP32)
-        return ASSAY_FAIL(error, ASSAY_UNSUPPORTED, .where = "bench upernet",
-                          .what = "the peer's step is fp32");
->>>>>>> 5bc315f (wip gpu-check, bench on a device)
     return device && draw_image(b, error) && (b->params = assay_params_new(0, error)) &&
            open_plugins(b, device, error) &&
            (b->adamw = assay_adamw_new(b->params, device, assay_adamw_defaults(), error)) &&
