@@ -572,7 +572,9 @@ extern "C" void cuda_d_suffix_attention(const device_suffix *call)
 {
     const int64_t rows = call->batch * call->heads * call->queries;
     suffix_call sent;
-    CUDA_LAUNCH(suffix_delta, cuda_blocks(rows * CUDA_WARP, CUDA_BLOCK), CUDA_BLOCK, 0, *call,
+    device_suffix alone = *call;
+    alone.prefix = NULL; /* the host's, and not looked at */
+    CUDA_LAUNCH(suffix_delta, cuda_blocks(rows * CUDA_WARP, CUDA_BLOCK), CUDA_BLOCK, 0, alone,
                 (float *)call->scratch);
     if (call->d_q && rows > 0 && suffix_begin(call, &sent))
         ATTENTION_LAUNCH(suffix_d_queries, of_output, call, sent);
