@@ -13,6 +13,8 @@ torch.set_num_threads(threads)
 # PEER_DEVICE=cuda: on the GPU, as the best plain PyTorch code would do it there (everything is made there).
 device = os.environ.get("PEER_DEVICE", "cpu")
 if device != "cpu": torch.set_default_device(device)
+# TF32 where it is asked for, and nowhere else: PyTorch would let convolutions use it always.
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = mode == "tf32"
 torch.manual_seed(0)
 D, L, H, B, S, P, C, A = 384, 12, 6, 2, 512, 16, 21, 256
 G = S // P

@@ -1,8 +1,9 @@
-/* cuda.h - what the parts of the CUDA device share: the chosen GPU's streams, library handles and
- * workspace, the first failure, and the kernels that table.c lists.
+/* cuda.h - what the parts of the CUDA device share: the chosen GPU's compute stream, the first failure, and
+ * memory for one call. The libraries' handles are with those who call them (products.c, dnn.h), the
+ * kernels in kernels.h.
  *
  * One process uses one GPU. Kernels and library calls go to one compute stream in the order of the
- * calls; batches travel on a second one (move.c). A kernel cannot return an error, so the first failure is
+ * calls; what the host sends travels on a second one (move.c). A kernel cannot return an error, so the first failure is
  * kept here and reported by whoever next asks (cuda_failed): the end of a step, a download. */
 #ifndef ASSAY_CUDA_CUDA_H
 #define ASSAY_CUDA_CUDA_H
