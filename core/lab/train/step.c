@@ -56,7 +56,8 @@ stepper *stepper_new(assembly *a, const train_options *options, bool training, a
     s->losses = assay_tape_new(a->device, precision, error);
     s->values = assay_zalloc(bytes, error);
     s->targets = assay_zalloc(bytes, error);
-    if (!s->tape || !s->losses || !s->values || !s->targets ||
+    s->computed = assay_zalloc((a->loss_count + 1) * (int64_t)sizeof *s->computed, error);
+    if (!s->tape || !s->losses || !s->values || !s->targets || !s->computed ||
         (training && (!make_optimizer(s, error) || !make_prefixes(s, error)))) {
         stepper_free(s);
         return NULL;
@@ -76,6 +77,7 @@ void stepper_free(stepper *s)
     assay_tape_free(s->losses);
     assay_free(s->values);
     assay_free(s->targets);
+    assay_free(s->computed);
     assay_free(s);
 }
 
@@ -116,7 +118,7 @@ static bool train_whole(stepper *s, const assay_batch *batch, const assay_clock 
             loss->part.plugin->loss.compute(loss->part.state, s->tape, clock, batch, &outputs);
         if (!value)
             return assay_tape_failed(s->tape, error);
-        s->values[i] = assay_value(value);
+        s->computed[i] = value;
         if (loss->weight != 1.0)
             value = assay_scale(s->tape, value, (float)loss->weight);
         total = total ? assay_add(s->tape, total, value) : value;
@@ -133,6 +135,17 @@ static bool train_whole(stepper *s, const assay_batch *batch, const assay_clock 
 }
 
 /* ---- the step ---- */
+
+/* The losses of the micro-batch, which the tape holds until it begins another. The host waits for a
+ * device here. */
+static void read_values(stepper *s)
+{
+    for (int i = 0; i < s->assembly->loss_count; i++) {
+        if (s->computed[i])
+            s->values[i] = assay_value(s->computed[i]);
+        s->computed[i] = NULL;
+    }
+}
 
 /* A loss that is no number: says which, and when a parameter already is none, that. */
 static bool check_values(const stepper *s, int64_t step, assay_error *error)
@@ -152,20 +165,25 @@ static bool check_values(const stepper *s, int64_t step, assay_error *error)
     return true;
 }
 
-static void record_losses(const stepper *s, recorder *curves, double *loss)
+/* Ends a micro-batch: its losses into the curves, and looked at. */
+static bool record_losses(stepper *s, int64_t step, recorder *curves, double *loss,
+                          assay_error *error)
 {
     const assembly *a = s->assembly;
     double sum = 0;
+    read_values(s);
     for (int i = 0; i < a->loss_count; i++) {
         sum += a->losses[i].weight * s->values[i];
         recorder_add(curves, a->losses[i].series, "min", s->values[i]);
     }
     recorder_add(curves, "loss", "min", sum);
     *loss += sum / (double)s->options->accumulate;
+    return check_values(s, step, error);
 }
 
+/* All but the losses of the micro-batch (record_losses). */
 static bool take_micro(stepper *s, int64_t step, int64_t micro, const loader_item *item,
-                       recorder *curves, step_report *out, assay_error *error)
+                       step_report *out, assay_error *error)
 {
     const train_options *o = s->options;
     float scale = (float)(1.0 / (double)o->accumulate);
@@ -180,11 +198,8 @@ static bool take_micro(stepper *s, int64_t step, int64_t micro, const loader_ite
                                      : pieces_train(s, item, &clock, scale, error);
     if (s->prefixes)
         prefixes_end(s->prefixes);
-    if (!ok)
-        return false;
-    record_losses(s, curves, &out->loss);
     out->tokens += item->whole.tokens;
-    return check_values(s, step, error) && assembly_advance(s->assembly, &clock, error);
+    return ok && assembly_advance(s->assembly, &clock, error);
 }
 
 static bool optimize(stepper *s, int64_t step, step_report *out, assay_error *error)
@@ -202,6 +217,7 @@ static bool optimize(stepper *s, int64_t step, step_report *out, assay_error *er
 bool stepper_take(stepper *s, int64_t step, loader *batches, recorder *curves, step_report *out,
                   assay_error *error)
 {
+    assay_error own = {0};
     *out = (step_report){0};
     assay_params_clear_grads(s->assembly->params);
     for (int64_t micro = 0; micro < s->options->accumulate; micro++) {
@@ -210,11 +226,22 @@ bool stepper_take(stepper *s, int64_t step, loader *batches, recorder *curves, s
         if (!item)
             return false;
         out->waited += waited;
-        if (!take_micro(s, step, micro, item, curves, out, error))
+        if (micro > 0 && !record_losses(s, step, curves, &out->loss, error))
+            return false;
+        if (!take_micro(s, step, micro, item, out, error))
             return false;
     }
-    if (!optimize(s, step, out, error))
+    /* The last losses are read when the device has been given the whole step. A loss that is no number
+     * is told before the gradients that come of it, a device that failed before both. */
+    bool stepped = optimize(s, step, out, &own);
+    if ((stepped || own.code == ASSAY_NOT_FINITE) &&
+        !record_losses(s, step, curves, &out->loss, error))
         return false;
+    if (!stepped) {
+        if (error)
+            *error = own;
+        return false;
+    }
     out->bytes = assay_tape_stats_get(s->tape).arena.peak_bytes +
                  assay_tape_stats_get(s->losses).arena.peak_bytes;
     if (assay_device_peak(s->assembly->device) > out->bytes)

@@ -18,7 +18,8 @@ typedef struct stepper {
     prefixes *prefixes;                    /* NULL: histories are run in every step */
     assay_tensor *kept[ASSAY_MAX_OUTPUTS]; /* coupled outputs of all pieces: f32 leaves */
     double *values;                        /* (losses) of the micro-batch under way */
-    double *targets;                       /* (losses) */
+    assay_tensor **computed; /* (losses) the tape's, not read into `values` yet; or NULL */
+    double *targets;         /* (losses) */
 } stepper;
 
 stepper *stepper_new(assembly *assembly, const train_options *options, bool training,

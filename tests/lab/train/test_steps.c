@@ -2,6 +2,8 @@
  * refuses. */
 #include "fixture.h"
 
+#include "engine/device/device.h"
+
 #include <assay/memory.h>
 #include <assay/weights.h>
 
@@ -11,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -288,6 +291,105 @@ static void a_steady_step_allocates_nothing(void **state)
     }
 }
 
+/* ---- when the host looks ----
+ * The plain device behind a memory of its own, which counts what the host fetches between a step's forward
+ * pass and its last parameter. */
+
+static struct {
+    assay_kernels kernels;
+    bool in_step; /* a loss has been computed, and not every parameter has moved */
+    int steps, fetched;
+} spied;
+
+static void *spied_take(int64_t bytes, assay_error *error)
+{
+    (void)error;
+    return aligned_alloc(ASSAY_ALIGNMENT, (size_t)(bytes / ASSAY_ALIGNMENT + 1) * ASSAY_ALIGNMENT);
+}
+
+static void spied_copy(void *to, const void *from, int64_t bytes)
+{
+    memcpy(to, from, (size_t)bytes);
+}
+
+static void spied_download(void *to, const void *from, int64_t bytes)
+{
+    spied.fetched += spied.in_step;
+    memcpy(to, from, (size_t)bytes);
+}
+
+static void spied_clear(void *to, int64_t bytes)
+{
+    memset(to, 0, (size_t)bytes);
+}
+
+static void spied_wait(void)
+{
+}
+
+static bool spied_failed(assay_error *error)
+{
+    (void)error;
+    return false;
+}
+
+static int64_t spied_bytes(void)
+{
+    return 0;
+}
+
+static void spied_loss(int64_t rows, int64_t classes, const float *x, const int32_t *target,
+                       int32_t ignore, float *loss, float *lse)
+{
+    spied.steps++;
+    spied.in_step = true;
+    assay_device_plain()->kernels->cross_entropy_rows(rows, classes, x, target, ignore, loss, lse);
+}
+
+static void spied_adamw(const device_adamw *step)
+{
+    spied.in_step = false;
+    assay_device_plain()->kernels->adamw(step);
+}
+
+static const device_memory spied_memory = {
+    .take = spied_take,
+    .give = free,
+    .upload = spied_copy,
+    .download = spied_download,
+    .copy = spied_copy,
+    .clear = spied_clear,
+    .wait = spied_wait,
+    .failed = spied_failed,
+    .held = spied_bytes,
+    .peak = spied_bytes,
+};
+
+static void a_step_is_given_to_the_device_before_its_loss_is_read(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"toy_next"};
+    bench b;
+    bench_make(&b);
+    set_losses(&b, 1, names);
+    no_mask(&b);
+    set_number(&b.recipe.train, "steps", 3);
+    b.recipe.evaluator_count = 0;
+    spied.kernels = *assay_device_plain()->kernels;
+    spied.kernels.cross_entropy_rows = spied_loss;
+    spied.kernels.adamw = spied_adamw;
+    const assay_device device = {"spied", "plain", &spied.kernels, &spied_memory};
+    store_handle *store = bench_open(&b);
+    store_lease lease = bench_claim(&b, store);
+    train_job job = bench_job(&b, store, &lease);
+    job.device = &device;
+    assert_int_equal(train_run(&job, &b.error), TRAIN_DONE);
+    assert_int_equal(spied.steps, 3);
+    assert_int_equal(spied.fetched, 0);
+    store_free(store);
+    bench_remove(&b);
+}
+
 /* ---- what goes wrong ---- */
 
 static void use_broken_loss(bench *b, const char *how)
@@ -360,6 +462,7 @@ int main(void)
         cmocka_unit_test(poly_rises_as_mmcv_has_it),
         cmocka_unit_test(a_run_starts_from_given_weights),
         cmocka_unit_test(a_steady_step_allocates_nothing),
+        cmocka_unit_test(a_step_is_given_to_the_device_before_its_loss_is_read),
         cmocka_unit_test(what_is_not_finite_stops_the_run_by_name),
         cmocka_unit_test(failures_say_where),
     };
