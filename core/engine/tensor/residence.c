@@ -119,10 +119,12 @@ const float *assay_gradient(const assay_tensor *asked)
         return NULL;
     if (!t->grad_there)
         return t->grad;
-    if (!t->grad_here)
+    bool fresh = !t->grad_here;
+    if (fresh)
         t->grad_here = room_for(t->room, bytes);
-    if (t->grad_here)
+    if (t->grad_here && (t->grad_old || fresh))
         t->device->memory->download(t->grad_here, t->grad, bytes);
+    t->grad_old = false;
     return t->grad_here;
 }
 

@@ -368,6 +368,7 @@ assay_grad_target assay_tape_grad(assay_tape *tape, assay_tensor *input)
         return target;
     if (!take_grad(tape, input))
         return target;
+    input->grad_old = true;
     target.data = input->grad;
     target.add = input->has_grad;
     input->has_grad = true;
@@ -392,6 +393,7 @@ void tape_pass_grad(assay_tape *tape, assay_tensor *output, assay_tensor *input)
     if (!input->is_leaf && !input->grad && !output->is_leaf && !output->keeps_grad) {
         input->grad = output->grad;
         input->grad_there = output->grad_there;
+        input->grad_old = true;
         input->has_grad = true;
         output->grad = NULL;
         output->has_grad = false;

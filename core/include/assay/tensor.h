@@ -45,6 +45,7 @@ typedef struct assay_tensor {
     bool borrowed;                     /* made by assay_tensor_in: the arena's, not its own */
     bool blank;                        /* nobody has written numbers yet */
     bool grad_there;                   /* `grad` is in the device's memory */
+    bool grad_old;                     /* it has changed since `grad_here` was copied */
 } assay_tensor;
 
 /* Bytes of one element: 4, 2, 4, 1. */
@@ -76,8 +77,8 @@ uint16_t *assay_bf16(const assay_tensor *tensor);
 int32_t *assay_i32(const assay_tensor *tensor);
 uint8_t *assay_u8(const assay_tensor *tensor);
 void *assay_elements(const assay_tensor *tensor); /* the same whatever the dtype */
-/* The gradient on the host, NULL when has_grad is false; to read. Borrowed: fetched anew by every call
- * from a device. */
+/* The gradient on the host, NULL when has_grad is false; to read. Borrowed: fetched from a
+ * device by the first call after it changed. */
 const float *assay_gradient(const assay_tensor *tensor);
 
 /* "(3, 17, 64) f32", for messages. Borrowed like assay_text. */

@@ -71,6 +71,16 @@ void session_end(run_session *session, int run, run_state state, const char *mes
 
 /* ---- before and after ---- */
 
+/* Before the store is touched. */
+static bool check_device(const run_options *options, assay_error *error)
+{
+    const char *device = options->device, *file = options->device_plugin;
+    return device == NULL || strcmp(device, "cpu") == 0 || (file != NULL && file[0] != '\0') ||
+           ASSAY_FAIL(error, ASSAY_UNSUPPORTED,
+                      .what = assay_text("this build has no device '%s'", device),
+                      .expected = "cpu");
+}
+
 static bool open_session(run_session *session, assay_error *error)
 {
     const plan *of = session->plan;
@@ -157,7 +167,8 @@ bool run_plan(const plan *of, const plugin_registry *registry, dataset_pool *poo
     run_session session = {.plan = of, .pool = pool, .options = options};
     (void)registry; /* the recipes have their plugins */
     *out = (run_summary){0};
-    bool ok = open_session(&session, error) && skip_done(&session, error) &&
+    bool ok = check_device(options, error) && open_session(&session, error) &&
+              skip_done(&session, error) &&
               (options->jobs > 1 ? session_run_jobs(&session, options->jobs, error)
                                  : run_here(&session, error));
     if (ok)
