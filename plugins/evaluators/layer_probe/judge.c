@@ -100,7 +100,8 @@ static bool run_windows(prober *p, picture *of, int64_t first, int64_t count, as
                 p->samples, of->rows * of->columns * each * (int64_t)sizeof(float), error);
         if (!of->logits[i])
             return false;
-        memcpy(of->logits[i] + first * each, assay_f32(logits), (size_t)(count * each) * sizeof(float));
+        memcpy(of->logits[i] + first * each, assay_f32(logits),
+               (size_t)(count * each) * sizeof(float));
     }
     return true;
 }
