@@ -57,9 +57,10 @@ static void merge_matrix(const branch *at, float scale)
     int64_t rank = at->a->value->shape[0];
     const float *a = assay_f32(at->a->value);
     float *b = assay_f32(at->b->value);
+    float *w = assay_f32(at->matrix->value); /* here: one thread fetches it from a device */
 #pragma omp parallel for schedule(static)
     for (int64_t o = 0; o < outputs; o++) {
-        float *row = assay_f32(at->matrix->value) + o * inputs;
+        float *row = w + o * inputs;
         for (int64_t r = 0; r < rank; r++) {
             float factor = scale * b[o * rank + r];
             for (int64_t i = 0; i < inputs; i++)

@@ -17,14 +17,25 @@ enum { PATH_BYTES = 4096, MESSAGE_BYTES = 1200 };
 
 /* ---- the process ---- */
 
-/* The device of --device: the number behind its colon, or the first. */
+/* The file of --device's device; NULL: the CPU. */
+static const char *device_file(const run_options *options)
+{
+    bool cpu = options->device == NULL || strcmp(options->device, "cpu") == 0;
+    return cpu ? NULL : options->device_plugin;
+}
+
+/* The number behind its colon, or the first. */
+static int device_number(const run_options *options)
+{
+    const char *colon = options->device == NULL ? NULL : strchr(options->device, ':');
+    return colon == NULL ? 0 : atoi(colon + 1);
+}
+
 static const assay_device *open_device(const run_options *options, assay_error *error)
 {
-    const char *word = options->device;
-    if (word == NULL || strcmp(word, "cpu") == 0)
-        return assay_device_cpu(error);
-    const char *colon = strchr(word, ':');
-    return assay_device_load(options->device_plugin, colon == NULL ? 0 : atoi(colon + 1), error);
+    const char *file = device_file(options);
+    return file == NULL ? assay_device_cpu(error)
+                        : assay_device_load(file, device_number(options), error);
 }
 
 bool attempter_open(run_attempter *attempter, assay_error *error)
@@ -243,7 +254,8 @@ static store_claim_result claim(attempt *a, char *holder, int64_t size, assay_er
     char build[33];
     if (!by->has_provenance) {
         const char *folder = by->options->folder == NULL ? "." : by->options->folder;
-        if (!provenance_look(&by->provenance, folder, error))
+        if (!provenance_look(&by->provenance, folder, device_file(by->options),
+                             device_number(by->options), error))
             return STORE_REFUSED;
         by->has_provenance = true;
     }

@@ -57,8 +57,8 @@ static bool add_file(assay_sha256 *hash, const char *path, assay_error *error)
     return true;
 }
 
-/* The program's file and, where it is one of its own, the engine's. */
-static bool find_program(char out[65], assay_error *error)
+/* The program's file, the device's and, where it is one of its own, the engine's. */
+static bool find_program(char out[65], const char *device_plugin, assay_error *error)
 {
     assay_sha256 hash;
     uint8_t digest[32];
@@ -72,6 +72,8 @@ static bool find_program(char out[65], assay_error *error)
     memcpy(&address, &function, sizeof address);
     if (dladdr(address, &engine) != 0 && engine.dli_fname != NULL &&
         access(engine.dli_fname, R_OK) == 0 && !add_file(&hash, engine.dli_fname, error))
+        return false;
+    if (device_plugin != NULL && !add_file(&hash, device_plugin, error))
         return false;
     assay_sha256_add(&hash, products, strlen(products));
     assay_sha256_end(&hash, digest);
@@ -174,14 +176,23 @@ static char *describe_environment(assay_error *error)
 
 /* ---- all of it ---- */
 
-bool provenance_look(run_provenance *out, const char *folder, assay_error *error)
+static void add_gpu(char *out, size_t size, const char *device_plugin, int number)
+{
+    size_t used = strlen(out);
+    snprintf(out + used, size - used, "; %s", assay_device_describe(device_plugin, number));
+}
+
+bool provenance_look(run_provenance *out, const char *folder, const char *device_plugin, int number,
+                     assay_error *error)
 {
     static const char *const jobs[] = {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID"};
     *out = (run_provenance){.dirty = -1};
     for (size_t i = 0; i < sizeof jobs / sizeof *jobs && out->job == NULL; i++)
         out->job = getenv(jobs[i]);
-    bool ok = find_cpu(out->cpu, sizeof out->cpu, error) && find_program(out->program, error) &&
-              git_look(out, folder, error);
+    bool ok = find_cpu(out->cpu, sizeof out->cpu, error) &&
+              find_program(out->program, device_plugin, error) && git_look(out, folder, error);
+    if (ok && device_plugin != NULL)
+        add_gpu(out->cpu, sizeof out->cpu, device_plugin, number);
     out->environment = ok ? describe_environment(error) : NULL;
     if (out->environment != NULL)
         return true;

@@ -5,6 +5,7 @@
 
 #include <assay/memory.h>
 
+#include <stdio.h>
 #include <string.h>
 
 int run_status(const run_summary *summary)
@@ -84,14 +85,16 @@ static bool check_device(const run_options *options, assay_error *error)
 static bool open_session(run_session *session, assay_error *error)
 {
     const plan *of = session->plan;
-    const char *device = session->options->device;
+    const char *word = session->options->device == NULL ? "cpu" : session->options->device;
+    char device[16]; /* its kind, as in the run's hash: which GPU it was is the attempt's */
+    snprintf(device, sizeof device, "%.*s", (int)strcspn(word, ":"), word);
     session->store = store_open(session->options->store_path, STORE_READ_WRITE, error);
     session->run_ids = assay_zalloc(of->run_count * (int64_t)sizeof *session->run_ids, error);
     session->holders = assay_zalloc(of->run_count * (int64_t)sizeof *session->holders, error);
     if (session->store == NULL || session->run_ids == NULL || session->holders == NULL ||
         !schedule_open(&session->schedule, of, error))
         return false;
-    if (!record_plan(of, device == NULL ? "cpu" : device, session->store, session->run_ids, error))
+    if (!record_plan(of, device, session->store, session->run_ids, error))
         return false;
     return !session->options->redo ||
            store_redo(session->store, of->run_count, session->run_ids, NULL, error);

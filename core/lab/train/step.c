@@ -147,13 +147,16 @@ static void read_values(stepper *s)
     }
 }
 
-/* A loss that is no number: says which, and when a parameter already is none, that. */
+/* A loss that is no number: says which, and when a parameter already is none, that; a device that failed is
+ * the better reason. */
 static bool check_values(const stepper *s, int64_t step, assay_error *error)
 {
     const assembly *a = s->assembly;
     for (int i = 0; i < a->loss_count; i++) {
         if (isfinite(s->values[i]))
             continue;
+        if (!assay_device_sound(a->device, error))
+            return false;
         const assay_parameter *bad = assay_params_nonfinite(a->params, a->device, true);
         return ASSAY_FAIL(
             error, ASSAY_NOT_FINITE, .where = assay_text("step %lld", (long long)step + 1),

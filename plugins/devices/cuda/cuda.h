@@ -17,7 +17,10 @@ cudaStream_t cuda_compute_stream(void);
 
 /* Keeps the first failure: `call` is the function's or kernel's name, `status` its text. */
 void cuda_note_failure(const char *call, const char *status);
-/* True, with *error filled, when anything has failed since the device was opened. */
+/* The same, of a failure that is told already. */
+void cuda_note_error(const assay_error *failure);
+/* True, with *error filled, when anything has failed since the device was opened. Memory that there was not
+ * enough of is told once: the work that missed it ends, and what comes after it may need less. */
 bool cuda_failed(assay_error *error);
 /* cudaSuccess, or the failure is noted. `call` is static. */
 bool cuda_ok(cudaError_t status, const char *call);

@@ -27,14 +27,23 @@ void cuda_note_failure(const char *call, const char *status)
                .hint = "CUDA_LAUNCH_BLOCKING=1 names the kernel that failed first");
 }
 
+void cuda_note_error(const assay_error *failure)
+{
+    if (state.failure.code == ASSAY_OK)
+        state.failure = *failure;
+}
+
 bool cuda_failed(assay_error *error)
 {
     if (state.failure.code == ASSAY_OK)
         (void)cuda_ok(cudaPeekAtLastError(), "earlier work");
     if (state.failure.code == ASSAY_OK)
         return false;
-    if (error && error->code == ASSAY_OK)
-        *error = state.failure;
+    if (!error || error->code != ASSAY_OK)
+        return true;
+    *error = state.failure;
+    if (error->code == ASSAY_NO_MEMORY)
+        state.failure = (assay_error){0};
     return true;
 }
 

@@ -142,7 +142,7 @@ static void *grown(void **room, int64_t *held, int64_t bytes)
     *held = 0;
     *room = pool_take(bytes, &error);
     if (!*room)
-        cuda_note_failure("workspace", error.what);
+        cuda_note_error(&error);
     else
         *held = bytes;
     return *room;

@@ -69,9 +69,10 @@ static bool free_unused(void)
     return any;
 }
 
-static const char *mebibytes(int64_t bytes)
+static const char *size_text(int64_t bytes)
 {
-    return assay_text("%.1f MiB", (double)bytes / (1 << 20));
+    return bytes < 1 << 20 ? assay_text("%.1f KiB", (double)bytes / (1 << 10))
+                           : assay_text("%.1f MiB", (double)bytes / (1 << 20));
 }
 
 static block *ask_gpu(int64_t bytes, assay_error *error)
@@ -98,9 +99,9 @@ static block *ask_gpu(int64_t bytes, assay_error *error)
     ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "cuda",
                .what = status == cudaErrorMemoryAllocation ? "the GPU's memory is full"
                                                            : cudaGetErrorString(status),
-               .expected = assay_text("%s more", mebibytes(bytes)),
-               .got = assay_text("%s of %s free, %s in use by this run", mebibytes((int64_t)left),
-                                 mebibytes((int64_t)whole), mebibytes(all.used)),
+               .expected = assay_text("%s more", size_text(bytes)),
+               .got = assay_text("%s of %s free, %s in use by this run", size_text((int64_t)left),
+                                 size_text((int64_t)whole), size_text(all.used)),
                .hint =
                    "a smaller batch needs less: lower train.batch, or raise train.accumulate or "
                    "train.pieces");

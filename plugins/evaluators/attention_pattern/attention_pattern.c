@@ -95,17 +95,18 @@ static bool add_layer(pattern *p, int64_t layer, const assay_tensor *map, assay_
     const int64_t heads = map->shape[1], maps = map->shape[0] * heads;
     const int64_t size = map->shape[2] * map->shape[3];
     head_figures *each = assay_arena_alloc(p->arena, maps * (int64_t)sizeof *each, error);
+    const float *values = assay_f32(map); /* one thread fetches them from the device */
     int64_t failed = -1;
     if (!each)
         return false;
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < maps; i++)
-        if (!measure_map(p, assay_f32(map) + i * size, &each[i], NULL)) {
+        if (!measure_map(p, values + i * size, &each[i], NULL)) {
 #pragma omp atomic write
             failed = i;
         }
     if (failed >= 0)
-        return measure_map(p, assay_f32(map) + failed * size, &each[0], error);
+        return measure_map(p, values + failed * size, &each[0], error);
     for (int64_t i = 0; i < maps; i++) {
         p->figures[layer][i % heads].nmi += each[i].nmi;
         p->figures[layer][i % heads].distance += each[i].distance;
