@@ -298,7 +298,8 @@ typedef struct assay_kernels {
                       const float *d_patches, float *d_image, bool add);
 
     /* ---- attention ---- */
-    /* Bytes of scratch for a call on omp_get_max_threads() threads; the maps need the same. */
+    /* Bytes of scratch in the device's memory, on the CPU for omp_get_max_threads() threads; the maps need the
+     * same. */
     int64_t (*attention_scratch)(const device_attention *attention, bool backward);
     void (*attention)(const device_attention *attention);
     void (*d_attention)(const device_attention *attention);

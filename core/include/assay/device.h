@@ -1,7 +1,7 @@
 /* assay/device.h - where tensors are computed.
  *
- * A device is a table of kernels that is the engine's own business; users choose one by name. Two
- * stand in the engine: `cpu` (oneDNN for products, fused vector loops for the rest, AVX2 or AVX-512
+ * A device is a table of kernels that is the engine's own business; users choose one by name. GPUs are
+ * plugins (below). Two stand in the engine: `cpu` (oneDNN for products, fused vector loops for the rest, AVX2 or AVX-512
  * chosen at run time) and `plain` (every kernel's twin: loops that read like the formula and sum in
  * double; the specification that tests hold the others to). */
 #ifndef ASSAY_DEVICE_H
@@ -25,7 +25,8 @@ const assay_device *assay_device_plain(void);
  * tensors' numbers travel by themselves (assay/tensor.h). Work is asked for and done later, in order; what
  * fails is told by the next call that waits, and by assay_device_sound. */
 
-/* Loads the plugin at `path` and opens its GPU `number`, one per process. Lives until the process ends. */
+/* Loads the plugin at `path` and opens its GPU `number`; a process has one, and gets it again when it asks
+ * again. Lives until the process ends. */
 const assay_device *assay_device_load(const char *path, int number, assay_error *error);
 /* How many GPUs it can use; 0 with *why when there is none or the plugin can't be loaded. */
 int assay_device_count(const char *path, assay_error *why);
@@ -38,12 +39,13 @@ void assay_device_wait(const assay_device *device);
 /* The most bytes of its memory in use at once so far; 0 where that is the host's. */
 int64_t assay_device_peak(const assay_device *device);
 
-const char *assay_device_name(const assay_device *device); /* "cpu", "plain" */
+const char *assay_device_name(const assay_device *device); /* "cpu", "plain", "cuda" */
 const char *assay_device_variant(
-    const assay_device *device); /* "avx512", "avx2", "base", "plain" */
+    const assay_device *device); /* "avx512", "avx2", "base", "plain", "sm_90" */
 
 /* Threads of the kernels, OpenMP's and oneDNN's alike. A result depends on the machine's
- * instruction set and, through oneDNN's products, on the number of threads; never on chance. */
+ * instruction set and, through oneDNN's products, on the number of threads; on a GPU, on its kind and
+ * the libraries; never on chance. */
 int assay_threads(void);
 bool assay_threads_set(int threads, assay_error *error); /* 1 .. 1024 */
 
