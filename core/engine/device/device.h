@@ -383,6 +383,79 @@ typedef struct assay_kernels {
     void (*adamw)(const device_adamw *step);
 } assay_kernels;
 
+/* Every entry of the table once, for who fills or declares it: those that a library computes where one is
+ * there, and the rest. */
+#define DEVICE_LIBRARY_KERNELS(X)                                                                  \
+    X(gemm)                                                                                        \
+    X(conv)                                                                                        \
+    X(d_conv)
+#define DEVICE_KERNELS(X)                                                                          \
+    X(to_bf16)                                                                                     \
+    X(from_bf16)                                                                                   \
+    X(scale)                                                                                       \
+    X(fill)                                                                                        \
+    X(binary)                                                                                      \
+    X(bias_activation)                                                                             \
+    X(activation)                                                                                  \
+    X(d_activation)                                                                                \
+    X(silu_product)                                                                                \
+    X(d_silu_product)                                                                              \
+    X(dropout)                                                                                     \
+    X(scale_rows)                                                                                  \
+    X(sum_rows)                                                                                    \
+    X(dot_rows)                                                                                    \
+    X(normalize_rows)                                                                              \
+    X(d_normalize_rows)                                                                            \
+    X(softmax_rows)                                                                                \
+    X(d_softmax_rows)                                                                              \
+    X(cross_entropy_rows)                                                                          \
+    X(d_cross_entropy_rows)                                                                        \
+    X(divergence_rows)                                                                             \
+    X(d_divergence_rows)                                                                           \
+    X(rms_norm)                                                                                    \
+    X(d_rms_norm)                                                                                  \
+    X(layer_norm)                                                                                  \
+    X(d_layer_norm)                                                                                \
+    X(rotary)                                                                                      \
+    X(gather_rows)                                                                                 \
+    X(scatter_rows)                                                                                \
+    X(masked_mean)                                                                                 \
+    X(d_masked_mean)                                                                               \
+    X(mask_rows)                                                                                   \
+    X(copy_rows)                                                                                   \
+    X(patches)                                                                                     \
+    X(d_patches)                                                                                   \
+    X(attention_scratch)                                                                           \
+    X(attention)                                                                                   \
+    X(d_attention)                                                                                 \
+    X(attention_map)                                                                               \
+    X(d_attention_map)                                                                             \
+    X(suffix_scratch)                                                                              \
+    X(suffix_attention)                                                                            \
+    X(d_suffix_attention)                                                                          \
+    X(sum_channels)                                                                                \
+    X(channel_moments)                                                                             \
+    X(batch_statistics)                                                                            \
+    X(batch_norm)                                                                                  \
+    X(d_batch_norm)                                                                                \
+    X(max_pool)                                                                                    \
+    X(d_max_pool)                                                                                  \
+    X(average_pool)                                                                                \
+    X(d_average_pool)                                                                              \
+    X(resize)                                                                                      \
+    X(d_resize)                                                                                    \
+    X(depth_to_space)                                                                              \
+    X(space_to_depth)                                                                              \
+    X(transpose)                                                                                   \
+    X(pixel_cross_entropy)                                                                         \
+    X(d_pixel_cross_entropy)                                                                       \
+    X(contrastive)                                                                                 \
+    X(sum)                                                                                         \
+    X(sum_squares)                                                                                 \
+    X(first_nonfinite)                                                                             \
+    X(clip)                                                                                        \
+    X(adamw)
+
 /* Memory that the host can't touch. Everything but `take` and the waiting calls returns before the work
  * is done and keeps its place in the order of the kernels. */
 typedef struct device_memory {

@@ -41,7 +41,8 @@ assay_tensor *leaf_zeros(const assay_device *device, int rank, const int64_t *sh
                          assay_error *error);
 /* Gives the memory of the leaf's gradient back. */
 void leaf_drop_grad(assay_tensor *leaf);
-/* Memory for it where `device` computes (NULL: the host), if there is none. */
+/* Memory for it where `device` computes (NULL: the host), if there is none. A gradient on another device is
+ * forgotten: no pass adds up over two. */
 bool leaf_take_grad(const assay_device *device, assay_tensor *leaf, assay_error *error);
 
 #endif

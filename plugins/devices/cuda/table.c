@@ -3,75 +3,7 @@
 
 #include "kernels.h"
 
-#define KERNELS(X)                                                                                 \
-    X(gemm)                                                                                        \
-    X(to_bf16)                                                                                     \
-    X(from_bf16)                                                                                   \
-    X(scale)                                                                                       \
-    X(fill)                                                                                        \
-    X(binary)                                                                                      \
-    X(bias_activation)                                                                             \
-    X(activation)                                                                                  \
-    X(d_activation)                                                                                \
-    X(silu_product)                                                                                \
-    X(d_silu_product)                                                                              \
-    X(dropout)                                                                                     \
-    X(scale_rows)                                                                                  \
-    X(sum_rows)                                                                                    \
-    X(dot_rows)                                                                                    \
-    X(normalize_rows)                                                                              \
-    X(d_normalize_rows)                                                                            \
-    X(softmax_rows)                                                                                \
-    X(d_softmax_rows)                                                                              \
-    X(cross_entropy_rows)                                                                          \
-    X(d_cross_entropy_rows)                                                                        \
-    X(divergence_rows)                                                                             \
-    X(d_divergence_rows)                                                                           \
-    X(rms_norm)                                                                                    \
-    X(d_rms_norm)                                                                                  \
-    X(layer_norm)                                                                                  \
-    X(d_layer_norm)                                                                                \
-    X(rotary)                                                                                      \
-    X(gather_rows)                                                                                 \
-    X(scatter_rows)                                                                                \
-    X(masked_mean)                                                                                 \
-    X(d_masked_mean)                                                                               \
-    X(mask_rows)                                                                                   \
-    X(copy_rows)                                                                                   \
-    X(patches)                                                                                     \
-    X(d_patches)                                                                                   \
-    X(attention_scratch)                                                                           \
-    X(attention)                                                                                   \
-    X(d_attention)                                                                                 \
-    X(attention_map)                                                                               \
-    X(d_attention_map)                                                                             \
-    X(suffix_scratch)                                                                              \
-    X(suffix_attention)                                                                            \
-    X(d_suffix_attention)                                                                          \
-    X(conv)                                                                                        \
-    X(d_conv)                                                                                      \
-    X(sum_channels)                                                                                \
-    X(channel_moments)                                                                             \
-    X(batch_statistics)                                                                            \
-    X(batch_norm)                                                                                  \
-    X(d_batch_norm)                                                                                \
-    X(max_pool)                                                                                    \
-    X(d_max_pool)                                                                                  \
-    X(average_pool)                                                                                \
-    X(d_average_pool)                                                                              \
-    X(resize)                                                                                      \
-    X(d_resize)                                                                                    \
-    X(depth_to_space)                                                                              \
-    X(space_to_depth)                                                                              \
-    X(transpose)                                                                                   \
-    X(pixel_cross_entropy)                                                                         \
-    X(d_pixel_cross_entropy)                                                                       \
-    X(contrastive)                                                                                 \
-    X(sum)                                                                                         \
-    X(sum_squares)                                                                                 \
-    X(first_nonfinite)                                                                             \
-    X(clip)                                                                                        \
-    X(adamw)
+#define KERNELS(X) DEVICE_LIBRARY_KERNELS(X) DEVICE_KERNELS(X)
 
 /* Taken from the members of assay_kernels, so that none can differ; weak, so that one that is not linked in
  * is a message with its name and not a failure to load. */

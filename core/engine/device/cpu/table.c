@@ -13,4 +13,4 @@ const assay_kernels KERNEL(kernels) = {
     .conv = cpu_conv,
     .d_conv = cpu_d_conv,
 #endif
-    KERNEL_LIST(KERNEL_ENTRY)};
+    DEVICE_KERNELS(KERNEL_ENTRY)};
