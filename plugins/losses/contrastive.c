@@ -61,10 +61,18 @@ static void *contrastive_open(const void *chosen, const assay_loss_setup *setup,
     return loss;
 }
 
+static void record_masked(void *opened, const void *note, const void *numbers, int64_t count)
+{
+    const contrastive *loss = opened;
+    (void)note;
+    if (count == 1)
+        loss->host->series(loss->host->user, loss->series, (double)*(const float *)numbers);
+}
+
 static assay_tensor *contrastive_compute(void *opened, assay_tape *tape, const assay_clock *clock,
                                          const assay_batch *batch, const assay_outputs *outputs)
 {
-    const contrastive *loss = opened;
+    contrastive *loss = opened;
     const settings *s = &loss->settings;
     const assay_contrastive_options chosen = {.variant = (assay_contrastive_variant)s->variant,
                                               .temperature = (float)s->temperature,
@@ -74,7 +82,8 @@ static assay_tensor *contrastive_compute(void *opened, assay_tape *tape, const a
     assay_tensor *value = assay_contrastive(tape, assay_outputs_get(outputs, s->left),
                                             assay_outputs_get(outputs, s->right), &chosen, &masked);
     if (value && clock->phase == ASSAY_TRAINING && loss->host && loss->host->series)
-        loss->host->series(loss->host->user, loss->series, assay_value(masked));
+        assay_read_later(loss->host,
+                         &(assay_reading){.tensor = masked, .read = record_masked, .user = loss});
     return value;
 }
 

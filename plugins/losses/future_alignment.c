@@ -87,10 +87,18 @@ static assay_tensor *one_way(const future_alignment *loss, assay_tape *tape, ass
     return assay_cross_entropy(tape, cosines, targets, ASSAY_MEAN);
 }
 
+static void record_temperature(void *opened, const void *note, const void *numbers, int64_t count)
+{
+    const future_alignment *loss = opened;
+    (void)note;
+    if (count == 1)
+        loss->host->series(loss->host->user, loss->series, exp(-(double)*(const float *)numbers));
+}
+
 static assay_tensor *alignment_compute(void *opened, assay_tape *tape, const assay_clock *clock,
                                        const assay_batch *batch, const assay_outputs *outputs)
 {
-    const future_alignment *loss = opened;
+    future_alignment *loss = opened;
     assay_tensor *x = assay_outputs_get(outputs, loss->settings.left);
     assay_tensor *y = assay_outputs_get(outputs, loss->settings.right);
     (void)batch;
@@ -98,7 +106,9 @@ static assay_tensor *alignment_compute(void *opened, assay_tape *tape, const ass
     if (loss->settings.symmetric)
         value = assay_scale(tape, assay_add(tape, value, one_way(loss, tape, y, x)), 0.5f);
     if (value && clock->phase == ASSAY_TRAINING && loss->host && loss->host->series)
-        loss->host->series(loss->host->user, loss->series, exp(-(double)assay_f32(loss->scale)[0]));
+        assay_read_later(
+            loss->host,
+            &(assay_reading){.tensor = loss->scale, .read = record_temperature, .user = loss});
     return value;
 }
 

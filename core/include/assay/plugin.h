@@ -23,6 +23,7 @@
 #define ASSAY_PLUGIN_H
 
 #include <assay/error.h>
+#include <assay/late.h>
 #include <assay/option.h>
 #include <assay/tensor.h>
 #include <assay/weights.h>
@@ -148,6 +149,18 @@ typedef struct assay_host {
      * distillation's teacher). Borrowed: lives as long as the run. */
     const struct assay_network *(*network)(void *user, const assay_weights_source *source,
                                            assay_error *error);
+    /* Has a reading done when the step under way has been asked for, so that nobody waits for the device
+     * in the middle of it; its `read` may call `series`. NULL outside training. */
+    void (*later)(void *user, const assay_reading *reading);
 } assay_host;
+
+/* The same, and at once where the host has no such service. */
+static inline void assay_read_later(const assay_host *host, const assay_reading *reading)
+{
+    if (host->later)
+        host->later(host->user, reading);
+    else
+        assay_read_now(reading);
+}
 
 #endif

@@ -14,6 +14,7 @@ void recorder_clear(recorder *r)
 {
     for (int i = 0; i < r->count; i++)
         assay_free(r->series[i].name);
+    assay_late_free(r->late);
     *r = (recorder){0};
 }
 
@@ -47,12 +48,25 @@ void recorder_add(recorder *r, const char *name, const char *goal, double value)
     series->count++;
 }
 
-void recorder_drop(recorder *r)
+void recorder_read(recorder *r)
+{
+    if (r->late)
+        assay_late_read(r->late);
+}
+
+static void forget_values(recorder *r)
 {
     for (int i = 0; i < r->count; i++) {
         r->series[i].sum = 0;
         r->series[i].count = 0;
     }
+}
+
+void recorder_drop(recorder *r)
+{
+    forget_values(r);
+    if (r->late)
+        assay_late_drop(r->late);
 }
 
 bool recorder_end_step(recorder *r, int64_t step, assay_error *error)
@@ -65,7 +79,7 @@ bool recorder_end_step(recorder *r, int64_t step, assay_error *error)
         if (!store_series(r->writer, series->key, step, series->sum / (double)series->count))
             ok = store_flush(r->writer, &r->error); /* which says why */
     }
-    recorder_drop(r);
+    forget_values(r);
     if (!ok && error && error->code == ASSAY_OK)
         *error = r->error;
     return ok;
@@ -78,6 +92,17 @@ static void host_series(void *user, const char *name, double value)
     recorder *r = ((train_host *)user)->recorder;
     if (!r->muted)
         recorder_add(r, name, NULL, value);
+}
+
+static void host_later(void *user, const assay_reading *reading)
+{
+    recorder *r = ((train_host *)user)->recorder;
+    if (r->muted)
+        return;
+    if (r->late)
+        assay_late_add(r->late, reading, &r->error);
+    else
+        assay_read_now(reading);
 }
 
 bool train_stopping(const volatile sig_atomic_t *stop)
@@ -139,7 +164,8 @@ void train_host_init(train_host *host, const char *cache, const volatile sig_ato
                  .series = curves ? host_series : NULL,
                  .cache_path = host_cache_path,
                  .stopping = host_stopping,
-                 .network = host_network},
+                 .network = host_network,
+                 .later = curves ? host_later : NULL},
         .cache = cache,
         .stop = stop,
         .recorder = curves,

@@ -24,6 +24,7 @@ typedef struct recorder {
     bool muted; /* what plugins record now is dropped: an evaluation is no step of training */
     int count;
     recorder_series series[RECORDER_SERIES];
+    assay_late *late;  /* what plugins have read at the end of the step; NULL: at once. Owned */
     assay_error error; /* the first failure; reported by recorder_end_step */
 } recorder;
 
@@ -32,6 +33,8 @@ void recorder_clear(recorder *recorder);
 void recorder_add(recorder *recorder, const char *name, const char *goal, double value);
 /* Writes what was added since the last step ended as that of `step`. */
 bool recorder_end_step(recorder *recorder, int64_t step, assay_error *error);
+/* Has everything read that was put off to the end of the step: waits for the device. */
+void recorder_read(recorder *recorder);
 /* Forgets what was added: a step that is not taken. */
 void recorder_drop(recorder *recorder);
 

@@ -347,6 +347,9 @@ static bool open_training(training *t, const train_job *job, assay_error *error)
         .job = job, .assembly = t->assembly, .adamw = t->stepper->adamw, .options = t->options};
     if (!resume(t, error) || !prepare_losses(t, error))
         return false;
+    t->recorder.late = assay_late_new(t->assembly->device, error);
+    if (!t->recorder.late)
+        return false;
     t->checkpoint.writer = t->recorder.writer = t->writer;
     t->recorder.muted = false;
     return true;

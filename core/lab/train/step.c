@@ -237,6 +237,8 @@ bool stepper_take(stepper *s, int64_t step, loader *batches, recorder *curves, s
     /* The last losses are read when the device has been given the whole step. A loss that is no number
      * is told before the gradients that come of it, a device that failed before both. */
     bool stepped = optimize(s, step, out, &own);
+    if (stepped || own.code == ASSAY_NOT_FINITE)
+        recorder_read(curves);
     if ((stepped || own.code == ASSAY_NOT_FINITE) &&
         !record_losses(s, step, curves, &out->loss, error))
         return false;
