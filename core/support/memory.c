@@ -188,6 +188,7 @@ struct assay_arena {
     chunk *newest;         /* the only one that pieces are cut from; NULL after a joining reset */
     int64_t next_capacity; /* of the next chunk, at least */
     int64_t extent;        /* bytes cut from the chunks since the last reset */
+    void *note;            /* the user's, until the reset */
     assay_arena_stats stats;
     free_list lists[FREE_LISTS]; /* open addressing by size */
 };
@@ -354,6 +355,7 @@ void assay_arena_release(assay_arena *arena, void *piece, int64_t bytes)
 void assay_arena_reset(assay_arena *arena)
 {
     memset(arena->lists, 0, sizeof arena->lists);
+    arena->note = NULL;
     arena->extent = 0;
     arena->stats.used_bytes = 0;
     if (arena->newest == NULL)
@@ -366,6 +368,11 @@ void assay_arena_reset(assay_arena *arena)
     }
     arena->newest->used = 0;
     POISON(arena->newest + 1, arena->newest->capacity);
+}
+
+void **assay_arena_note(assay_arena *arena)
+{
+    return &arena->note;
 }
 
 assay_arena_stats assay_arena_stats_get(const assay_arena *arena)

@@ -96,8 +96,8 @@ static void *copy_of(const void *bytes, int64_t n, assay_error *error)
 static const void *newest_there(const assay_tensor *t, bool gradient)
 {
     if (gradient)
-        return t->has_grad && t->grad_there ? t->grad : NULL;
-    return t->old_here && !t->blank ? t->there : NULL;
+        return t->has_grad && t->side.grad_there ? t->grad : NULL;
+    return t->side.old_here && !t->side.blank ? t->side.there : NULL;
 }
 
 static bool keep_numbers(const assay_late *late, late_item *item, assay_error *error)

@@ -54,16 +54,16 @@ static void *room_for(assay_arena *room, int64_t bytes)
 static void *here(const assay_tensor *asked)
 {
     assay_tensor *t = (assay_tensor *)(uintptr_t)asked;
-    if (!t->device)
+    if (!t->side.device)
         return t->data;
     if (!t->data)
-        t->data = room_for(t->room, assay_tensor_bytes(t));
+        t->data = room_for(t->side.room, assay_tensor_bytes(t));
     if (!t->data)
         return NULL;
-    if (t->old_here && !t->blank)
-        t->device->memory->download(t->data, t->there, assay_tensor_bytes(t));
-    t->old_here = t->blank = false;
-    t->old_there = true;
+    if (t->side.old_here && !t->side.blank)
+        t->side.device->memory->download(t->data, t->side.there, assay_tensor_bytes(t));
+    t->side.old_here = t->side.blank = false;
+    t->side.old_there = true;
     return t->data;
 }
 
@@ -75,9 +75,9 @@ void *assay_elements(const assay_tensor *tensor)
 const void *tensor_look(const assay_tensor *asked)
 {
     assay_tensor *t = (assay_tensor *)(uintptr_t)asked;
-    bool was_old = t->old_there;
+    bool was_old = t->side.old_there;
     const void *numbers = here(t);
-    t->old_there = t->device ? was_old : false;
+    t->side.old_there = t->side.device ? was_old : false;
     return numbers;
 }
 
@@ -117,15 +117,15 @@ const float *assay_gradient(const assay_tensor *asked)
     int64_t bytes = assay_tensor_count(t) * (int64_t)sizeof(float);
     if (!t->has_grad)
         return NULL;
-    if (!t->grad_there)
+    if (!t->side.grad_there)
         return t->grad;
-    bool fresh = !t->grad_here;
+    bool fresh = !t->side.grad_here;
     if (fresh)
-        t->grad_here = room_for(t->room, bytes);
-    if (t->grad_here && (t->grad_old || fresh))
-        t->device->memory->download(t->grad_here, t->grad, bytes);
-    t->grad_old = false;
-    return t->grad_here;
+        t->side.grad_here = room_for(t->side.room, bytes);
+    if (t->side.grad_here && (t->side.grad_old || fresh))
+        t->side.device->memory->download(t->side.grad_here, t->grad, bytes);
+    t->side.grad_old = false;
+    return t->side.grad_here;
 }
 
 /* ---- a kernel asks ---- */
@@ -134,35 +134,35 @@ const float *assay_gradient(const assay_tensor *asked)
 static void leave_device(assay_tensor *leaf)
 {
     (void)here(leaf);
-    leaf->device->memory->give(leaf->there);
+    leaf->side.device->memory->give(leaf->side.there);
     leaf_drop_grad(leaf);
-    leaf->there = NULL;
-    leaf->device = NULL;
-    leaf->old_there = false;
+    leaf->side.there = NULL;
+    leaf->side.device = NULL;
+    leaf->side.old_there = false;
 }
 
 /* Whether the leaf has memory on the device. */
 static bool settle(const assay_device *device, assay_tensor *leaf, assay_error *error)
 {
-    if (leaf->device == device)
+    if (leaf->side.device == device)
         return true;
-    if (leaf->device)
+    if (leaf->side.device)
         leave_device(leaf);
-    leaf->there = device->memory->take(assay_tensor_bytes(leaf), error);
-    if (!leaf->there)
+    leaf->side.there = device->memory->take(assay_tensor_bytes(leaf), error);
+    if (!leaf->side.there)
         return false;
-    leaf->device = device;
-    leaf->pass = 0;
-    leaf->old_there = true;
-    leaf->old_here = false;
+    leaf->side.device = device;
+    leaf->side.pass = 0;
+    leaf->side.old_there = true;
+    leaf->side.old_here = false;
     return true;
 }
 
 static void send(assay_tensor *t)
 {
-    if (t->old_there && !t->blank)
-        t->device->memory->upload(t->there, t->data, assay_tensor_bytes(t));
-    t->old_there = false;
+    if (t->side.old_there && !t->side.blank)
+        t->side.device->memory->upload(t->side.there, t->data, assay_tensor_bytes(t));
+    t->side.old_there = false;
 }
 
 void *leaf_in(const assay_device *device, assay_tensor *leaf, assay_error *error)
@@ -172,14 +172,14 @@ void *leaf_in(const assay_device *device, assay_tensor *leaf, assay_error *error
     if (!settle(device, leaf, error))
         return NULL;
     send(leaf);
-    return leaf->there;
+    return leaf->side.there;
 }
 
 void *leaf_change(const assay_device *device, assay_tensor *leaf, assay_error *error)
 {
     void *numbers = leaf_in(device, leaf, error);
     if (numbers && device->memory)
-        leaf->old_here = true;
+        leaf->side.old_here = true;
     return numbers;
 }
 
@@ -187,14 +187,14 @@ void *leaf_change(const assay_device *device, assay_tensor *leaf, assay_error *e
  * only the device has stay where they are. */
 static bool visit(assay_tape *tape, assay_tensor *t)
 {
-    if (t->there && (t->old_here || t->pass == 0 || t->pass == tape->pass))
+    if (t->side.there && (t->side.old_here || t->side.pass == 0 || t->side.pass == tape->pass))
         return true;
-    t->there = tape_numbers(tape, assay_tensor_bytes(t));
-    if (!t->there)
+    t->side.there = tape_numbers(tape, assay_tensor_bytes(t));
+    if (!t->side.there)
         return false;
-    t->device = tape->device;
-    t->pass = tape->pass;
-    t->old_there = true;
+    t->side.device = tape->device;
+    t->side.pass = tape->pass;
+    t->side.old_there = true;
     return true;
 }
 
@@ -205,20 +205,20 @@ void *op_in(assay_tape *tape, const assay_tensor *asked)
         return here(t);
     if (tape->error.code != ASSAY_OK)
         return NULL;
-    if (t->is_leaf && !t->borrowed)
+    if (t->is_leaf && !t->side.borrowed)
         return leaf_in(tape->device, t, &tape->error);
     if (!visit(tape, t))
         return NULL;
     send(t);
-    return t->there;
+    return t->side.there;
 }
 
 void *op_change(assay_tape *tape, assay_tensor *x)
 {
     void *numbers = op_in(tape, x);
     if (numbers && tape->numbers) {
-        x->old_here = true;
-        x->blank = false;
+        x->side.old_here = true;
+        x->side.blank = false;
     }
     return numbers;
 }
@@ -226,7 +226,7 @@ void *op_change(assay_tape *tape, assay_tensor *x)
 void *op_out(assay_tape *tape, assay_tensor *y)
 {
     if (tape->numbers)
-        y->blank = true; /* nothing to send */
+        y->side.blank = true; /* nothing to send */
     return op_change(tape, y);
 }
 
@@ -243,16 +243,17 @@ assay_tensor *leaf_zeros(const assay_device *device, int rank, const int64_t *sh
     leaf = assay_zalloc((int64_t)sizeof *leaf, error);
     if (!leaf)
         return NULL;
-    *leaf = (assay_tensor){.dtype = ASSAY_F32, .rank = rank, .is_leaf = true, .old_here = true};
+    *leaf =
+        (assay_tensor){.dtype = ASSAY_F32, .rank = rank, .is_leaf = true, .side.old_here = true};
     for (int i = 0; i < ASSAY_MAX_RANK; i++)
         leaf->shape[i] = i < rank ? shape[i] : 1;
-    leaf->device = device;
-    leaf->there = device->memory->take(assay_tensor_bytes(leaf), error);
-    if (!leaf->there) {
+    leaf->side.device = device;
+    leaf->side.there = device->memory->take(assay_tensor_bytes(leaf), error);
+    if (!leaf->side.there) {
         assay_free(leaf);
         return NULL;
     }
-    device->memory->clear(leaf->there, assay_tensor_bytes(leaf));
+    device->memory->clear(leaf->side.there, assay_tensor_bytes(leaf));
     return leaf;
 }
 
@@ -260,13 +261,13 @@ assay_tensor *leaf_zeros(const assay_device *device, int rank, const int64_t *sh
 
 void leaf_drop_grad(assay_tensor *leaf)
 {
-    if (leaf->grad_there)
-        leaf->device->memory->give(leaf->grad);
+    if (leaf->side.grad_there)
+        leaf->side.device->memory->give(leaf->grad);
     else
         assay_free(leaf->grad);
-    assay_free(leaf->grad_here);
-    leaf->grad = leaf->grad_here = NULL;
-    leaf->grad_there = leaf->has_grad = false;
+    assay_free(leaf->side.grad_here);
+    leaf->grad = leaf->side.grad_here = NULL;
+    leaf->side.grad_there = leaf->has_grad = false;
 }
 
 bool leaf_take_grad(const assay_device *device, assay_tensor *leaf, assay_error *error)
@@ -275,7 +276,7 @@ bool leaf_take_grad(const assay_device *device, assay_tensor *leaf, assay_error 
     const device_memory *memory = device ? device->memory : NULL;
     if (memory && !settle(device, leaf, error))
         return false;
-    if (leaf->grad && leaf->grad_there == (memory != NULL))
+    if (leaf->grad && leaf->side.grad_there == (memory != NULL))
         return true;
     if (leaf->grad)
         leaf_drop_grad(leaf);
@@ -283,7 +284,7 @@ bool leaf_take_grad(const assay_device *device, assay_tensor *leaf, assay_error 
         return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "tensor",
                           .what = "the gradient's size does not fit in 63 bits");
     leaf->grad = memory ? memory->take(bytes, error) : assay_alloc(bytes, error);
-    leaf->grad_there = leaf->grad && memory;
+    leaf->side.grad_there = leaf->grad && memory;
     leaf->has_grad = false;
     return leaf->grad != NULL;
 }

@@ -30,9 +30,10 @@ assay_tensor *assay_reshape(assay_tape *tape, assay_tensor *x, int rank, const i
         return NULL;
     *y = *x;
     y->rank = rank;
-    y->room = tape_room(tape);
-    y->grad = y->grad_here = NULL;
-    y->needs_grad = y->has_grad = y->is_leaf = y->keeps_grad = y->borrowed = y->grad_there = false;
+    y->side.room = tape_room(tape);
+    y->grad = y->side.grad_here = NULL;
+    y->needs_grad = y->has_grad = y->is_leaf = y->keeps_grad = y->side.borrowed =
+        y->side.grad_there = false;
     for (int i = 0; i < ASSAY_MAX_RANK; i++)
         y->shape[i] = i < rank ? shape[i] : 1;
     return assay_tape_record(tape, &reshape_op, 1, &x, 1, &y, NULL) ? y : NULL;

@@ -153,18 +153,18 @@ void assay_tape_release(assay_tape *tape, void *scratch, int64_t bytes)
 /* Numbers are computed on the device; indices come from the host, which checks them. */
 static bool place_tensor(assay_tape *tape, assay_tensor *tensor, assay_dtype dtype, int64_t bytes)
 {
-    tensor->room = tape->arena;
-    tensor->blank = true;
+    tensor->side.room = tape->arena;
+    tensor->side.blank = true;
     if (dtype == ASSAY_I32 || dtype == ASSAY_U8) {
-        tensor->blank = false;
+        tensor->side.blank = false;
         tensor->data = assay_tape_scratch(tape, bytes);
         return tensor->data != NULL;
     }
-    tensor->there = tape_numbers(tape, bytes);
-    tensor->device = tape->device;
-    tensor->pass = tape->pass;
-    tensor->old_here = true;
-    return tensor->there != NULL;
+    tensor->side.there = tape_numbers(tape, bytes);
+    tensor->side.device = tape->device;
+    tensor->side.pass = tape->pass;
+    tensor->side.old_here = true;
+    return tensor->side.there != NULL;
 }
 
 assay_tensor *assay_tape_tensor(assay_tape *tape, assay_dtype dtype, int rank, const int64_t *shape)
@@ -215,13 +215,14 @@ assay_tensor *assay_tape_constant(assay_tape *tape, assay_dtype dtype, int rank,
 assay_tensor *assay_tape_copy(assay_tape *tape, const assay_tensor *from)
 {
     assay_tensor *copy = NULL;
-    if (!tape->numbers || !from->there || from->device != tape->device || from->old_there)
+    if (!tape->numbers || !from->side.there || from->side.device != tape->device ||
+        from->side.old_there)
         return assay_tape_constant(tape, from->dtype, from->rank, from->shape, tensor_look(from));
     copy = assay_tape_tensor(tape, from->dtype, from->rank, from->shape);
     void *to = copy ? op_out(tape, copy) : NULL;
     if (!to)
         return NULL;
-    tape->device->memory->copy(to, from->there, assay_tensor_bytes(from));
+    tape->device->memory->copy(to, from->side.there, assay_tensor_bytes(from));
     return copy;
 }
 
@@ -297,9 +298,9 @@ static assay_tensor *alias_of(assay_tape *tape, assay_tensor *x)
     if (!e)
         return NULL;
     *alias = *x;
-    alias->grad = alias->grad_here = NULL;
-    alias->grad_there = false;
-    alias->room = tape->arena;
+    alias->grad = alias->side.grad_here = NULL;
+    alias->side.grad_there = false;
+    alias->side.room = tape->arena;
     alias->has_grad = alias->is_leaf = alias->keeps_grad = false;
     e->node.inputs[0] = x;
     e->node.outputs[0] = alias;
@@ -351,12 +352,12 @@ static int64_t grad_bytes(const assay_tensor *tensor)
 /* Memory for the gradient where the tape's device computes. */
 static bool take_grad(assay_tape *tape, assay_tensor *input)
 {
-    if (input->is_leaf && !input->borrowed && (tape->numbers || input->grad_there))
+    if (input->is_leaf && !input->side.borrowed && (tape->numbers || input->side.grad_there))
         return leaf_take_grad(tape->device, input, &tape->error);
     if (!input->grad) {
         input->grad = tape_numbers(tape, grad_bytes(input));
-        input->grad_there = tape->numbers != NULL;
-        input->device = tape->numbers ? tape->device : input->device;
+        input->side.grad_there = tape->numbers != NULL;
+        input->side.device = tape->numbers ? tape->device : input->side.device;
     }
     return input->grad != NULL;
 }
@@ -368,7 +369,7 @@ assay_grad_target assay_tape_grad(assay_tape *tape, assay_tensor *input)
         return target;
     if (!take_grad(tape, input))
         return target;
-    input->grad_old = true;
+    input->side.grad_old = true;
     target.data = input->grad;
     target.add = input->has_grad;
     input->has_grad = true;
@@ -392,8 +393,8 @@ void tape_pass_grad(assay_tape *tape, assay_tensor *output, assay_tensor *input)
         return;
     if (!input->is_leaf && !input->grad && !output->is_leaf && !output->keeps_grad) {
         input->grad = output->grad;
-        input->grad_there = output->grad_there;
-        input->grad_old = true;
+        input->side.grad_there = output->side.grad_there;
+        input->side.grad_old = true;
         input->has_grad = true;
         output->grad = NULL;
         output->has_grad = false;

@@ -114,7 +114,10 @@ assay_tensor *assay_tensor_in(assay_arena *arena, assay_dtype dtype, int rank, c
     if (!data)
         return NULL;
     fill_leaf(tensor, data, dtype, rank, shape);
-    tensor->borrowed = true;
+    tensor->side.borrowed = true;
+    void **last = assay_arena_note(arena);
+    tensor->side.next = *last;
+    *last = tensor;
     return tensor;
 }
 
@@ -123,15 +126,15 @@ void assay_tensor_free(assay_tensor *tensor)
     if (!tensor)
         return;
     leaf_drop_grad(tensor);
-    if (tensor->device)
-        tensor->device->memory->give(tensor->there);
+    if (tensor->side.device)
+        tensor->side.device->memory->give(tensor->side.there);
     assay_free(tensor->data);
     assay_free(tensor);
 }
 
 bool assay_tensor_want_grad(assay_tensor *tensor, assay_error *error)
 {
-    if (!leaf_take_grad(tensor->device, tensor, error))
+    if (!leaf_take_grad(tensor->side.device, tensor, error))
         return false;
     tensor->needs_grad = true;
     return true;

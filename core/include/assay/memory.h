@@ -66,6 +66,9 @@ void assay_arena_release(assay_arena *arena, void *piece, int64_t bytes);
  * one chunk of their whole size. */
 void assay_arena_reset(assay_arena *arena);
 
+/* A pointer that the arena keeps for its user: NULL at first and after a reset. */
+void **assay_arena_note(assay_arena *arena);
+
 typedef struct assay_arena_stats {
     int64_t used_bytes;  /* handed out and not released, rounded up to the alignment */
     int64_t peak_bytes;  /* the most cut from chunks between two resets; reuse cuts nothing */

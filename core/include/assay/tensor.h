@@ -22,6 +22,22 @@ typedef enum assay_dtype {
     ASSAY_U8    /* labels of pixels, raw images, flags */
 } assay_dtype;
 
+/* On which side a tensor's numbers are, for tensors that a device other than the host's has to do with.
+ * The engine's own. */
+typedef struct assay_residence {
+    const struct assay_device *device; /* whose memory `there` and `grad` are in; NULL: none yet */
+    struct assay_arena *room;          /* of the step, for the host's copies; NULL: assay_alloc */
+    void *there;                       /* the numbers in the device's memory, or NULL */
+    float *grad_here;                  /* the host's copy of the gradient, or NULL */
+    struct assay_tensor *next;         /* the one made before it in the same arena, or NULL */
+    uint64_t pass;                     /* whose memory `there` is; 0: the tensor's own */
+    bool old_here, old_there;          /* the other side has newer numbers */
+    bool borrowed;                     /* made by assay_tensor_in: the arena's, not its own */
+    bool blank;                        /* nobody has written numbers yet */
+    bool grad_there;                   /* `grad` is in the device's memory */
+    bool grad_old;                     /* it has changed since `grad_here` was copied */
+} assay_residence;
+
 typedef struct assay_tensor {
     void *data;  /* shape's product of dtype, on the host; NULL only for what a device
                                       computed and the host has not asked for */
@@ -35,17 +51,7 @@ typedef struct assay_tensor {
     bool is_leaf;    /* a parameter or an input: grad outlives the backward pass and accumulates */
     bool
         keeps_grad; /* tapped: the tape keeps this step tensor's gradient after the backward pass */
-    /* Of tensors that a device other than the host's has to do with; the engine's own. */
-    const struct assay_device *device; /* whose memory `there` and `grad` are in; NULL: none yet */
-    struct assay_arena *room;          /* of the step, for the host's copies; NULL: assay_alloc */
-    void *there;                       /* the numbers in the device's memory, or NULL */
-    float *grad_here;                  /* the host's copy of the gradient, or NULL */
-    uint64_t pass;                     /* whose memory `there` is; 0: the tensor's own */
-    bool old_here, old_there;          /* the other side has newer numbers */
-    bool borrowed;                     /* made by assay_tensor_in: the arena's, not its own */
-    bool blank;                        /* nobody has written numbers yet */
-    bool grad_there;                   /* `grad` is in the device's memory */
-    bool grad_old;                     /* it has changed since `grad_here` was copied */
+    assay_residence side;
 } assay_tensor;
 
 /* Bytes of one element: 4, 2, 4, 1. */
