@@ -15,7 +15,17 @@ static void round_to_bf16(int64_t n, float *x)
         x[i] = assay_from_bf16(assay_to_bf16(x[i]));
 }
 
-enum { TRANSPOSE_A = 1, TRANSPOSE_B = 2, ADD = 4, BIAS = 8, WAYS = 12 }; /* no bias where added */
+enum { TRANSPOSE_A = 1, TRANSPOSE_B = 2, TRANSPOSES = 4, ENDS = 5, WAYS = TRANSPOSES * ENDS };
+
+/* What becomes of the sum: each once with all ways to transpose. */
+static const struct {
+    bool add, bias;
+    device_activation activation;
+} ends[ENDS] = {{.add = false},
+                {.add = true},
+                {.bias = true},
+                {.activation = DEVICE_RELU},
+                {.bias = true, .activation = DEVICE_RELU}};
 
 /* op(A) (m, k) op(B) (k, n) with rows `gap` longer than they need to be, against the plain product: to
  * `tolerance` of the size that a sum of k products of normal numbers has. Without `add` the destination
@@ -28,7 +38,8 @@ static void expect_same_product(const assay_device *device, device_precision pre
                      .k = k,
                      .transpose_a = way & TRANSPOSE_A,
                      .transpose_b = way & TRANSPOSE_B,
-                     .add = way & ADD,
+                     .add = ends[way / TRANSPOSES].add,
+                     .activation = ends[way / TRANSPOSES].activation,
                      .precision = precision};
     int64_t rows_a = g.transpose_a ? k : m, rows_b = g.transpose_b ? n : k;
     g.lda = (g.transpose_a ? m : k) + gap;
@@ -36,7 +47,7 @@ static void expect_same_product(const assay_device *device, device_precision pre
     g.ldc = n + gap;
     float *a = twin_normals("a", rows_a * g.lda, 1.0f);
     float *b = twin_normals("b", rows_b * g.ldb, 1.0f);
-    float *bias = way & BIAS ? twin_normals("bias", n, 1.0f) : NULL;
+    float *bias = ends[way / TRANSPOSES].bias ? twin_normals("bias", n, 1.0f) : NULL;
     float *want = twin_normals("c", m * g.ldc, 1.0f), *got = twin_normals("c", m * g.ldc, 1.0f);
     if (!g.add) {
         fill_with_nan(m * g.ldc, want);

@@ -43,7 +43,7 @@ enum {
     Z_COUNT = IMAGES * FILTERS * WIDTH,
 };
 
-/* y = convolution of x; p = softmax of its maps; z = p weight + bias, a long sum; then back to d_w. */
+/* y = convolution of x; p = softmax of its maps; z = max(p weight + bias, 0), a long sum; then back to d_w. */
 static void run_chain(const assay_kernels *k, const chain *c)
 {
     device_conv conv = {.batch = IMAGES,
@@ -67,7 +67,8 @@ static void run_chain(const assay_kernels *k, const chain *c)
                            .lda = PIXELS,
                            .ldb = WIDTH,
                            .ldc = WIDTH,
-                           .bias = c->bias};
+                           .bias = c->bias,
+                           .activation = DEVICE_RELU};
     device_gemm backward = {.a = c->d_z,
                             .b = c->weight,
                             .c = c->d_y,

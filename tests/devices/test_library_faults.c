@@ -326,7 +326,7 @@ static void a_bias_that_is_missing_is_refused(void **state)
 {
     (void)state;
     product p = product_new();
-    uint32_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+    uint32_t epilogue = CUBLASLT_EPILOGUE_RELU_BIAS;
     assert_int_equal(cublasLtMatmulDescSetAttribute(p.op, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue,
                                                     sizeof epilogue),
                      CUBLAS_STATUS_SUCCESS);

@@ -57,6 +57,11 @@ void cuda_copy_rows(int64_t rows, int64_t width, const float *src, int64_t src_s
     copies += rows > 0 && width > 0 && src_stride == 0 && dst_stride >= width;
 }
 
+void cuda_activation(device_activation f, int64_t n, const float *x, float *y)
+{
+    copies += f == DEVICE_RELU && n > 0 && x == y;
+}
+
 static bool has_gpu(void)
 {
     int count = 0;
@@ -81,7 +86,7 @@ static float *somewhere(int64_t alignment)
 static void products_are_described_as_the_library_takes_them(void **state)
 {
     (void)state;
-    for (int way = 0; way < 24 && !has_gpu(); way++) {
+    for (int way = 0; way < 48 && !has_gpu(); way++) {
         device_gemm g = {.a = somewhere(4),
                          .b = somewhere(16),
                          .c = somewhere(256),
@@ -95,7 +100,8 @@ static void products_are_described_as_the_library_takes_them(void **state)
                          .transpose_b = way & 2,
                          .add = way & 4,
                          .bias = way & 4 ? NULL : somewhere(8),
-                         .precision = (device_precision)(way / 8)};
+                         .activation = way / 24 && !(way & 4) ? DEVICE_RELU : DEVICE_IDENTITY,
+                         .precision = (device_precision)(way / 8 % 3)};
         first_failure[0] = '\0';
         cuda_gemm(&g);
         assert_string_equal(first_failure, "cublasLtCreate");
@@ -149,8 +155,16 @@ static void a_sum_over_nothing_asks_no_library(void **state)
     copies = 0;
     cuda_gemm(&(device_gemm){
         .c = somewhere(4), .m = 2, .n = 3, .k = 0, .ldb = 3, .ldc = 3, .bias = somewhere(4)});
+    cuda_gemm(&(device_gemm){.c = somewhere(4),
+                             .m = 2,
+                             .n = 3,
+                             .k = 0,
+                             .ldb = 3,
+                             .ldc = 3,
+                             .bias = somewhere(4),
+                             .activation = DEVICE_RELU});
     cuda_gemm(&(device_gemm){.c = somewhere(4), .m = 0, .n = 3, .k = 4, .ldb = 3, .ldc = 3});
-    assert_int_equal(copies, 1);
+    assert_int_equal(copies, 3);
     assert_string_equal(first_failure, "");
 }
 

@@ -1,6 +1,6 @@
-/* test_factors.c - what operations say about the factors of their products: on a bf16 tape those that
- * are called values of bf16 are some, so that a device may multiply them as such; on an fp32 tape none is
- * called so. */
+/* test_factors.c - what operations ask of products: on a bf16 tape factors that are called values of bf16
+ * are some, so that a device may multiply them as such; on an fp32 tape none is called so; where the bias
+ * is added changes nothing. */
 #include "cases.h"
 
 #include "engine/device/cpu/variants.h"
@@ -12,8 +12,11 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
+#include <string.h>
+
 /* Of the pass under way. */
-static int64_t products, narrow_products, broken;
+static int64_t products, narrow_products, broken, biases;
 
 static int64_t wider_than_bf16(const float *x, int64_t rows, int64_t columns, int64_t stride)
 {
@@ -30,6 +33,7 @@ static void watched_gemm(const device_gemm *g)
 {
     int64_t a_rows = g->transpose_a ? g->k : g->m, b_rows = g->transpose_b ? g->n : g->k;
     products++;
+    biases += g->bias != NULL;
     if (g->precision == DEVICE_BF16) {
         narrow_products++;
         broken += wider_than_bf16(g->a, a_rows, g->m + g->k - a_rows, g->lda);
@@ -38,30 +42,67 @@ static void watched_gemm(const device_gemm *g)
     cpu_gemm(g);
 }
 
-static void pass_of(const op_case *c, assay_precision precision)
+enum { MOST_BYTES = 1 << 18 };
+
+/* The output and the gradients of a pass, one after another. */
+typedef struct pass_result {
+    int64_t bytes;
+    char numbers[MOST_BYTES];
+} pass_result;
+
+static void keep(pass_result *result, const void *numbers, int64_t bytes)
+{
+    if (numbers == NULL)
+        return;
+    assert_true(result->bytes + bytes <= MOST_BYTES);
+    memcpy(result->numbers + result->bytes, numbers, (size_t)bytes);
+    result->bytes += bytes;
+}
+
+/* `like` says what the device is good at; its products are watched. */
+static void pass_of(const op_case *c, assay_precision precision, assay_device like,
+                    pass_result *result)
 {
     assay_kernels kernels = *cpu_variant_at(0)->kernels;
     kernels.gemm = watched_gemm;
-    assay_device device = *cpu_variant_at(0);
-    device.kernels = &kernels;
+    like.kernels = &kernels;
     assay_tensor *inputs[CASE_INPUTS];
-    assay_tape *tape = assay_tape_new(&device, precision, NULL);
+    assay_tape *tape = assay_tape_new(&like, precision, NULL);
     assert_non_null(tape);
-    products = narrow_products = broken = 0;
+    products = narrow_products = broken = biases = 0;
     case_inputs_new(c, inputs);
-    assert_non_null(case_pass(tape, c, inputs));
+    const assay_tensor *y = case_pass(tape, c, inputs);
+    assert_non_null(y);
+    result->bytes = 0;
+    keep(result, assay_elements(y), assay_tensor_bytes(y));
+    for (int i = 0; i < c->input_count; i++)
+        keep(result, assay_gradient(inputs[i]),
+             assay_tensor_count(inputs[i]) * (int64_t)sizeof(float));
     case_inputs_free(c, inputs);
     assay_tape_free(tape);
 }
 
 static case_list list;
+static pass_result results[2];
+
+static assay_device plain_device(void)
+{
+    return *cpu_variant_at(0);
+}
+
+static void expect_same_results(const char *name)
+{
+    if (results[0].bytes != results[1].bytes ||
+        memcmp(results[0].numbers, results[1].numbers, (size_t)results[0].bytes) != 0)
+        fail_msg("%s: the results differ", name);
+}
 
 static void products_of_a_bf16_tape_have_the_factors_they_claim(void **state)
 {
     (void)state;
     int64_t all = 0, narrow = 0;
     for (int i = 0; i < list.count; i++) {
-        pass_of(&list.cases[i], ASSAY_PRECISION_BF16);
+        pass_of(&list.cases[i], ASSAY_PRECISION_BF16, plain_device(), &results[0]);
         if (broken > 0)
             fail_msg("%s: %lld factors are no values of bf16", list.cases[i].name,
                      (long long)broken);
@@ -76,9 +117,26 @@ static void products_of_an_fp32_tape_are_fp32(void **state)
 {
     (void)state;
     for (int i = 0; i < list.count; i++) {
-        pass_of(&list.cases[i], ASSAY_PRECISION_FP32);
+        pass_of(&list.cases[i], ASSAY_PRECISION_FP32, plain_device(), &results[0]);
         assert_int_equal(narrow_products, 0);
     }
+}
+
+/* A product that adds the bias and a pass after it that does so round alike. */
+static void where_the_bias_is_added_changes_nothing(void **state)
+{
+    (void)state;
+    assay_device adding = plain_device();
+    int64_t more = 0;
+    adding.gemm_adds_bias = true;
+    for (int i = 0; i < list.count; i++) {
+        pass_of(&list.cases[i], ASSAY_PRECISION_FP32, plain_device(), &results[0]);
+        more -= biases;
+        pass_of(&list.cases[i], ASSAY_PRECISION_FP32, adding, &results[1]);
+        more += biases;
+        expect_same_results(list.cases[i].name);
+    }
+    assert_true(more > 0 || strcmp(FAMILY, "layers") != 0);
 }
 
 int main(void)
@@ -86,6 +144,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_of_a_bf16_tape_have_the_factors_they_claim),
         cmocka_unit_test(products_of_an_fp32_tape_are_fp32),
+        cmocka_unit_test(where_the_bias_is_added_changes_nothing),
     };
     family_cases(&list);
     return cmocka_run_group_tests_name("factors", tests, NULL, NULL);

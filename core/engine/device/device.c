@@ -20,14 +20,15 @@ typedef struct cpu_variant {
 
 /* Slowest first. */
 static const cpu_variant variants[] = {
-    {{"cpu", "base", &cpu_kernels_base, NULL}, dnnl_cpu_isa_sse41},
+    {{.name = "cpu", .variant = "base", .kernels = &cpu_kernels_base}, dnnl_cpu_isa_sse41},
 #if defined(__x86_64__)
-    {{"cpu", "avx2", &cpu_kernels_avx2, NULL}, dnnl_cpu_isa_avx2},
-    {{"cpu", "avx512", &cpu_kernels_avx512, NULL}, dnnl_cpu_isa_all},
+    {{.name = "cpu", .variant = "avx2", .kernels = &cpu_kernels_avx2}, dnnl_cpu_isa_avx2},
+    {{.name = "cpu", .variant = "avx512", .kernels = &cpu_kernels_avx512}, dnnl_cpu_isa_all},
 #endif
 };
 
-static const assay_device plain = {"plain", "plain", &cpu_kernels_plain, NULL};
+static const assay_device plain = {
+    .name = "plain", .variant = "plain", .kernels = &cpu_kernels_plain};
 
 enum {
     VARIANTS = sizeof variants / sizeof variants[0],

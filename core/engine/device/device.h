@@ -46,13 +46,15 @@ typedef enum device_precision {
 } device_precision;
 
 /* C (m, n) = [C +] op(A) (m, k) op(B) (k, n), row-major; op transposes when its flag is set.
- * Leading dimensions are those of the arrays as stored. */
+ * Leading dimensions are those of the arrays as stored. Without `add`, a bias and an activation may
+ * follow: C = activation(op(A) op(B) + bias). */
 typedef struct device_gemm {
     const float *a, *b;
     float *c;
     int64_t m, n, k, lda, ldb, ldc;
     bool transpose_a, transpose_b, add;
-    const float *bias; /* (n), added to every row of C, or NULL; only without `add` */
+    const float *bias;            /* (n), added to every row of C, or NULL */
+    device_activation activation; /* DEVICE_IDENTITY or DEVICE_RELU, which may turn a NaN into 0 */
     device_precision precision;
 } device_gemm;
 
@@ -484,6 +486,9 @@ struct assay_device {
     const char *name, *variant;
     const assay_kernels *kernels;
     const device_memory *memory; /* NULL: the host's own, which kernels use directly */
+    /* `gemm` adds a bias as it writes C. Elsewhere that is one more pass over C, which is better left to a
+     * pass that follows anyway. */
+    bool gemm_adds_bias;
 };
 
 /* What a device plugin (device_NAME.so) exports, as `assay_device_plugin`: the table above is the

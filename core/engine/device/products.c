@@ -3,8 +3,6 @@
 
 #include <oneapi/dnnl/dnnl.h>
 
-#include <string.h>
-
 /* Element (row, column) of a transposed or straight array. */
 static float element(const float *x, int64_t stride, bool transpose, int64_t row, int64_t column)
 {
@@ -19,31 +17,43 @@ void cpu_gemm_plain(const device_gemm *g)
             for (int64_t k = 0; k < g->k; k++)
                 sum += (double)element(g->a, g->lda, g->transpose_a, i, k) *
                        element(g->b, g->ldb, g->transpose_b, k, j);
-            g->c[i * g->ldc + j] = (float)sum;
+            g->c[i * g->ldc + j] = (float)(g->activation == DEVICE_RELU && sum < 0.0 ? 0.0 : sum);
         }
 }
 
-/* C = bias in every row: what the product is added to. */
-static void start_with_bias(const device_gemm *g)
+static void finish_row(const device_gemm *g, float *row)
 {
-#pragma omp parallel for schedule(static) if (g->m * g->n >= 1 << 15)
-    for (int64_t i = 0; i < g->m; i++)
-        memcpy(g->c + i * g->ldc, g->bias, (size_t)g->n * sizeof(float));
+    if (g->bias != NULL) {
+#pragma omp simd
+        for (int64_t j = 0; j < g->n; j++)
+            row[j] += g->bias[j];
+    }
+    if (g->activation == DEVICE_RELU) {
+#pragma omp simd
+        for (int64_t j = 0; j < g->n; j++)
+            row[j] = row[j] < 0.0f ? 0.0f : row[j];
+    }
 }
 
-void cpu_gemm(const device_gemm *gemm)
+/* C = activation(C + bias), in one pass. */
+static void finish(const device_gemm *g)
 {
-    device_gemm product = *gemm, *g = &product;
-    if (g->bias != NULL) {
-        start_with_bias(g);
-        g->bias = NULL;
-        g->add = true;
-    }
+    if (g->bias == NULL && g->activation == DEVICE_IDENTITY)
+        return;
+#pragma omp parallel for schedule(static) if (g->m * g->n >= 1 << 15)
+    for (int64_t i = 0; i < g->m; i++)
+        finish_row(g, g->c + i * g->ldc);
+}
+
+void cpu_gemm(const device_gemm *g)
+{
     /* A sum over nothing is left to the plain product, which clears C or keeps it. So is a product
      * that oneDNN refuses, for want of scratch memory say: kernels have no way to fail. */
     bool done = g->k > 0 && dnnl_sgemm(g->transpose_a ? 'T' : 'N', g->transpose_b ? 'T' : 'N', g->m,
                                        g->n, g->k, 1.0f, g->a, g->lda, g->b, g->ldb,
                                        g->add ? 1.0f : 0.0f, g->c, g->ldc) == dnnl_success;
-    if (!done)
+    if (done)
+        finish(g);
+    else
         cpu_gemm_plain(g);
 }

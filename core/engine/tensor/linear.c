@@ -20,20 +20,27 @@ static assay_tensor *with_width(assay_tape *tape, const assay_tensor *x, int64_t
 /* ---- the three products of a linear layer ---- */
 
 /* y (R, O) = x (R, I) w (O, I)^T */
+static device_gemm product_of(const assay_tape *tape, int64_t r, int64_t i, int64_t o,
+                              const float *x, const float *w, float *y)
+{
+    return (device_gemm){.a = x,
+                         .b = w,
+                         .c = y,
+                         .m = r,
+                         .n = o,
+                         .k = i,
+                         .lda = i,
+                         .ldb = i,
+                         .ldc = o,
+                         .precision = op_factor_precision(tape),
+                         .transpose_b = true};
+}
+
 static void product(const assay_tape *tape, int64_t r, int64_t i, int64_t o, const float *x,
                     const float *w, float *y)
 {
-    op_kernels(tape)->gemm(&(device_gemm){.a = x,
-                                          .b = w,
-                                          .c = y,
-                                          .m = r,
-                                          .n = o,
-                                          .k = i,
-                                          .lda = i,
-                                          .ldb = i,
-                                          .ldc = o,
-                                          .precision = op_factor_precision(tape),
-                                          .transpose_b = true});
+    device_gemm g = product_of(tape, r, i, o, x, w, y);
+    op_kernels(tape)->gemm(&g);
 }
 
 /* d_x (R, I) = [d_x +] d_y (R, O) w (O, I) */
@@ -111,7 +118,9 @@ static bool weight_fits(assay_tape *tape, const char *op, const assay_tensor *x,
 
 typedef struct linear_saved {
     assay_activation activation;
-    assay_tensor *z; /* before the activation; NULL for the identity */
+    /* What the activation's gradient is worked out from: its input, for ReLU its output, which is positive
+     * where the input is. NULL for the identity. */
+    assay_tensor *z;
 } linear_saved;
 
 static bool linear_backward(assay_tape *tape, const assay_node *node)
@@ -148,6 +157,22 @@ static bool linear_backward(assay_tape *tape, const assay_node *node)
 
 static const assay_op linear_op = {sizeof(assay_op), "linear", linear_backward};
 
+/* y = activation(x w^T + b). Identity and ReLU are computed with the product. The other activations take
+ * a pass of their own, which keeps z = x w^T + b where `z` is another array and adds the bias unless the
+ * product does so at no cost. */
+static void layer(const assay_tape *tape, device_gemm g, const float *bias,
+                  assay_activation activation, float *y)
+{
+    bool whole = activation == ASSAY_IDENTITY || activation == ASSAY_RELU;
+    bool biased = whole || assay_tape_device(tape)->gemm_adds_bias;
+    g.bias = biased ? bias : NULL;
+    g.activation = whole ? (device_activation)activation : DEVICE_IDENTITY;
+    op_kernels(tape)->gemm(&g);
+    if (!whole)
+        op_kernels(tape)->bias_activation((device_activation)activation, g.m, g.n, g.c,
+                                          biased ? NULL : bias, y);
+}
+
 assay_tensor *assay_linear(assay_tape *tape, assay_tensor *x, assay_tensor *weight,
                            assay_tensor *bias, assay_activation activation)
 {
@@ -155,14 +180,15 @@ assay_tensor *assay_linear(assay_tape *tape, assay_tensor *x, assay_tensor *weig
     assay_tensor *y = NULL, *z = NULL;
     linear_saved *saved = NULL;
     operand in, w, b = {NULL, 0}, sums, result;
-    bool keep_z;
+    bool records, keep_z;
     if (!op_takes(tape, "linear", bias ? 3 : 2, (const assay_tensor *[]){x, weight, bias}) ||
         !op_takes_activation(tape, "linear", activation) || !weight_fits(tape, "linear", x, weight))
         return NULL;
     if (bias && (bias->rank != 1 || bias->shape[0] != weight->shape[0]))
         return op_mismatch(tape, "linear", "the bias does not fit the weight",
                            assay_text("(%" PRId64 ")", weight->shape[0]), bias);
-    keep_z = activation != ASSAY_IDENTITY && assay_tape_records(tape, 3, inputs);
+    records = activation != ASSAY_IDENTITY && assay_tape_records(tape, 3, inputs);
+    keep_z = records && activation != ASSAY_RELU;
     y = with_width(tape, x, weight->shape[0], op_activation_dtype(tape));
     z = keep_z ? with_width(tape, x, weight->shape[0], op_activation_dtype(tape)) : y;
     saved = assay_tape_scratch(tape, (int64_t)sizeof *saved);
@@ -176,17 +202,16 @@ assay_tensor *assay_linear(assay_tape *tape, assay_tensor *x, assay_tensor *weig
     result = keep_z ? operand_for(tape, y) : sums;
     if (!op_sound(tape))
         return NULL;
-    product(tape, op_rows(x), op_width(x), weight->shape[0], in.data, w.data, sums.data);
-    if (bias || activation != ASSAY_IDENTITY)
-        op_kernels(tape)->bias_activation((device_activation)activation, op_rows(y), op_width(y),
-                                          sums.data, b.data, result.data);
+    layer(tape,
+          product_of(tape, op_rows(x), op_width(x), weight->shape[0], in.data, w.data, sums.data),
+          b.data, activation, result.data);
     operand_store(tape, &result, y);
     if (keep_z)
         operand_store(tape, &sums, z);
     operand_end(tape, &b);
     operand_end(tape, &w);
     operand_end(tape, &in);
-    *saved = (linear_saved){activation, keep_z ? z : NULL};
+    *saved = (linear_saved){activation, records ? z : NULL};
     return assay_tape_record(tape, &linear_op, 3, inputs, 1, &y, saved) ? y : NULL;
 }
 

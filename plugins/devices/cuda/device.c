@@ -96,7 +96,11 @@ cudaStream_t cuda_compute_stream(void)
     return state.compute;
 }
 
-static assay_device device = {"cuda", state.variant, &cuda_kernels, &cuda_memory};
+static assay_device device = {.name = "cuda",
+                              .variant = state.variant,
+                              .kernels = &cuda_kernels,
+                              .memory = &cuda_memory,
+                              .gemm_adds_bias = true};
 
 /* The kernels are compiled for sm_80 and later. */
 static bool check_gpu(int number, assay_error *error)

@@ -10,6 +10,10 @@
  * Reproducible: the reduction schemes that are allowed cut a long sum into parts kept in the workspace
  * and add them in order; adding in the output as parts arrive is not allowed.
  *
+ * A bias and ReLU are the library's epilogues. Its GELU is no use: it is the approximation by tanh, and ours
+ * is exact. Where it has no algorithm for a product with its epilogue, the product starts from the bias
+ * and ReLU follows.
+ *
  * Bound by arithmetic at the sizes of models, by memory where m, n or k is small. Not measured. */
 #include "cuda.h"
 #include "kernels.h"
@@ -31,7 +35,7 @@ typedef struct product_plan {
     cublasLtMatrixLayout_t a, b, c;
     cublasLtMatmulAlgo_t algo;
     int64_t workspace;
-    bool no_bias; /* no algorithm adds the bias: the caller has to, otherwise */
+    bool bare; /* no algorithm has the epilogue: bias and activation are added otherwise */
 } product_plan;
 
 static bool product_ok(cublasStatus_t status, const char *call)
@@ -82,13 +86,25 @@ static bool set_op(cublasLtMatmulDesc_t op, cublasLtMatmulDescAttributes_t attri
                       "cublasLtMatmulDescSetAttribute");
 }
 
+static bool has_epilogue(const device_gemm *g)
+{
+    return g->bias != NULL || g->activation != DEVICE_IDENTITY;
+}
+
+static uint32_t epilogue_of(const device_gemm *g)
+{
+    if (g->activation == DEVICE_RELU)
+        return g->bias != NULL ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
+    return g->bias != NULL ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+}
+
 static bool make_op(const device_gemm *g, product_plan *plan)
 {
     cublasComputeType_t compute =
         g->precision == DEVICE_FP32 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_FAST_TF32;
     int32_t of_a = g->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
     int32_t of_b = g->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
-    uint32_t epilogue = g->bias != NULL ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+    uint32_t epilogue = epilogue_of(g);
     return product_ok(cublasLtMatmulDescCreate(&plan->op, compute, CUDA_R_32F),
                       "cublasLtMatmulDescCreate") &&
            set_op(plan->op, CUBLASLT_MATMUL_DESC_TRANSA, &of_a, sizeof of_a) &&
@@ -123,17 +139,21 @@ static bool set_wish(cublasLtMatmulPreference_t wish,
                       "cublasLtMatmulPreferenceSetAttribute");
 }
 
+/* The bias has no wish of its own. Lest it be read in the steps in which D is written, D is said to be no
+ * more aligned than it. */
 static bool set_wishes(const device_gemm *g, cublasLtMatmulPreference_t wish)
 {
     uint64_t workspace = MOST_WORKSPACE;
     uint32_t in_order = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE; /* or none */
     uint32_t a = alignment_of(g->b), b = alignment_of(g->a), c = alignment_of(g->c);
+    uint32_t bias = alignment_of(g->bias),
+             d = bias < c ? bias : c; /* NULL is aligned to anything */
     return set_wish(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace) &&
            set_wish(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &in_order, sizeof in_order) &&
            set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &a, sizeof a) &&
            set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &b, sizeof b) &&
            set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &c, sizeof c) &&
-           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &c, sizeof c);
+           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &d, sizeof d);
 }
 
 /* The first of the library's proposals, which are ordered by the time that they should take. */
@@ -157,8 +177,8 @@ static bool choose_algorithm(const device_gemm *g, product_plan *plan)
         }
     if (status == CUBLAS_STATUS_SUCCESS && !ok)
         status = CUBLAS_STATUS_NOT_SUPPORTED;
-    plan->no_bias = g->bias != NULL && status == CUBLAS_STATUS_NOT_SUPPORTED;
-    ok = plan->no_bias || product_ok(status, "cublasLtMatmulAlgoGetHeuristic");
+    plan->bare = has_epilogue(g) && status == CUBLAS_STATUS_NOT_SUPPORTED;
+    ok = plan->bare || product_ok(status, "cublasLtMatmulAlgoGetHeuristic");
 done:
     product_ok(cublasLtMatmulPreferenceDestroy(wish), "cublasLtMatmulPreferenceDestroy");
     return ok;
@@ -170,7 +190,7 @@ static const product_plan *plan_of(const device_gemm *g)
         {g->m, g->n, g->k, g->lda, g->ldb, g->ldc,
          (g->transpose_a ? 1 : 0) | (g->transpose_b ? 2 : 0) | (int64_t)g->precision << 2,
          alignment_of(g->a), alignment_of(g->b), alignment_of(g->c),
-         g->bias != NULL ? alignment_of(g->bias) : 0}};
+         g->bias != NULL ? alignment_of(g->bias) : 0, g->activation}};
     product_plan *plan = cuda_plans_find(&plans, &key);
     if (plan != NULL)
         return plan;
@@ -216,23 +236,47 @@ static void multiply(const device_gemm *g, const product_plan *plan)
                "cublasLtMatmul");
 }
 
-void cuda_gemm(const device_gemm *gemm)
+/* C = activation(C), row by row where there is something between the rows. */
+static void finish(const device_gemm *g)
 {
-    device_gemm g = *gemm;
-    if (g.m == 0 || g.n == 0)
+    int64_t rows = g->ldc == g->n ? 1 : g->m;
+    if (g->activation == DEVICE_IDENTITY)
         return;
-    if (g.k == 0) { /* a sum over nothing */
-        if (!g.add)
-            start_with_bias(&g);
-        return;
-    }
+    for (int64_t r = 0; r < rows; r++)
+        cuda_activation(g->activation, g->m / rows * g->n, g->c + r * g->ldc, g->c + r * g->ldc);
+}
+
+/* [C +] the product, without an epilogue. */
+static void multiply_bare(device_gemm g, bool add)
+{
+    g.bias = NULL;
+    g.activation = DEVICE_IDENTITY;
+    g.add = add;
     const product_plan *plan = plan_of(&g);
-    if (plan != NULL && plan->no_bias) {
-        start_with_bias(&g);
-        g.bias = NULL;
-        g.add = true;
-        plan = plan_of(&g);
-    }
     if (plan != NULL)
         multiply(&g, plan);
+}
+
+void cuda_gemm(const device_gemm *g)
+{
+    if (g->m == 0 || g->n == 0)
+        return;
+    if (g->k == 0) { /* a sum over nothing */
+        if (g->add)
+            return;
+        start_with_bias(g);
+        finish(g);
+        return;
+    }
+    const product_plan *plan = plan_of(g);
+    if (plan == NULL)
+        return;
+    if (!plan->bare) {
+        multiply(g, plan);
+        return;
+    }
+    if (g->bias != NULL)
+        start_with_bias(g);
+    multiply_bare(*g, g->bias != NULL);
+    finish(g);
 }

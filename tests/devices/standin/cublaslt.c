@@ -230,6 +230,16 @@ static bool transposed(int32_t operation)
     return operation == CUBLAS_OP_T;
 }
 
+static bool has_bias(const lt_op *op)
+{
+    return op->epilogue == CUBLASLT_EPILOGUE_BIAS || op->epilogue == CUBLASLT_EPILOGUE_RELU_BIAS;
+}
+
+static bool has_relu(const lt_op *op)
+{
+    return op->epilogue == CUBLASLT_EPILOGUE_RELU || op->epilogue == CUBLASLT_EPILOGUE_RELU_BIAS;
+}
+
 static bool check_shapes(const char *function, const lt_problem *p)
 {
     bool ta = transposed(p->op->transpose_a), tb = transposed(p->op->transpose_b);
@@ -265,14 +275,14 @@ static bool check_problem(const char *function, const void *handle, cublasLtMatm
                       .c = (const void *)c,
                       .d = (const void *)d};
     p->k = transposed(p->op->transpose_a) ? p->a->rows : p->a->columns;
-    bool known = (p->op->epilogue == CUBLASLT_EPILOGUE_DEFAULT ||
-                  p->op->epilogue == CUBLASLT_EPILOGUE_BIAS) &&
+    bool known = (p->op->epilogue == CUBLASLT_EPILOGUE_DEFAULT || has_bias(p->op) ||
+                  p->op->epilogue == CUBLASLT_EPILOGUE_RELU) &&
                  (p->op->transpose_a == CUBLAS_OP_N || p->op->transpose_a == CUBLAS_OP_T) &&
                  (p->op->transpose_b == CUBLAS_OP_N || p->op->transpose_b == CUBLAS_OP_T);
     if (!known)
         return standin_refuse(function, "epilogue or operation", "one that is stood in for",
                               "another");
-    if (p->op->epilogue == CUBLASLT_EPILOGUE_BIAS && p->op->bias == NULL)
+    if (has_bias(p->op) && p->op->bias == NULL)
         return standin_refuse(function, "bias", "a pointer, which the epilogue adds", "NULL");
     return check_shapes(function, p);
 }
@@ -319,8 +329,8 @@ static void propose(const lt_problem *p, const lt_wish *wish, int32_t parts, uin
     result->wavesCount = 1.0f;
 }
 
-/* Long sums are best cut in two, fastest in place; a bias on a single row of D is not supported: some
- * case has to be. */
+/* Long sums are best cut in two, fastest in place; an epilogue on a single row of D is not supported:
+ * some case has to be. */
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t op,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
@@ -334,7 +344,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
         !standin_object_alive(__func__, wish_kind, wish) ||
         !standin_require(wanted > 0, __func__, "algorithms asked for", 1, wanted))
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (p.op->epilogue == CUBLASLT_EPILOGUE_BIAS && p.d->rows == 1)
+    if (p.op->epilogue != CUBLASLT_EPILOGUE_DEFAULT && p.d->rows == 1)
         return CUBLAS_STATUS_NOT_SUPPORTED;
     uint64_t parts_bytes = 2 * p.d->rows * p.d->columns * sizeof(float);
     if (p.k >= LONG_SUM && (wish->schemes & CUBLASLT_REDUCTION_SCHEME_INPLACE) && *count < wanted)
@@ -354,7 +364,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
 typedef struct lt_job {
     standin_product product; /* the whole sum */
     const float *bias;       /* (n) or NULL */
-    float *partial;          /* (parts, m, n) or NULL */
+    bool relu;
+    float *partial; /* (parts, m, n) or NULL */
     int32_t parts;
 } lt_job;
 
@@ -391,9 +402,13 @@ static void run_job(void *data)
         multiply_parts(job);
     else
         standin_multiply(p);
-    for (int64_t r = 0; r < p->m && job->bias != NULL; r++)
-        for (int64_t c = 0; c < p->n; c++)
-            p->c[r * p->ldc + c] += job->bias[c];
+    for (int64_t r = 0; r < p->m && (job->bias != NULL || job->relu); r++)
+        for (int64_t c = 0; c < p->n; c++) {
+            float *to = &p->c[r * p->ldc + c];
+            *to += job->bias != NULL ? job->bias[c] : 0.0f;
+            *to =
+                job->relu && !(*to > 0.0f) ? 0.0f : *to; /* a NaN, too: nothing else is promised */
+        }
 }
 
 static int64_t bytes_of(const lt_layout *layout)
@@ -411,7 +426,7 @@ static bool check_arrays(const lt_problem *p, const lt_algo *algo, const void *a
            standin_require_array(function, "B", b, bytes_of(p->b), algo->align_b) &&
            standin_require_array(function, "C", c, bytes_of(p->c), algo->align_c) &&
            standin_require_array(function, "D", d, bytes_of(p->d), algo->align_d) &&
-           (p->op->epilogue != CUBLASLT_EPILOGUE_BIAS ||
+           (!has_bias(p->op) ||
             standin_require_array(function, "bias", p->op->bias,
                                   (int64_t)(p->d->rows * sizeof(float)), algo->align_bias)) &&
            (c == d || standin_refuse(function, "C", "D itself, in place", standin_where(c)));
@@ -464,7 +479,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t op, 
                               .a = B,
                               .b = A,
                               .c = D},
-                  .bias = p.op->epilogue == CUBLASLT_EPILOGUE_BIAS ? p.op->bias : NULL,
+                  .bias = has_bias(p.op) ? p.op->bias : NULL,
+                  .relu = has_relu(p.op),
                   .partial = algo.parts > 1 ? workspace : NULL,
                   .parts = algo.parts};
     standin_enqueue(stream, __func__, run_job, &job, sizeof job);

@@ -379,7 +379,8 @@ static void a_step_is_given_to_the_device_before_its_loss_is_read(void **state)
     spied.kernels = *assay_device_plain()->kernels;
     spied.kernels.cross_entropy_rows = spied_loss;
     spied.kernels.adamw = spied_adamw;
-    const assay_device device = {"spied", "plain", &spied.kernels, &spied_memory};
+    const assay_device device = {
+        .name = "spied", .variant = "plain", .kernels = &spied.kernels, .memory = &spied_memory};
     store_handle *store = bench_open(&b);
     store_lease lease = bench_claim(&b, store);
     train_job job = bench_job(&b, store, &lease);
