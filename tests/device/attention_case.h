@@ -35,6 +35,7 @@ typedef struct attention_shape {
     bool open, everywhere, span, rotary, hide; /* hide: some costs are -infinity */
     const int32_t *lengths;                    /* or NULL */
     bool add;                                  /* gradients are added to what is there */
+    device_precision precision;
 } attention_shape;
 
 /* One call with its arrays, which it owns. */
@@ -118,6 +119,7 @@ static inline attention_case case_new(const attention_shape *shape)
     call->out_stride = heads * shape->width + 2;
     call->scale = 1.0f / sqrtf((float)shape->width);
     call->lengths = shape->lengths;
+    call->precision = shape->precision;
     call->future_open = shape->open, call->bias_everywhere = shape->everywhere;
     c.q_count = shape->batch * shape->queries * call->q_stride;
     c.kv_count = shape->batch * shape->keys * call->k_stride;
@@ -213,8 +215,9 @@ static inline void compare(comparison of, const char *what, int64_t n, const flo
              shape->hide ? ", hide" : "", shape->lengths ? ", lengths" : "");
 }
 
-static inline void compare_gradients(comparison of, const attention_case *fast,
-                                     const attention_case *plain)
+/* `slack`: how many times the limits of fp32 are allowed. */
+static inline void compare_gradients_within(comparison of, const attention_case *fast,
+                                            const attention_case *plain, double slack)
 {
     /* A score's gradient is a difference of numbers of the size of d_out . v, and those of a cost
      * that many pairs share are summed; those of a cost that all keys of a row pay alike, which
@@ -222,10 +225,16 @@ static inline void compare_gradients(comparison of, const attention_case *fast,
     const cost_shape cost = of.shape->cost;
     const bool cancels = of.shape->everywhere && (cost == COST_SCALAR || cost == COST_QUERY);
     const double terms = cancels ? 30.0 : cost == COST_SCALAR ? 1.0 : 0.1;
-    compare(of, "d_q", fast->q_count, fast->d_q, plain->d_q, 0.1, 2e-6);
-    compare(of, "d_k, d_v", fast->kv_count, fast->d_kv, plain->d_kv, 0.1, 2e-6);
+    compare(of, "d_q", fast->q_count, fast->d_q, plain->d_q, 0.1, slack * 2e-6);
+    compare(of, "d_k, d_v", fast->kv_count, fast->d_kv, plain->d_kv, 0.1, slack * 2e-6);
     compare(of, "d_log_weight", fast->call.bias_count, fast->d_cost, plain->d_cost,
-            terms * sqrt((double)of.shape->width), 3e-6);
+            terms * sqrt((double)of.shape->width), slack * 3e-6);
+}
+
+static inline void compare_gradients(comparison of, const attention_case *fast,
+                                     const attention_case *plain)
+{
+    compare_gradients_within(of, fast, plain, 1.0);
 }
 
 #endif

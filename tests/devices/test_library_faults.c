@@ -1,57 +1,12 @@
 /* What the stand-ins of cuBLASLt and cuDNN catch: each case is right but for one planted fault, which must
  * come back as the library's error, with a line on stderr that names it. */
+#include "captured.h"
 #include "standin/standin.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include <cublasLt.h>
 #include <cudnn.h>
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-/* ---- what was written to stderr ---- */
-
-typedef struct captured {
-    int stderr_was;
-    FILE *file;
-    char text[1024];
-} captured;
-
-static captured capture(void)
-{
-    captured c = {.file = tmpfile()};
-    assert_non_null(c.file);
-    fflush(stderr);
-    c.stderr_was = dup(STDERR_FILENO);
-    assert_true(c.stderr_was >= 0);
-    assert_true(dup2(fileno(c.file), STDERR_FILENO) >= 0);
-    return c;
-}
-
-/* Ends the capture and fails unless every one of the NULL-terminated `words` was written. */
-static void expect_words(captured *c, const char *const words[])
-{
-    fflush(stderr);
-    assert_true(dup2(c->stderr_was, STDERR_FILENO) >= 0);
-    assert_int_equal(close(c->stderr_was), 0);
-    rewind(c->file);
-    size_t n = fread(c->text, 1, sizeof c->text - 1, c->file);
-    c->text[n] = '\0';
-    assert_int_equal(fclose(c->file), 0);
-    for (int i = 0; words[i] != NULL; i++)
-        if (strstr(c->text, words[i]) == NULL)
-            fail_msg("'%s' is not in '%s'", words[i], c->text);
-}
-
-#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static cudaStream_t stream;
 

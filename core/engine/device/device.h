@@ -95,6 +95,9 @@ typedef struct device_attention {
     bool add_bias;
     int64_t bias_count; /* elements of log_weight */
     void *scratch;      /* attention_scratch() bytes, aligned */
+    /* With DEVICE_BF16 the device may round q, k, v, the output and the gradients to bf16, q and k after
+     * they are rotated, and so may differ for what is visible at no cost; sums stay fp32. */
+    device_precision precision;
 } device_attention;
 
 /* The keys and values of one sequence's first tokens in one layer: rows of kv_heads * head_width

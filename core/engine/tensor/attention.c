@@ -390,6 +390,7 @@ assay_tensor *assay_attention(assay_tape *tape, const assay_attention_args *args
     saved = assay_tape_scratch(tape, (int64_t)sizeof *saved);
     if (!y || !saved)
         return NULL;
+    call.precision = op_factor_precision(tape);
     call.out_stride = call.heads * call.head_width;
     call.row_lse = operand_scratch(tape, call.batch * call.heads * call.queries).data;
     saved->call = call;

@@ -8,6 +8,7 @@
  * A row depends on its own query, the keys that it sees and the place of the key tiles, which start at
  * position 0; never on other rows or on padding. */
 #include "attention.h"
+#include "sdpa.h"
 
 /* Takes the tile's scores at keys j0 .. j0 + 31 into the rows' softmax. */
 template <typename Kind>
@@ -84,7 +85,7 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS)
                 call.out_stride, 0, tile.all));
 }
 
-extern "C" void cuda_attention(const device_attention *call)
+extern "C" void own_attention(const device_attention *call)
 {
     ATTENTION_LAUNCH(attention_output, of_output, call, *call);
 }

@@ -9,6 +9,7 @@
  * times where the costs want a gradient, and every sum has one order. Bound by fp32 multiply-adds
  * (tiles.h); not measured. */
 #include "attention_gradient.h"
+#include "sdpa.h"
 
 /* ---- scratch: delta (B, H, queries), then what the costs take ---- */
 
@@ -23,7 +24,7 @@ static int64_t delta_bytes(const device_attention *call)
 }
 
 /* Never nothing. */
-extern "C" int64_t cuda_attention_scratch(const device_attention *call, bool backward)
+extern "C" int64_t own_attention_scratch(const device_attention *call, bool backward)
 {
     if (!backward)
         return SCRATCH_UNIT;
@@ -241,7 +242,7 @@ template <template <int> class Kind> static void backward(const device_attention
                              (float *)((char *)call->scratch + delta_bytes(call)));
 }
 
-extern "C" void cuda_d_attention(const device_attention *call)
+extern "C" void own_d_attention(const device_attention *call)
 {
     backward<of_output>(call);
 }
