@@ -23,7 +23,7 @@
 #include "ramp.h"
 #include "towers.h"
 
-#include <string.h>
+#include <assay/ops.h>
 
 enum { VARIANT_CODE, VARIANT_PAPER };
 enum { GUIDED, CONSTANT };
@@ -54,10 +54,8 @@ static const assay_option options[] = {
 
 typedef struct ggsm {
     settings settings;
-    const assay_host *host;
     ramp ramp;
-    guidance seen;
-    assay_tensor *importance; /* f32 (tokens): as many as the longest tower has */
+    guidance seen; /* of as many tokens as the longest tower has */
 } ggsm;
 
 static bool ggsm_needs(const void *chosen, assay_needs *out, assay_error *error)
@@ -73,7 +71,6 @@ static void ggsm_close(void *opened)
     ggsm *mask = opened;
     if (!mask)
         return;
-    assay_tensor_free(mask->importance);
     guidance_close(&mask->seen);
     assay_free(mask);
 }
@@ -85,48 +82,41 @@ static void *ggsm_open(const void *chosen, const assay_mask_setup *setup, assay_
         return NULL;
     const settings *s = &mask->settings;
     mask->settings = *(const settings *)chosen;
-    mask->host = setup->host;
     mask->ramp = ramp_of(setup, s->clock, s->warmup, s->warmup_steps);
-    mask->importance = assay_tensor_new(ASSAY_F32, 1, &setup->facts->tokens, error);
-    if (!mask->importance || !guidance_open(&mask->seen, setup->facts->tokens, error)) {
+    if (!guidance_open(&mask->seen, setup->facts->tokens,
+                       (assay_importance_rule){.mean = s->variant == VARIANT_PAPER, .rho = s->rho},
+                       setup->host, error)) {
         ggsm_close(mask);
         return NULL;
     }
-    memset(mask->importance->data, 0, (size_t)assay_tensor_bytes(mask->importance));
     return mask;
 }
 
 /* ---- the mask of a pass ---- */
 
-static double weight_of(const ggsm *mask, int64_t step, int64_t key)
+static assay_weighing weighing_of(const ggsm *mask, int64_t step)
 {
-    double guided = ramp_logistic((double)assay_f32(mask->importance)[key]);
-    double alpha = ramp_rise(&mask->ramp, step);
-    if (step < mask->ramp.warmup)
-        return guided + (mask->settings.variant == VARIANT_CODE ? 1e-8 : 0);
-    /* Without a warm-up nothing was frozen: the published code then takes alpha alone. */
-    return mask->ramp.warmup == 0 ? alpha : (1 - alpha) * guided + alpha;
+    assay_weighing weighing = {.gain = 1, .rise = ramp_rise(&mask->ramp, step)};
+    if (step < mask->ramp.warmup && mask->settings.variant == VARIANT_CODE)
+        weighing.floor = 1e-8;
+    /* Without a warm-up nothing was frozen: the published code then takes the rise alone. */
+    if (mask->ramp.warmup == 0)
+        weighing.gain = 0, weighing.offset = -INFINITY;
+    return weighing;
 }
 
-static float log_weight(const ggsm *mask, int64_t step, int64_t key, bool rounded)
+/* The bf16 of the published code's bias. */
+static assay_tensor *round_prices(assay_tape *tape, assay_tensor *prices)
 {
-    float value = (float)log(weight_of(mask, step, key));
-    return rounded ? assay_from_bf16(assay_to_bf16(value)) : value;
-}
-
-static void record(const ggsm *mask, int64_t step, int64_t tokens)
-{
-    key_sums sums = {0};
-    for (int64_t j = 1; j < tokens; j++)
-        key_sums_add(&sums, j, weight_of(mask, step, j), (double)assay_f32(mask->importance)[j]);
-    key_sums_record(&sums, mask->host);
+    return assay_cast(tape, assay_cast(tape, prices, ASSAY_BF16), ASSAY_F32);
 }
 
 static bool ggsm_bias(void *opened, assay_tape *tape, const assay_clock *clock,
                       const assay_tower *tower, assay_tensor *x, assay_attention_bias *out)
 {
-    const ggsm *mask = opened;
+    ggsm *mask = opened;
     int64_t step = ramp_step(&mask->ramp, clock);
+    const assay_weighing weighing = weighing_of(mask, step);
     bool user = assay_same_text(tower->name, "user");
     bool rounded = user && mask->settings.rounding == ROUND_BF16;
     (void)x;
@@ -140,12 +130,12 @@ static bool ggsm_bias(void *opened, assay_tape *tape, const assay_clock *clock,
         return false;
     if (ramp_rise(&mask->ramp, step) < 1) {
         out->log_weight =
-            assay_tape_tensor(tape, ASSAY_F32, 4, (int64_t[]){1, 1, 1, tower->tokens});
-        for (int64_t j = 0; out->log_weight && j < tower->tokens; j++)
-            assay_f32(out->log_weight)[j] = log_weight(mask, step, j, rounded);
+            assay_importance_prices(mask->seen.learned, tape, tower->tokens, &weighing);
+        if (rounded)
+            out->log_weight = round_prices(tape, out->log_weight);
     }
     if (clock->phase == ASSAY_TRAINING && user)
-        record(mask, step, guidance_longest(tower));
+        guidance_record(&mask->seen, &weighing, 0, guidance_longest(tower));
     return assay_tape_ok(tape, NULL);
 }
 
@@ -162,30 +152,23 @@ static bool ggsm_observe(void *opened, assay_tape *tape, const assay_clock *cloc
 static bool ggsm_advance(void *opened, const assay_clock *clock, assay_error *error)
 {
     ggsm *mask = opened;
-    (void)error;
     if (clock->phase != ASSAY_TRAINING || !ramp_ends(&mask->ramp, clock))
         return true;
-    if (mask->settings.guidance == GUIDED && ramp_step(&mask->ramp, clock) < mask->ramp.warmup)
-        guidance_learn(&mask->seen, mask->settings.variant == VARIANT_PAPER, mask->settings.rho,
-                       assay_f32(mask->importance));
-    guidance_record(&mask->seen, mask->host);
-    guidance_clear(&mask->seen);
-    return true;
+    bool learns =
+        mask->settings.guidance == GUIDED && ramp_step(&mask->ramp, clock) < mask->ramp.warmup;
+    return guidance_end(&mask->seen, learns, error);
 }
 
 /* ---- state ---- */
 
 static bool ggsm_save(void *opened, const assay_state_writer *out, assay_error *error)
 {
-    const ggsm *mask = opened;
-    return out->put(out->user, "importance", mask->importance, error);
+    return guidance_save(&((ggsm *)opened)->seen, out, "importance", NULL, error);
 }
 
 static bool ggsm_load(void *opened, const assay_state_reader *in, assay_error *error)
 {
-    ggsm *mask = opened;
-    const assay_stored *stored = in->get(in->user, "importance", error);
-    return stored && assay_stored_read(stored, mask->importance, error);
+    return guidance_load(&((ggsm *)opened)->seen, in, "importance", NULL, error);
 }
 
 static const assay_mask_functions functions = {

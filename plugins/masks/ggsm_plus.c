@@ -16,7 +16,6 @@
 #include "towers.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define WHERE "mask ggsm_plus"
 
@@ -45,12 +44,9 @@ static const assay_option options[] = {
 
 typedef struct ggsm_plus {
     settings settings;
-    const assay_host *host;
     ramp ramp;
-    guidance seen;
+    guidance seen; /* of z; its averages are not yet corrected */
     char tap[64];
-    assay_tensor *average; /* f32 (tokens): moving average of z, not yet corrected */
-    assay_tensor *updates; /* f32 (tokens): how often each changed */
 } ggsm_plus;
 
 static void plus_close(void *opened)
@@ -58,8 +54,6 @@ static void plus_close(void *opened)
     ggsm_plus *mask = opened;
     if (!mask)
         return;
-    assay_tensor_free(mask->average);
-    assay_tensor_free(mask->updates);
     guidance_close(&mask->seen);
     assay_free(mask);
 }
@@ -86,51 +80,36 @@ static void *plus_open(const void *chosen, const assay_mask_setup *setup, assay_
         return NULL;
     const settings *s = &mask->settings;
     mask->settings = *(const settings *)chosen;
-    mask->host = setup->host;
     mask->ramp = ramp_of(setup, s->clock, s->warmup, s->warmup_steps);
-    mask->average = assay_tensor_new(ASSAY_F32, 1, &setup->facts->tokens, error);
-    mask->updates = assay_tensor_new(ASSAY_F32, 1, &setup->facts->tokens, error);
-    if (!mask->average || !mask->updates ||
-        !guidance_open(&mask->seen, setup->facts->tokens, error) ||
+    const assay_importance_rule rule = {.mean = true, .relative = true, .rho = s->rho};
+    if (!guidance_open(&mask->seen, setup->facts->tokens, rule, setup->host, error) ||
         !name_tap(mask, setup->facts->layers, error)) {
         plus_close(mask);
         return NULL;
     }
-    memset(mask->average->data, 0, (size_t)assay_tensor_bytes(mask->average));
-    memset(mask->updates->data, 0, (size_t)assay_tensor_bytes(mask->updates));
     return mask;
 }
 
 /* ---- the mask of a pass ---- */
 
-/* The smoothed z of a position; 1, the average, before it was ever seen. */
-static double importance_of(const ggsm_plus *mask, int64_t key)
-{
-    double n = (double)assay_f32(mask->updates)[key];
-    return n > 0 ? (double)assay_f32(mask->average)[key] / (1 - pow(mask->settings.rho, n)) : 1;
-}
-
-static double weight_of(const ggsm_plus *mask, int64_t step, int64_t key)
+static assay_weighing weighing_of(const ggsm_plus *mask, int64_t step)
 {
     const settings *s = &mask->settings;
-    double alpha = ramp_rise(&mask->ramp, step), b0 = log(s->start / (1 - s->start));
-    double guided = ramp_logistic(s->kappa * (importance_of(mask, key) - 1) + b0);
-    return mask->ramp.warmup == 0 ? alpha : (1 - alpha) * guided + alpha;
-}
-
-static void record(const ggsm_plus *mask, int64_t step, int64_t tokens)
-{
-    key_sums sums = {0};
-    for (int64_t j = 1; j < tokens; j++)
-        key_sums_add(&sums, j, weight_of(mask, step, j), importance_of(mask, j));
-    key_sums_record(&sums, mask->host);
+    assay_weighing weighing = {.gain = s->kappa,
+                               .centre = 1,
+                               .offset = log(s->start / (1 - s->start)),
+                               .rise = ramp_rise(&mask->ramp, step)};
+    if (mask->ramp.warmup == 0) /* nothing was ever frozen: the rise alone */
+        weighing.gain = 0, weighing.offset = -INFINITY;
+    return weighing;
 }
 
 static bool plus_bias(void *opened, assay_tape *tape, const assay_clock *clock,
                       const assay_tower *tower, assay_tensor *x, assay_attention_bias *out)
 {
-    const ggsm_plus *mask = opened;
+    ggsm_plus *mask = opened;
     int64_t step = ramp_step(&mask->ramp, clock);
+    const assay_weighing weighing = weighing_of(mask, step);
     bool user = assay_same_text(tower->name, "user"), training = clock->phase == ASSAY_TRAINING;
     (void)x;
     *out = assay_bias_causal();
@@ -144,14 +123,11 @@ static bool plus_bias(void *opened, assay_tape *tape, const assay_clock *clock,
         return true;
     if (!guidance_fits(tape, tower, mask->seen.tokens, WHERE))
         return false;
-    if (ramp_rise(&mask->ramp, step) < 1) {
+    if (ramp_rise(&mask->ramp, step) < 1)
         out->log_weight =
-            assay_tape_tensor(tape, ASSAY_F32, 4, (int64_t[]){1, 1, 1, tower->tokens});
-        for (int64_t j = 0; out->log_weight && j < tower->tokens; j++)
-            assay_f32(out->log_weight)[j] = (float)log(weight_of(mask, step, j));
-    }
+            assay_importance_prices(mask->seen.learned, tape, tower->tokens, &weighing);
     if (training && user)
-        record(mask, step, guidance_longest(tower));
+        guidance_record(&mask->seen, &weighing, 0, guidance_longest(tower));
     return assay_tape_ok(tape, NULL);
 }
 
@@ -165,54 +141,24 @@ static bool plus_observe(void *opened, assay_tape *tape, const assay_clock *cloc
     return guidance_observe(&mask->seen, tape, tower, mask->tap, WHERE, error);
 }
 
-static void learn(ggsm_plus *mask)
-{
-    const guidance *seen = &mask->seen;
-    float *average = assay_f32(mask->average), *updates = assay_f32(mask->updates);
-    double rho = mask->settings.rho, sum = 0, positions = 0;
-    for (int64_t j = 0; j < seen->tokens; j++)
-        if (seen->samples[j] > 0) {
-            sum += seen->norms[j] / (double)seen->samples[j];
-            positions++;
-        }
-    for (int64_t j = 0; sum > 0 && j < seen->tokens; j++)
-        if (seen->samples[j] > 0) {
-            double z = seen->norms[j] / (double)seen->samples[j] * positions / sum;
-            average[j] = (float)(rho * (double)average[j] + (1 - rho) * z);
-            updates[j]++;
-        }
-}
-
 static bool plus_advance(void *opened, const assay_clock *clock, assay_error *error)
 {
     ggsm_plus *mask = opened;
-    (void)error;
     if (clock->phase != ASSAY_TRAINING || !ramp_ends(&mask->ramp, clock))
         return true;
-    if (ramp_step(&mask->ramp, clock) < mask->ramp.warmup)
-        learn(mask);
-    guidance_record(&mask->seen, mask->host);
-    guidance_clear(&mask->seen);
-    return true;
+    return guidance_end(&mask->seen, ramp_step(&mask->ramp, clock) < mask->ramp.warmup, error);
 }
 
 /* ---- state ---- */
 
 static bool plus_save(void *opened, const assay_state_writer *out, assay_error *error)
 {
-    const ggsm_plus *mask = opened;
-    return out->put(out->user, "average", mask->average, error) &&
-           out->put(out->user, "updates", mask->updates, error);
+    return guidance_save(&((ggsm_plus *)opened)->seen, out, "average", "updates", error);
 }
 
 static bool plus_load(void *opened, const assay_state_reader *in, assay_error *error)
 {
-    ggsm_plus *mask = opened;
-    const assay_stored *average = in->get(in->user, "average", error);
-    if (!average || !assay_stored_read(average, mask->average, error))
-        return false;
-    const assay_stored *updates = in->get(in->user, "updates", error);
-    return updates && assay_stored_read(updates, mask->updates, error);
+    return guidance_load(&((ggsm_plus *)opened)->seen, in, "average", "updates", error);
 }
 
 static const assay_mask_functions functions = {

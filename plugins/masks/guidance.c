@@ -1,33 +1,33 @@
-/* guidance.c - gradient norms by position, and the series of guided masks. */
+/* guidance.c - what guided masks share: the state that guides, and the series. */
 #include "guidance.h"
 
 #include <math.h>
 #include <string.h>
 
-bool guidance_open(guidance *g, int64_t tokens, assay_error *error)
+bool guidance_open(guidance *g, int64_t tokens, assay_importance_rule rule, const assay_host *host,
+                   assay_error *error)
 {
+    int64_t bytes = tokens * (int64_t)sizeof *g->importance;
     g->tokens = tokens;
-    g->norms = assay_zalloc(tokens * (int64_t)sizeof *g->norms, error);
-    g->samples = assay_zalloc(tokens * (int64_t)sizeof *g->samples, error);
-    return g->norms && g->samples;
+    g->rule = rule;
+    g->host = host;
+    g->learned = assay_importance_new(tokens, rule, error);
+    g->importance = assay_zalloc(bytes, error);
+    g->updates = assay_zalloc(bytes, error);
+    return g->learned && g->importance && g->updates;
 }
 
 void guidance_close(guidance *g)
 {
-    assay_free(g->norms);
-    assay_free(g->samples);
+    assay_importance_free(g->learned);
+    assay_free(g->importance);
+    assay_free(g->updates);
 }
 
-static double norm_of(const float *row, int64_t width)
-{
-    double sum = 0;
-    for (int64_t k = 0; k < width; k++)
-        sum += (double)row[k] * (double)row[k];
-    return sqrt(sum);
-}
+/* ---- what is learned ---- */
 
-bool guidance_observe(guidance *g, const assay_tape *tape, const assay_tower *tower,
-                      const char *tap, const char *where, assay_error *error)
+bool guidance_observe(guidance *g, assay_tape *tape, const assay_tower *tower, const char *tap,
+                      const char *where, assay_error *error)
 {
     if (!assay_same_text(tower->name, "user"))
         return true;
@@ -42,50 +42,38 @@ bool guidance_observe(guidance *g, const assay_tape *tape, const assay_tower *to
                           .what = "no gradient reaches the state that guides the mask",
                           .expected = "something trained before it", .got = tap,
                           .hint = "let something below that state learn, or guide by a later one");
-    int64_t tokens = state->shape[1], width = state->shape[2];
-    const float *d_state = assay_gradient(state);
-    if (!d_state) /* no loss reads this tower: every gradient is 0 */
-        return true;
-    for (int64_t b = 0; b < state->shape[0]; b++) {
-        int64_t valid = tower->lengths ? assay_i32(tower->lengths)[b] : tokens;
-        for (int64_t j = 0; j < valid && j < g->tokens; j++) {
-            g->norms[j] += norm_of(d_state + (b * tokens + j) * width, width);
-            g->samples[j]++;
-        }
-    }
-    return true;
+    return assay_importance_observe(g->learned, tape, state, tower->lengths) ||
+           assay_tape_failed(tape, error);
 }
 
-void guidance_learn(const guidance *g, bool mean, double rho, float *importance)
+static void record_norms(void *user, const void *note, const void *numbers, int64_t count)
 {
-    bool any = false;
-    /* The first position is no query's future: it can't be what makes a pass count. */
-    for (int64_t j = 1; j < g->tokens; j++)
-        any = any || g->norms[j] > 0;
-    for (int64_t j = 1; any && j < g->tokens; j++) {
-        double now = g->norms[j];
-        if (mean && g->samples[j] > 0)
-            now /= (double)g->samples[j];
-        importance[j] = (float)(rho * (double)importance[j] + (1 - rho) * now);
-    }
+    const guidance *g = user;
+    const double *sums = numbers;
+    double norms = 0, samples = *(const double *)note;
+    for (int64_t j = 0; count > 0 && j < g->tokens; j++)
+        norms += sums[j];
+    if (samples > 0)
+        g->host->series(g->host->user, "mask/gradient_norm", norms / samples);
 }
 
-void guidance_record(const guidance *g, const assay_host *host)
+bool guidance_end(guidance *g, bool learn, assay_error *error)
 {
-    double norms = 0, samples = 0;
-    for (int64_t j = 0; j < g->tokens; j++) {
-        norms += g->norms[j];
-        samples += (double)g->samples[j];
-    }
-    if (host && host->series && samples > 0)
-        host->series(host->user, "mask/gradient_norm", norms / samples);
+    double samples = 0;
+    for (int64_t j = 0; j < g->tokens; j++)
+        samples += assay_importance_samples(g->learned)[j];
+    if (learn && !assay_importance_learn(g->learned, error))
+        return false;
+    if (g->host && g->host->series)
+        assay_read_later(g->host, &(assay_reading){.tensor = assay_importance_norms(g->learned),
+                                                   .read = record_norms,
+                                                   .user = g,
+                                                   .note = &samples,
+                                                   .note_bytes = sizeof samples});
+    return assay_importance_clear(g->learned, error);
 }
 
-void guidance_clear(guidance *g)
-{
-    memset(g->norms, 0, (size_t)g->tokens * sizeof *g->norms);
-    memset(g->samples, 0, (size_t)g->tokens * sizeof *g->samples);
-}
+/* ---- towers ---- */
 
 bool guidance_fits(assay_tape *tape, const assay_tower *tower, int64_t tokens, const char *where)
 {
@@ -108,25 +96,101 @@ int64_t guidance_longest(const assay_tower *tower)
     return most;
 }
 
-void key_sums_add(key_sums *sums, int64_t queries, double weight, double importance)
+/* ---- series ---- */
+
+typedef struct key_note {
+    assay_weighing weighing;
+    int64_t first, end;
+} key_note;
+
+static double importance_of(const guidance *g, int64_t key)
 {
-    sums->keys++;
-    sums->pairs += (double)queries;
-    sums->pair_weights += (double)queries * weight;
-    sums->weights += weight;
-    sums->squares += weight * weight;
-    sums->importance += importance;
-    sums->most = fmax(sums->most, importance);
+    double n = (double)g->updates[key];
+    if (!g->rule.relative)
+        return (double)g->importance[key];
+    return n > 0 ? (double)g->importance[key] / (1 - pow(g->rule.rho, n)) : 1;
 }
 
-void key_sums_record(const key_sums *sums, const assay_host *host)
+/* A key counts among the pairs as often as there are queries before it. */
+static void record_keys(const guidance *g, const key_note *note)
 {
-    double n = (double)sums->keys;
-    if (!host || !host->series || sums->keys == 0 || sums->pairs <= 0)
+    double n = 0, pairs = 0, pair_weights = 0, weights = 0, squares = 0, importance = 0, most = 0;
+    for (int64_t j = note->first + 1; j < note->end; j++, n++) {
+        double queries = (double)(j - note->first), importance_now = importance_of(g, j);
+        double weight = assay_weight(&note->weighing, importance_now);
+        pairs += queries;
+        pair_weights += queries * weight;
+        weights += weight;
+        squares += weight * weight;
+        importance += importance_now;
+        most = fmax(most, importance_now);
+    }
+    if (pairs <= 0)
         return;
-    double mean = sums->weights / n;
-    host->series(host->user, "mask/weight_mean", sums->pair_weights / sums->pairs);
-    host->series(host->user, "mask/weight_sd", sqrt(fmax(sums->squares / n - mean * mean, 0)));
-    host->series(host->user, "mask/importance_mean", sums->importance / n);
-    host->series(host->user, "mask/importance_max", sums->most);
+    double mean = weights / n;
+    g->host->series(g->host->user, "mask/weight_mean", pair_weights / pairs);
+    g->host->series(g->host->user, "mask/weight_sd", sqrt(fmax(squares / n - mean * mean, 0)));
+    g->host->series(g->host->user, "mask/importance_mean", importance / n);
+    g->host->series(g->host->user, "mask/importance_max", most);
+}
+
+static void take_importance(void *user, const void *note, const void *numbers, int64_t count)
+{
+    guidance *g = user;
+    if (count != g->tokens)
+        return;
+    memcpy(g->importance, numbers, (size_t)count * sizeof *g->importance);
+    if (!g->rule.relative)
+        record_keys(g, note);
+}
+
+static void take_updates(void *user, const void *note, const void *numbers, int64_t count)
+{
+    guidance *g = user;
+    if (count != g->tokens)
+        return;
+    memcpy(g->updates, numbers, (size_t)count * sizeof *g->updates);
+    record_keys(g, note);
+}
+
+void guidance_record(guidance *g, const assay_weighing *weighing, int64_t first, int64_t end)
+{
+    const key_note note = {*weighing, first, end};
+    assay_reading reading = {.tensor = assay_importance_values(g->learned),
+                             .read = take_importance,
+                             .user = g,
+                             .note = &note,
+                             .note_bytes = sizeof note};
+    if (!g->host || !g->host->series)
+        return;
+    assay_read_later(g->host, &reading);
+    reading.tensor = assay_importance_updates(g->learned);
+    reading.read = take_updates;
+    if (reading.tensor)
+        assay_read_later(g->host, &reading);
+}
+
+/* ---- state ---- */
+
+bool guidance_save(const guidance *g, const assay_state_writer *out, const char *values,
+                   const char *updates, assay_error *error)
+{
+    const assay_tensor *counted = assay_importance_updates(g->learned);
+    return out->put(out->user, values, assay_importance_values(g->learned), error) &&
+           (!counted || out->put(out->user, updates, counted, error));
+}
+
+static bool load_one(const assay_state_reader *in, const char *name, assay_tensor *into,
+                     assay_error *error)
+{
+    const assay_stored *stored = in->get(in->user, name, error);
+    return stored && assay_stored_read(stored, into, error);
+}
+
+bool guidance_load(guidance *g, const assay_state_reader *in, const char *values,
+                   const char *updates, assay_error *error)
+{
+    assay_tensor *counted = assay_importance_updates(g->learned);
+    return load_one(in, values, assay_importance_values(g->learned), error) &&
+           (!counted || load_one(in, updates, counted, error));
 }

@@ -7,28 +7,27 @@
 #ifndef MASKS_GUIDANCE_H
 #define MASKS_GUIDANCE_H
 
+#include <assay/importance.h>
 #include <assay/mask.h>
 
-/* Sums of norms since the last clearing. */
 typedef struct guidance {
-    int64_t tokens;   /* positions 0 .. tokens-1 */
-    double *norms;    /* (tokens) sums over samples */
-    int64_t *samples; /* (tokens) samples that had the position */
+    int64_t tokens; /* positions 0 .. tokens-1 */
+    assay_importance *learned;
+    assay_importance_rule rule;
+    const assay_host *host;
+    float *importance, *updates; /* (tokens) those of the pass whose curves are being recorded */
 } guidance;
 
-bool guidance_open(guidance *g, int64_t tokens, assay_error *error);
+bool guidance_open(guidance *g, int64_t tokens, assay_importance_rule rule, const assay_host *host,
+                   assay_error *error);
 void guidance_close(guidance *g);
 
 /* Adds the gradients of the state `tap` (B, T, D) that this pass left on the tape; towers other
  * than the user's are passed over. `where` names the mask in errors. */
-bool guidance_observe(guidance *g, const assay_tape *tape, const assay_tower *tower,
-                      const char *tap, const char *where, assay_error *error);
-/* importance_j = rho importance_j + (1 - rho) (sum of norms at j, or their mean over samples), for
- * keys from 1 on; nothing changes when there was no gradient at all. */
-void guidance_learn(const guidance *g, bool mean, double rho, float *importance);
-/* Records mask/gradient_norm. */
-void guidance_record(const guidance *g, const assay_host *host);
-void guidance_clear(guidance *g);
+bool guidance_observe(guidance *g, assay_tape *tape, const assay_tower *tower, const char *tap,
+                      const char *where, assay_error *error);
+/* Ends a step: records mask/gradient_norm; with `learn` importance moves. */
+bool guidance_end(guidance *g, bool learn, assay_error *error);
 
 /* False, with the tape's error, for a tower that is longer than `tokens`. */
 bool guidance_fits(assay_tape *tape, const assay_tower *tower, int64_t tokens, const char *where);
@@ -36,15 +35,14 @@ bool guidance_fits(assay_tape *tape, const assay_tower *tower, int64_t tokens, c
 /* The longest row's valid tokens. */
 int64_t guidance_longest(const assay_tower *tower);
 
-/* Sums over keys from 1 on (position 0 is nobody's future), for the series of the weights. */
-typedef struct key_sums {
-    int64_t keys;
-    double pairs, pair_weights; /* key j counts as often as there are queries before it */
-    double weights, squares, importance, most;
-} key_sums;
+/* Records the other series of a pass that weighs keys so: each key behind `first` and before `end`
+ * once, with the queries from `first` on that see it as future. */
+void guidance_record(guidance *g, const assay_weighing *weighing, int64_t first, int64_t end);
 
-/* `queries`: how many queries see the key as future. */
-void key_sums_add(key_sums *sums, int64_t queries, double weight, double importance);
-void key_sums_record(const key_sums *sums, const assay_host *host);
+/* Importance into a checkpoint and back, under `values` and, of a relative one, `updates`. */
+bool guidance_save(const guidance *g, const assay_state_writer *out, const char *values,
+                   const char *updates, assay_error *error);
+bool guidance_load(guidance *g, const assay_state_reader *in, const char *values,
+                   const char *updates, assay_error *error);
 
 #endif

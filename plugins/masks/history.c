@@ -41,17 +41,22 @@ static float *row_of(const assay_tensor *weights, int64_t b, int64_t i)
     return assay_f32(weights) + (b * tokens + i) * tokens;
 }
 
-bool history_by_key(assay_tape *tape, const assay_tower *tower, const float *of_key,
+/* The spans of the rows within their valid tokens, i32 (B, 2). */
+static assay_tensor *spans(assay_tape *tape, const assay_tower *tower)
+{
+    assay_tensor *made = assay_tape_tensor(tape, ASSAY_I32, 2, (int64_t[]){tower->rows, 2});
+    for (int64_t b = 0; made && b < tower->rows; b++) {
+        history h = history_at(tower, b);
+        assay_i32(made)[2 * b] = (int32_t)h.first;
+        assay_i32(made)[2 * b + 1] = (int32_t)h.end;
+    }
+    return made;
+}
+
+bool history_prices(assay_tape *tape, const assay_tower *tower, assay_tensor *prices,
                     assay_attention_bias *out)
 {
-    assay_tensor *y = hidden(tape, tower);
-    for (int64_t b = 0; y && b < tower->rows; b++) {
-        history h = history_at(tower, b);
-        for (int64_t i = h.first; i < h.end; i++)
-            for (int64_t j = i + 1; j < h.end; j++)
-                row_of(y, b, i)[j] = of_key[j];
-    }
-    return finish(tape, y, out);
+    return finish(tape, assay_history_prices(tape, prices, spans(tape, tower), tower->tokens), out);
 }
 
 bool history_for_first(assay_tape *tape, const assay_tower *tower, assay_attention_bias *out)
@@ -65,72 +70,32 @@ bool history_for_first(assay_tape *tape, const assay_tower *tower, assay_attenti
     return finish(tape, y, out);
 }
 
-/* ---- by query: (B, T) -> (B, 1, T, T), with its gradient ---- */
+/* ---- series ---- */
 
-/* The span of each row. */
-typedef struct spread_saved {
-    const history *rows;
-} spread_saved;
-
-/* What a query's price changes is the sum over the keys that it prices. */
-static bool spread_backward(assay_tape *tape, const assay_node *node)
+static void add_squares(void *user, const void *note, const void *numbers, int64_t count)
 {
-    const spread_saved *saved = node->saved;
-    assay_tensor *x = node->inputs[0], *y = node->outputs[0];
-    int64_t tokens = x->shape[1];
-    const float *d_y = assay_gradient(y);
-    int64_t bytes = assay_tensor_count(x) * (int64_t)sizeof(float);
-    float *d_x = x->needs_grad ? assay_tape_scratch(tape, bytes) : NULL;
-    if (!d_x || !d_y)
-        return assay_tape_ok(tape, NULL);
-    memset(d_x, 0, (size_t)bytes);
-    for (int64_t b = 0; b < x->shape[0]; b++) {
-        history h = saved->rows[b];
-        for (int64_t i = h.first; i < h.end; i++) {
-            const float *row = d_y + (b * tokens + i) * tokens;
-            double sum = 0;
-            for (int64_t j = i + 1; j < h.end; j++)
-                sum += (double)row[j];
-            d_x[b * tokens + i] = (float)sum;
-        }
-    }
-    bool ok = assay_tape_add_grad(tape, x, d_x);
-    assay_tape_release(tape, d_x, bytes);
-    return ok;
+    history_gradient *g = user;
+    const float *d = numbers;
+    bool last = *(const bool *)note;
+    for (int64_t i = 0; i < count; i++)
+        g->squares += (double)d[i] * (double)d[i];
+    if (!last)
+        return;
+    g->host->series(g->host->user, "mask/gradient_norm", sqrt(g->squares));
+    g->squares = 0;
 }
 
-static const assay_op spread_op = {sizeof(assay_op), "spread_over_history", spread_backward};
-
-bool history_by_query(assay_tape *tape, const assay_tower *tower, assay_tensor *of_query,
-                      assay_attention_bias *out)
+void history_record_gradient(history_gradient *g, int n, assay_tensor *const parameters[])
 {
-    spread_saved *saved = assay_tape_scratch(tape, (int64_t)sizeof *saved);
-    history *rows = assay_tape_scratch(tape, tower->rows * (int64_t)sizeof *rows);
-    assay_tensor *y = hidden(tape, tower);
-    if (!of_query || !saved || !rows || !y)
-        return false;
-    saved->rows = rows;
-    for (int64_t b = 0; b < tower->rows; b++) {
-        rows[b] = history_at(tower, b);
-        for (int64_t i = rows[b].first; i < rows[b].end; i++)
-            for (int64_t j = i + 1; j < rows[b].end; j++)
-                row_of(y, b, i)[j] = assay_f32(of_query)[b * tower->tokens + i];
-    }
-    if (!assay_tape_record(tape, &spread_op, 1, (assay_tensor *[]){of_query}, 1,
-                           (assay_tensor *[]){y}, saved))
-        return false;
-    return finish(tape, y, out);
-}
-
-void history_record_gradient(const assay_host *host, int n, assay_tensor *const parameters[])
-{
-    double sum = 0;
-    if (!host || !host->series)
+    if (!g->host || !g->host->series)
         return;
     for (int p = 0; p < n; p++) {
-        const float *d = assay_gradient(parameters[p]);
-        for (int64_t i = 0; d && i < assay_tensor_count(parameters[p]); i++)
-            sum += (double)d[i] * (double)d[i];
+        bool last = p + 1 == n;
+        assay_read_later(g->host, &(assay_reading){.tensor = parameters[p],
+                                                   .gradient = true,
+                                                   .read = add_squares,
+                                                   .user = g,
+                                                   .note = &last,
+                                                   .note_bytes = sizeof last});
     }
-    host->series(host->user, "mask/gradient_norm", sqrt(sum));
 }

@@ -12,16 +12,19 @@ typedef struct history {
 } history;
 history history_at(const assay_tower *tower, int64_t b);
 
-/* The bias with log-weight `of_key[j]` for key j. */
-bool history_by_key(assay_tape *tape, const assay_tower *tower, const float *of_key,
+/* The bias with these log-weights: f32 (1, 1, 1, T) of keys, or (B, 1, T, 1) of queries, which may want a
+ * gradient. */
+bool history_prices(assay_tape *tape, const assay_tower *tower, assay_tensor *prices,
                     assay_attention_bias *out);
-/* The same with the log-weight of query i, `of_query` (B, T) f32, which may want a gradient. */
-bool history_by_query(assay_tape *tape, const assay_tower *tower, assay_tensor *of_query,
-                      assay_attention_bias *out);
 /* Position 0 sees the whole history at no cost; everything else is causal. */
 bool history_for_first(assay_tape *tape, const assay_tower *tower, assay_attention_bias *out);
 
-/* Records mask/gradient_norm: the norm of the gradients of a mask's own parameters. */
-void history_record_gradient(const assay_host *host, int n, assay_tensor *const parameters[]);
+/* The norm of the gradients of a mask's own parameters, while they are being read. */
+typedef struct history_gradient {
+    const assay_host *host;
+    double squares;
+} history_gradient;
+/* Records mask/gradient_norm. `g` lives as long as the mask. */
+void history_record_gradient(history_gradient *g, int n, assay_tensor *const parameters[]);
 
 #endif

@@ -9,8 +9,6 @@
 #include "history.h"
 #include "ramp.h"
 
-#include <string.h>
-
 enum { VARIANT_CODE, VARIANT_PAPER };
 
 #define WHERE "mask hybrid_mask"
@@ -30,11 +28,8 @@ static const assay_option options[] = {
 
 typedef struct hybrid_mask {
     settings settings;
-    const assay_host *host;
     ramp ramp;
     guidance seen;
-    assay_tensor *importance; /* f32 (tokens) */
-    float *log_weights;       /* (tokens) scratch of a pass */
 } hybrid_mask;
 
 static bool hybrid_needs(const void *chosen, assay_needs *out, assay_error *error)
@@ -50,8 +45,6 @@ static void hybrid_close(void *opened)
     hybrid_mask *mask = opened;
     if (!mask)
         return;
-    assay_tensor_free(mask->importance);
-    assay_free(mask->log_weights);
     guidance_close(&mask->seen);
     assay_free(mask);
 }
@@ -61,57 +54,49 @@ static void *hybrid_open(const void *chosen, const assay_mask_setup *setup, assa
     hybrid_mask *mask = assay_zalloc(sizeof *mask, error);
     if (!mask)
         return NULL;
-    int64_t tokens = setup->facts->tokens;
+    const settings *s = &mask->settings;
     mask->settings = *(const settings *)chosen;
-    mask->host = setup->host;
-    mask->ramp = ramp_of(setup, mask->settings.clock, 1, -1);
-    mask->importance = assay_tensor_new(ASSAY_F32, 1, &tokens, error);
-    mask->log_weights = assay_zalloc(tokens * (int64_t)sizeof *mask->log_weights, error);
-    if (!mask->importance || !mask->log_weights || !guidance_open(&mask->seen, tokens, error)) {
+    mask->ramp = ramp_of(setup, s->clock, 1, -1);
+    if (!guidance_open(&mask->seen, setup->facts->tokens,
+                       (assay_importance_rule){.mean = s->variant == VARIANT_PAPER, .rho = s->rho},
+                       setup->host, error)) {
         hybrid_close(mask);
         return NULL;
     }
-    memset(mask->importance->data, 0, (size_t)assay_tensor_bytes(mask->importance));
     return mask;
 }
 
-static double weight_of(const hybrid_mask *mask, int64_t key)
+/* The longest history of the tower's rows. */
+static history longest_of(const assay_tower *tower)
 {
-    return ramp_logistic((double)assay_f32(mask->importance)[key]) +
-           (mask->settings.variant == VARIANT_CODE ? 1e-8 : 0);
-}
-
-/* Each key once, with the queries before it in the longest history. */
-static void record(const hybrid_mask *mask, const assay_tower *tower)
-{
-    key_sums sums = {0};
     history longest = {0, 0};
     for (int64_t b = 0; b < tower->rows; b++) {
         history h = history_at(tower, b);
         if (h.end - h.first > longest.end - longest.first)
             longest = h;
     }
-    for (int64_t j = longest.first + 1; j < longest.end; j++)
-        key_sums_add(&sums, j - longest.first, weight_of(mask, j),
-                     (double)assay_f32(mask->importance)[j]);
-    key_sums_record(&sums, mask->host);
+    return longest;
 }
 
 static bool hybrid_bias(void *opened, assay_tape *tape, const assay_clock *clock,
                         const assay_tower *tower, assay_tensor *x, assay_attention_bias *out)
 {
     hybrid_mask *mask = opened;
+    const assay_weighing weighing = {.gain = 1,
+                                     .floor = mask->settings.variant == VARIANT_CODE ? 1e-8 : 0};
     (void)x;
     *out = assay_bias_causal();
     if (!tower->span)
         return true;
     if (!guidance_fits(tape, tower, mask->seen.tokens, WHERE))
         return false;
-    for (int64_t j = 0; j < tower->tokens; j++)
-        mask->log_weights[j] = (float)log(weight_of(mask, j));
-    if (clock->phase == ASSAY_TRAINING && assay_same_text(tower->name, "user"))
-        record(mask, tower);
-    return history_by_key(tape, tower, mask->log_weights, out);
+    if (clock->phase == ASSAY_TRAINING && assay_same_text(tower->name, "user")) {
+        history longest = longest_of(tower);
+        guidance_record(&mask->seen, &weighing, longest.first, longest.end);
+    }
+    assay_tensor *prices =
+        assay_importance_prices(mask->seen.learned, tape, tower->tokens, &weighing);
+    return history_prices(tape, tower, prices, out);
 }
 
 static bool hybrid_observe(void *opened, assay_tape *tape, const assay_clock *clock,
@@ -133,27 +118,19 @@ static bool hybrid_observe(void *opened, assay_tape *tape, const assay_clock *cl
 static bool hybrid_advance(void *opened, const assay_clock *clock, assay_error *error)
 {
     hybrid_mask *mask = opened;
-    (void)error;
     if (clock->phase != ASSAY_TRAINING || !ramp_ends(&mask->ramp, clock))
         return true;
-    guidance_learn(&mask->seen, mask->settings.variant == VARIANT_PAPER, mask->settings.rho,
-                   assay_f32(mask->importance));
-    guidance_record(&mask->seen, mask->host);
-    guidance_clear(&mask->seen);
-    return true;
+    return guidance_end(&mask->seen, true, error);
 }
 
 static bool hybrid_save(void *opened, const assay_state_writer *out, assay_error *error)
 {
-    const hybrid_mask *mask = opened;
-    return out->put(out->user, "importance", mask->importance, error);
+    return guidance_save(&((hybrid_mask *)opened)->seen, out, "importance", NULL, error);
 }
 
 static bool hybrid_load(void *opened, const assay_state_reader *in, assay_error *error)
 {
-    hybrid_mask *mask = opened;
-    const assay_stored *stored = in->get(in->user, "importance", error);
-    return stored && assay_stored_read(stored, mask->importance, error);
+    return guidance_load(&((hybrid_mask *)opened)->seen, in, "importance", NULL, error);
 }
 
 static const assay_mask_functions functions = {

@@ -26,6 +26,7 @@ static const assay_option options[] = {
 
 typedef struct hybrid_mlp {
     const assay_host *host;
+    history_gradient gradient;
     assay_tensor *w1, *b1, *w2, *b2;
 } hybrid_mlp;
 
@@ -37,7 +38,7 @@ static void *mlp_open(const void *chosen, const assay_mask_setup *setup, assay_e
     hybrid_mlp *mask = assay_zalloc(sizeof *mask, error);
     if (!mask)
         return NULL;
-    mask->host = setup->host;
+    mask->host = mask->gradient.host = setup->host;
     mask->w1 = assay_params_add(setup->params, "mask.fc1.weight", 2,
                                 (int64_t[]){width, setup->facts->width}, weights, error);
     mask->b1 = assay_params_add(setup->params, "mask.fc1.bias", 1, &width,
@@ -53,29 +54,34 @@ static void *mlp_open(const void *chosen, const assay_mask_setup *setup, assay_e
     return mask;
 }
 
-/* log g, (B, T). */
+/* log g, (B, 1, T, 1). */
 static assay_tensor *log_gates(const hybrid_mlp *mask, assay_tape *tape, const assay_tower *tower,
                                assay_tensor *x)
 {
     x = assay_linear(tape, x, mask->w1, mask->b1, ASSAY_GELU);
     x = assay_linear(tape, x, mask->w2, mask->b2, ASSAY_IDENTITY);
     x = assay_activate(tape, assay_cast(tape, x, ASSAY_F32), ASSAY_LOG_SIGMOID);
-    return assay_reshape(tape, x, 2, (int64_t[]){tower->rows, tower->tokens});
+    return assay_reshape(tape, x, 4, (int64_t[]){tower->rows, 1, tower->tokens, 1});
 }
 
-static void record(const hybrid_mlp *mask, const assay_tower *tower, const assay_tensor *gates)
+/* What the rows' histories were when the gates were asked for. */
+typedef struct gate_note {
+    int64_t rows, tokens;
+    history at[];
+} gate_note;
+
+static void record_gates(void *opened, const void *noted, const void *numbers, int64_t count)
 {
+    const hybrid_mlp *mask = opened;
+    const gate_note *note = noted;
+    const float *gates = numbers;
     double sum = 0, squares = 0, n = 0;
-    if (!mask->host || !mask->host->series)
-        return;
-    for (int64_t b = 0; b < tower->rows; b++) {
-        history h = history_at(tower, b);
-        for (int64_t i = h.first; i + 1 < h.end; i++, n++) {
-            double g = exp((double)assay_f32(gates)[b * tower->tokens + i]);
+    for (int64_t b = 0; count > 0 && b < note->rows; b++)
+        for (int64_t i = note->at[b].first; i + 1 < note->at[b].end; i++, n++) {
+            double g = exp((double)gates[b * note->tokens + i]);
             sum += g;
             squares += g * g;
         }
-    }
     if (n == 0)
         return;
     mask->host->series(mask->host->user, "mask/weight_mean", sum / n);
@@ -83,27 +89,49 @@ static void record(const hybrid_mlp *mask, const assay_tower *tower, const assay
                        sqrt(fmax(squares / n - sum / n * sum / n, 0)));
 }
 
+static bool record(hybrid_mlp *mask, assay_tape *tape, const assay_tower *tower,
+                   const assay_tensor *gates)
+{
+    if (!mask->host || !mask->host->series)
+        return true;
+    int64_t bytes = (int64_t)sizeof(gate_note) + tower->rows * (int64_t)sizeof(history);
+    gate_note *note = assay_tape_scratch(tape, bytes);
+    if (!note)
+        return false;
+    note->rows = tower->rows;
+    note->tokens = tower->tokens;
+    for (int64_t b = 0; b < tower->rows; b++)
+        note->at[b] = history_at(tower, b);
+    assay_read_later(mask->host, &(assay_reading){.tensor = gates,
+                                                  .read = record_gates,
+                                                  .user = mask,
+                                                  .note = note,
+                                                  .note_bytes = bytes});
+    assay_tape_release(tape, note, bytes);
+    return true;
+}
+
 static bool mlp_bias(void *opened, assay_tape *tape, const assay_clock *clock,
                      const assay_tower *tower, assay_tensor *x, assay_attention_bias *out)
 {
-    const hybrid_mlp *mask = opened;
+    hybrid_mlp *mask = opened;
     *out = assay_bias_causal();
     if (!tower->span)
         return true;
     assay_tensor *gates = log_gates(mask, tape, tower, x);
     if (!gates)
         return false;
-    if (clock->phase == ASSAY_TRAINING)
-        record(mask, tower, gates);
-    return history_by_query(tape, tower, gates, out);
+    if (clock->phase == ASSAY_TRAINING && !record(mask, tape, tower, gates))
+        return false;
+    return history_prices(tape, tower, gates, out);
 }
 
 static bool mlp_advance(void *opened, const assay_clock *clock, assay_error *error)
 {
-    const hybrid_mlp *mask = opened;
+    hybrid_mlp *mask = opened;
     (void)error;
     if (clock->phase == ASSAY_TRAINING)
-        history_record_gradient(mask->host, 4,
+        history_record_gradient(&mask->gradient, 4,
                                 (assay_tensor *[]){mask->w1, mask->b1, mask->w2, mask->b2});
     return true;
 }

@@ -11,7 +11,7 @@
 #include <math.h>
 
 typedef struct hybrid_query {
-    const assay_host *host;
+    history_gradient gradient;
     assay_tensor *query;
 } hybrid_query;
 
@@ -29,7 +29,7 @@ static void *query_open(const void *options, const assay_mask_setup *setup, assa
     hybrid_query *mask = assay_zalloc(sizeof *mask, error);
     if (!mask)
         return NULL;
-    mask->host = setup->host;
+    mask->gradient.host = setup->host;
     /* The size of an input embedding: numbers of standard deviation 0.02, as the tables start. */
     mask->query =
         assay_params_add(setup->params, "mask.query", 2, (int64_t[]){1, setup->facts->width},
@@ -59,10 +59,10 @@ static bool query_bias(void *opened, assay_tape *tape, const assay_clock *clock,
 
 static bool query_advance(void *opened, const assay_clock *clock, assay_error *error)
 {
-    const hybrid_query *mask = opened;
+    hybrid_query *mask = opened;
     (void)error;
     if (clock->phase == ASSAY_TRAINING)
-        history_record_gradient(mask->host, 1, (assay_tensor *[]){mask->query});
+        history_record_gradient(&mask->gradient, 1, (assay_tensor *[]){mask->query});
     return true;
 }
 

@@ -64,9 +64,4 @@ static inline bool ramp_ends(const ramp *r, const assay_clock *clock)
     return r->micro || (clock->micro + 1) % r->accumulate == 0;
 }
 
-static inline double ramp_logistic(double x)
-{
-    return 1 / (1 + exp(-x));
-}
-
 #endif

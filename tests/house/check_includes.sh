@@ -14,7 +14,7 @@ cd "$root"
 # Room of every public header; "all" stands for everything at once, for users of the library.
 headers='
 error support   memory support   random support  hash support  stats support  file support
-log support     device device    tensor tensor   tape tensor   ops tensor   maps tensor     attention tensor  late tensor
+log support     device device    tensor tensor   tape tensor   ops tensor   maps tensor     attention tensor  importance tensor  late tensor
 gradcheck tensor  nn nn          optim nn        blocks nn     weights weights  metrics metrics
 text text       image image      regions image      assay all
 option abi      plugin abi       dataset abi    model abi      mask abi

@@ -238,20 +238,20 @@ static void check_slope(rig *r, int64_t heads, int64_t queries, int64_t keys, in
         assay_tensor_new(ASSAY_F32, 4, (int64_t[]){rows, heads, queries, keys}, &error);
     must(weight && assay_tensor_want_grad(weight, &error), &error);
     int64_t n = assay_tensor_count(weight);
-    float *w = assay_f32(weight), *direction = test_malloc((size_t)n * sizeof *direction);
+    float *direction = test_malloc((size_t)n * sizeof *direction);
     double slope = 0, difference = 0;
     assay_random_fill_normal(assay_stream_of(2, "direction", 0), 0, n, direction);
     for (int64_t i = 0; i < n; i++)
-        w[i] = -0.7f;
+        assay_f32(weight)[i] = -0.7f;
     loss_under(r, weight, true);
     assert_true(weight->has_grad);
     for (int64_t i = 0; i < n; i++) {
         slope += (double)assay_gradient(weight)[i] * (double)direction[i];
-        w[i] = -0.7f + step * direction[i];
+        assay_f32(weight)[i] = -0.7f + step * direction[i];
     }
     difference = loss_under(r, weight, false);
     for (int64_t i = 0; i < n; i++)
-        w[i] = -0.7f - step * direction[i];
+        assay_f32(weight)[i] = -0.7f - step * direction[i];
     difference = (difference - loss_under(r, weight, false)) / (2 * (double)step);
     if (!(fabs(slope - difference) < 2e-2 * fabs(difference) + 2e-4))
         fail_msg("%s: slope %g, by differences %g", assay_tensor_text(weight), slope, difference);

@@ -116,6 +116,10 @@ CALL(add_resized, assay_add_resized(tape, t[0], t[1]))
 CALL(dropout2d, assay_dropout2d(tape, t[0], w->x, "name"))
 CALL(tokens_to_map, assay_tokens_to_map(tape, t[0], w->a, w->b, w->c))
 CALL(pixel_loss, assay_pixel_cross_entropy(tape, t[0], t[1], 255, w->a))
+CALL(history_prices, assay_history_prices(tape, t[0], t[1], w->a))
+CALL(close_keys,
+     assay_close_keys(tape, t[0], w->a, w->b,
+                      &(assay_closed_keys){.future = t[1], .always = t[2], .span = t[3]}))
 CALL(step_tensor, assay_tape_tensor(tape, ASSAY_F32, (int)w->a, (const int64_t[]){w->b, w->c}))
 
 static assay_tensor *split(assay_tape *tape, assay_tensor *const t[], const wrong *w)
@@ -458,6 +462,26 @@ static const wrong other_attention_wrongs[] = {
     ROW("attention bias", "a weight below 0", bias_future, VALUE, .args = {F(1, 2, 4)}, .x = -0.5f),
     ROW("attention bias", "a weight that is no number", bias_future, VALUE, .args = {F(1, 2, 4)},
         .x = NAN),
+    ROW("history_prices", "no prices", history_prices, VALUE, .args = {NONE, I(0, 2, 2)}, .a = 3),
+    ROW("history_prices", "no span", history_prices, VALUE, .args = {F(1, 1, 1, 3)}, .a = 3),
+    ROW("history_prices", "rank 3", history_prices, SHAPE, .args = {F(1, 1, 3), I(0, 2, 2)},
+        .a = 3),
+    ROW("history_prices", "other keys", history_prices, SHAPE, .args = {F(1, 1, 1, 4), I(0, 2, 2)},
+        .a = 3),
+    ROW("history_prices", "prices by head", history_prices, SHAPE,
+        .args = {F(1, 2, 1, 3), I(0, 2, 2)}, .a = 3),
+    ROW("history_prices", "one number a span", history_prices, SHAPE,
+        .args = {F(1, 1, 1, 3), I(0, 2, 1)}, .a = 3),
+    ROW("history_prices", "a span past the tokens", history_prices, VALUE,
+        .args = {F(1, 1, 1, 3), I(4, 2, 2)}, .a = 3),
+    ROW("close_keys", "bf16 prices", close_keys, SHAPE, .args = {H(1, 1, 1, 3)}, .a = 2, .b = 3),
+    ROW("close_keys", "another batch", close_keys, SHAPE, .args = {F(4, 1, 1, 3)}, .a = 2, .b = 3),
+    ROW("close_keys", "costs of other keys", close_keys, SHAPE, .args = {F(1, 1, 1, 3), F(2, 4)},
+        .a = 2, .b = 3),
+    ROW("close_keys", "costs of another batch", close_keys, SHAPE,
+        .args = {F(1, 1, 1, 3), NONE, F(3, 3)}, .a = 2, .b = 3),
+    ROW("close_keys", "spans of another batch", close_keys, SHAPE,
+        .args = {F(1, 1, 1, 3), NONE, NONE, I(0, 3, 2)}, .a = 2, .b = 3),
     ROW("rotate", "no x", rotate, VALUE, .args = {NONE}, .a = 2),
     ROW("rotate", "no table", rotate, VALUE, .args = {F(1, 2, 8)}, .a = 2, .c = -1),
     ROW("rotate", "rank 2", rotate, SHAPE, .args = {F(2, 8)}, .a = 2),

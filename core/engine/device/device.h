@@ -193,6 +193,56 @@ typedef struct device_adamw {
     float correction1, correction2; /* 1 - beta^t */
 } device_adamw;
 
+/* What the gradients of earlier passes say about positions (assay/importance.h). */
+typedef struct device_importance {
+    int64_t tokens;
+    const double *norms;   /* (tokens) sums over samples of the norm of a position's gradient */
+    const double *samples; /* (tokens) how many had the position */
+    bool mean, relative;
+    double rho;
+    float *importance; /* (tokens) */
+    float *updates;    /* (tokens) how often each changed; only of a relative one */
+} device_importance;
+
+/* What keys pay for it: log((1 - rise) logistic(gain (I - centre) + offset) + rise + floor) in double. I is
+ * the importance, with `updates` over 1 - rho^updates, or 1 where there were none. */
+typedef struct device_key_prices {
+    int64_t keys;
+    const float *importance, *updates; /* (keys) each; updates or NULL */
+    double rho, gain, centre, offset, rise, floor;
+    float *price; /* (keys) */
+} device_key_prices;
+
+/* Prices of a query and a later key inside their row's span; every other pair is -infinity. */
+typedef struct device_history {
+    int64_t batch, tokens;
+    const int32_t *span; /* (B, 2): 0 <= first <= end <= T */
+    int64_t extent[3],
+        stride[3]; /* of the prices' batch, query and key; extent 1, stride 0: shared */
+    const float *price;
+    float *y; /* (B, T, T) */
+    /* backward only */
+    const float *d_y;
+    float *d_price; /* laid out like price: sums over what shares it, in double */
+    bool add;
+} device_history;
+
+/* y (B, H, Q, T) = future + always of the key, + price. With `whole` Q is T, `future` counts for keys j > i
+ * only, and so does price, unless i and j are both in the row's span. */
+typedef struct device_closing {
+    int64_t batch, heads, queries, keys;
+    bool whole;
+    const float *future, *always; /* (B, T) each, or NULL */
+    const int32_t *span;          /* (B, 2) or NULL */
+    int64_t extent[4], stride[4]; /* of the prices; extent 1, stride 0: shared */
+    const float *price;
+    float *y;
+    /* backward only: of the pairs whose key costs nothing more */
+    const float *d_y;
+    float *d_price; /* laid out like price: sums over what shares it */
+    bool add;
+} device_closing;
+
 typedef struct assay_kernels {
     /* ---- products ---- */
     void (*gemm)(const device_gemm *gemm);
@@ -386,14 +436,34 @@ typedef struct assay_kernels {
      * norm is above it; a NaN when *squares is not finite */
     void (*clip)(const double *squares, float limit, float *factor);
     void (*adamw)(const device_adamw *step);
+
+    /* ---- guided masks ---- */
+    /* norms (seen) += the norm of row t of x (B, T, D), over the rows b with t < lengths[b] (NULL: all) in
+     * order; seen <= T */
+    void (*position_norms)(int64_t batch, int64_t tokens, int64_t seen, int64_t width,
+                           const float *x, const int32_t *lengths, double *norms);
+    void (*learn_importance)(const device_importance *importance);
+    void (*key_prices)(const device_key_prices *prices);
+    void (*history_prices)(const device_history *history);
+    void (*d_history_prices)(const device_history *history);
+    void (*close_keys)(const device_closing *closing);
+    void (*d_close_keys)(const device_closing *closing);
 } assay_kernels;
 
 /* Every entry of the table once, for who fills or declares it: those that a library computes where one is
- * there, and the rest. */
+ * there, those that all CPUs compute by one body, and the rest. */
 #define DEVICE_LIBRARY_KERNELS(X)                                                                  \
     X(gemm)                                                                                        \
     X(conv)                                                                                        \
     X(d_conv)
+#define DEVICE_COMMON_KERNELS(X)                                                                   \
+    X(position_norms)                                                                              \
+    X(learn_importance)                                                                            \
+    X(key_prices)                                                                                  \
+    X(history_prices)                                                                              \
+    X(d_history_prices)                                                                            \
+    X(close_keys)                                                                                  \
+    X(d_close_keys)
 #define DEVICE_KERNELS(X)                                                                          \
     X(to_bf16)                                                                                     \
     X(from_bf16)                                                                                   \

@@ -12,6 +12,7 @@
 #include <assay/file.h>
 #include <assay/gradcheck.h>
 #include <assay/hash.h>
+#include <assay/importance.h>
 #include <assay/late.h>
 #include <assay/log.h>
 #include <assay/loss.h>

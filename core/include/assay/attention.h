@@ -57,6 +57,26 @@ assay_attention_bias assay_bias_full(void);
  * between them a step tensor (1,1,1,1) of log(weight). An error of the tape outside 0..1. */
 assay_attention_bias assay_bias_future(assay_tape *tape, float weight);
 
+/* Prices of the future inside histories alone, (B, 1, T, T) f32 for T `tokens`: a query of the row's span
+ * (i32 (B, 2): first and end, exclusive) pays for a later key of it what `prices` says, f32 (B|1, 1,
+ * T|1, T|1); every other pair is hidden. A query's own price is (B, 1, T, 1), a key's (1, 1, 1, T). */
+assay_tensor *assay_history_prices(assay_tape *tape, assay_tensor *prices, const assay_tensor *span,
+                                   int64_t tokens);
+
+/* Keys that cost more than a mask says, up to infinity. */
+typedef struct assay_closed_keys {
+    const assay_tensor *future; /* f32 (B, T): added where the key is future; NULL: none is */
+    const assay_tensor *always; /* f32 (B, T): added for whatever query; NULL: none is */
+    /* The result is for bias scope ASSAY_BIAS_EVERYWHERE while the given prices were of the future: they
+     * are paid for later keys alone, unless both are in the row's span, i32 (B, 2) or NULL. */
+    bool whole;
+    const assay_tensor *span;
+} assay_closed_keys;
+/* prices (B|1, H, Q|1, T|1) f32 and the costs of closed keys, (B, H, Q, T); Q is T where they are made
+ * whole. A key that costs nothing more passes its gradient on. */
+assay_tensor *assay_close_keys(assay_tape *tape, assay_tensor *prices, int64_t batch,
+                               int64_t tokens, const assay_closed_keys *closed);
+
 /* ---- rotary position embedding (spec 1.3, rotate-half) ----
  * Angles position * base^(-2k/d), k = 0 .. d/2-1, computed in double and stored as fp32 cosines and
  * sines (positions, d/2). */

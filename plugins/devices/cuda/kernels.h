@@ -12,6 +12,7 @@ extern "C" {
 
 #define CUDA_KERNEL(name) extern __typeof__(*((assay_kernels *)0)->name) cuda_##name;
 DEVICE_LIBRARY_KERNELS(CUDA_KERNEL)
+DEVICE_COMMON_KERNELS(CUDA_KERNEL)
 DEVICE_KERNELS(CUDA_KERNEL)
 
 #ifdef __cplusplus

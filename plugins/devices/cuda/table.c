@@ -3,7 +3,7 @@
 
 #include "kernels.h"
 
-#define KERNELS(X) DEVICE_LIBRARY_KERNELS(X) DEVICE_KERNELS(X)
+#define KERNELS(X) DEVICE_LIBRARY_KERNELS(X) DEVICE_COMMON_KERNELS(X) DEVICE_KERNELS(X)
 
 /* Taken from the members of assay_kernels, so that none can differ; weak, so that one that is not linked in
  * is a message with its name and not a failure to load. */

@@ -2,6 +2,7 @@
 #include "engine/device/cpu/kernels.h"
 
 #define KERNEL_ENTRY(name) .name = KERNEL(name),
+#define COMMON_ENTRY(name) .name = cpu_##name,
 
 const assay_kernels KERNEL(kernels) = {
 #if ASSAY_PLAIN
@@ -13,4 +14,4 @@ const assay_kernels KERNEL(kernels) = {
     .conv = cpu_conv,
     .d_conv = cpu_d_conv,
 #endif
-    DEVICE_KERNELS(KERNEL_ENTRY)};
+    DEVICE_COMMON_KERNELS(COMMON_ENTRY) DEVICE_KERNELS(KERNEL_ENTRY)};

@@ -22,6 +22,11 @@ const assay_device *cpu_variant_at(int index);
 void cpu_gemm(const device_gemm *gemm);
 void cpu_gemm_plain(const device_gemm *gemm);
 
+/* What all variants and `plain` share: few numbers, in double, whose bits no instruction set may change. */
+#define COMMON_PROTOTYPE(name) __typeof__(*((assay_kernels *)0)->name) cpu_##name;
+DEVICE_COMMON_KERNELS(COMMON_PROTOTYPE)
+#undef COMMON_PROTOTYPE
+
 /* And their convolutions. */
 void cpu_conv(const device_conv *conv);
 void cpu_d_conv(const device_conv *conv);
