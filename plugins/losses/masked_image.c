@@ -13,7 +13,6 @@
 #include <assay/ops.h>
 #include <assay/weights.h>
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -246,9 +245,10 @@ static void *image_open(const void *chosen, const assay_loss_setup *setup, assay
 /* ---- what is predicted, and from what ---- */
 
 /* Which rows make the decoder's tokens: of image b's V visible states and the mask token behind all of
- * them, i32 (B (1 + N)); and where the hidden patches are among the tokens, i32 (B (N - V)). */
+ * them, i32 (B (1 + N)); and where the hidden patches are among the tokens and among all patches, i32
+ * (B (N - V)) each. */
 typedef struct places {
-    assay_tensor *tokens, *hidden;
+    assay_tensor *tokens, *hidden, *patches;
 } places;
 
 static bool find_places(const masked_image *loss, assay_tape *tape, const assay_tensor *order,
@@ -258,7 +258,8 @@ static bool find_places(const masked_image *loss, assay_tape *tape, const assay_
     int64_t tokens = images * (1 + n), hidden = images * (n - visible), at = 0;
     out->tokens = assay_tape_tensor(tape, ASSAY_I32, 1, &tokens);
     out->hidden = assay_tape_tensor(tape, ASSAY_I32, 1, &hidden);
-    if (!out->tokens || !out->hidden)
+    out->patches = assay_tape_tensor(tape, ASSAY_I32, 1, &hidden);
+    if (!out->tokens || !out->hidden || !out->patches)
         return false;
     for (int64_t b = 0; b < images; b++) {
         int32_t *row = assay_i32(out->tokens) + b * (1 + n);
@@ -267,46 +268,12 @@ static bool find_places(const masked_image *loss, assay_tape *tape, const assay_
         for (int64_t i = 0; i < n; i++)
             row[1 + patch[i]] =
                 (int32_t)(i < visible ? b * (1 + visible) + 1 + i : images * (1 + visible));
-        for (int64_t i = visible; i < n; i++)
-            assay_i32(out->hidden)[at++] = (int32_t)(b * (1 + n) + 1 + patch[i]);
+        for (int64_t i = visible; i < n; i++, at++) {
+            assay_i32(out->hidden)[at] = (int32_t)(b * (1 + n) + 1 + patch[i]);
+            assay_i32(out->patches)[at] = (int32_t)(b * n + patch[i]);
+        }
     }
     return true;
-}
-
-/* One patch (P P) as the target of the prediction (P P C). */
-static void target_of(const masked_image *loss, const float *pixels, float *out)
-{
-    int64_t n = loss->patch * loss->patch, channels = loss->channels;
-    double mean = 0, squares = 0, count = (double)(n * channels);
-    for (int64_t i = 0; i < n; i++)
-        mean += (double)pixels[i] / (double)n;
-    for (int64_t i = 0; i < n; i++)
-        squares += ((double)pixels[i] - mean) * ((double)pixels[i] - mean);
-    double spread = sqrt((double)channels * squares / (count - 1) + 1e-6);
-    for (int64_t i = 0; i < n; i++) {
-        double value = (double)pixels[i];
-        if (loss->settings.norm_pix)
-            value = (value - mean) / spread;
-        for (int64_t c = 0; c < channels; c++)
-            out[i * channels + c] = (float)value;
-    }
-}
-
-/* Of the hidden patches, in the order of places.hidden: (B (N - V), P P C). */
-static assay_tensor *targets_of(const masked_image *loss, assay_tape *tape,
-                                const assay_tensor *order, const assay_tensor *patches,
-                                int64_t visible)
-{
-    int64_t n = loss->patches, pixels = loss->patch * loss->patch, at = 0;
-    int64_t width = pixels * loss->channels, rows = order->shape[0] * (n - visible);
-    assay_tensor *targets = assay_tape_tensor(tape, ASSAY_F32, 2, (int64_t[]){rows, width});
-    for (int64_t b = 0; targets && b < order->shape[0]; b++)
-        for (int64_t i = visible; i < n; i++) {
-            int64_t patch = assay_i32(order)[b * n + i];
-            target_of(loss, assay_f32(patches) + (b * n + patch) * pixels,
-                      assay_f32(targets) + width * at++);
-        }
-    return targets;
 }
 
 /* The decoder's prediction of the hidden patches, (B (N - V), P P C). */
@@ -343,7 +310,8 @@ static assay_tensor *image_compute(void *opened, assay_tape *tape, const assay_c
         !find_places(loss, tape, order, visible->shape[1] - 1, &at))
         return NULL;
     assay_tensor *predicted = predict(loss, tape, visible, &at);
-    assay_tensor *target = targets_of(loss, tape, order, patches, visible->shape[1] - 1);
+    assay_tensor *target =
+        assay_patch_targets(tape, patches, at.patches, loss->channels, loss->settings.norm_pix);
     assay_tensor *difference = assay_sub(tape, predicted, target);
     return assay_mean(tape, assay_mul(tape, difference, difference));
 }

@@ -334,6 +334,48 @@ static void a_small_temperature_does_not_overflow(void **state)
     }
 }
 
+/* ---- targets of masked patches ---- */
+
+static void expect_targets(int64_t pixels, int64_t channels, bool normalise)
+{
+    enum { PATCHES = 5, ROWS = 7 };
+    static const int32_t index[ROWS] = {4, 0, 0, 3, 2, 1, 4};
+    int64_t width = pixels * channels;
+    float *patches = twin_normals("patches", PATCHES * pixels, 3.0f);
+    float *got = twin_floats(ROWS * width), *want = twin_floats(ROWS * width);
+    for (int64_t r = 0; r < ROWS; r++) {
+        const float *x = patches + index[r] * pixels;
+        double mean = 0, squares = 0;
+        for (int64_t i = 0; i < pixels; i++)
+            mean += x[i] / (double)pixels;
+        for (int64_t k = 0; k < width; k++)
+            squares += (x[k / channels] - mean) * (x[k / channels] - mean);
+        double spread = sqrt(squares / (double)(width - 1) + 1e-6);
+        for (int64_t k = 0; k < width; k++)
+            want[r * width + k] =
+                normalise ? (float)((x[k / channels] - mean) / spread) : x[k / channels];
+    }
+    const assay_device *device = assay_device_plain();
+    for (int k = 0; device != NULL; device = tested_device_at(k++)) {
+        device->kernels->patch_targets(ROWS, pixels, channels, patches, index, normalise, got);
+        twin_expect_close(assay_text("patch_targets, %s", device->variant), ROWS * width, got, want,
+                          3e-7, 1e-9);
+    }
+    free(patches);
+    free(got);
+    free(want);
+}
+
+static void hidden_patches_become_targets(void **state)
+{
+    static const int64_t pixels[] = {2, 16, 63, 256, 1000};
+    (void)state;
+    for (int p = 0; p < 5; p++)
+        for (int64_t channels = 1; channels < 4; channels += 2)
+            for (int normalise = 0; normalise < 2; normalise++)
+                expect_targets(pixels[p], channels, normalise);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +387,7 @@ int main(void)
         cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(plain_gradients_are_those_of_the_loss),
         cmocka_unit_test(a_small_temperature_does_not_overflow),
+        cmocka_unit_test(hidden_patches_become_targets),
     };
     return cmocka_run_group_tests_name("losses", tests, NULL, NULL);
 }

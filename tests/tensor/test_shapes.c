@@ -116,6 +116,7 @@ CALL(add_resized, assay_add_resized(tape, t[0], t[1]))
 CALL(dropout2d, assay_dropout2d(tape, t[0], w->x, "name"))
 CALL(tokens_to_map, assay_tokens_to_map(tape, t[0], w->a, w->b, w->c))
 CALL(pixel_loss, assay_pixel_cross_entropy(tape, t[0], t[1], 255, w->a))
+CALL(patch_targets, assay_patch_targets(tape, t[0], t[1], w->a, true))
 CALL(history_prices, assay_history_prices(tape, t[0], t[1], w->a))
 CALL(close_keys,
      assay_close_keys(tape, t[0], w->a, w->b,
@@ -288,6 +289,14 @@ static const wrong shape_wrongs[] = {
     ROW("step tensor", "a negative extent", step_tensor, SHAPE, .args = {NONE}, .a = 1, .b = -1),
     ROW("step tensor", "too large", step_tensor, SHAPE, .args = {NONE}, .a = 2, .b = INT64_MAX,
         .c = 2),
+    ROW("patch_targets", "no patches", patch_targets, VALUE, .args = {NONE, I(0, 2)}, .a = 3),
+    ROW("patch_targets", "no index", patch_targets, VALUE, .args = {F(2, 4)}, .a = 3),
+    ROW("patch_targets", "bf16", patch_targets, SHAPE, .args = {H(2, 4), I(0, 2)}, .a = 3),
+    ROW("patch_targets", "an index of pairs", patch_targets, SHAPE, .args = {F(2, 4), I(0, 2, 2)},
+        .a = 3),
+    ROW("patch_targets", "no channels", patch_targets, SHAPE, .args = {F(2, 4), I(0, 2)}),
+    ROW("patch_targets", "a patch that is not there", patch_targets, VALUE,
+        .args = {F(2, 4), I(2, 2)}, .a = 3),
 };
 
 static const wrong pooling_wrongs[] = {

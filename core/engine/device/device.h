@@ -448,6 +448,12 @@ typedef struct assay_kernels {
     void (*d_history_prices)(const device_history *history);
     void (*close_keys)(const device_closing *closing);
     void (*d_close_keys)(const device_closing *closing);
+
+    /* ---- masked images ---- */
+    /* targets (R, N C) of patches (.., N): pixel i of patch index[r] at i C + c for each of C channels; with
+     * `normalise` less the mean, over sqrt(var + 1e-6), the variance unbiased over all N C, in double */
+    void (*patch_targets)(int64_t rows, int64_t pixels, int64_t channels, const float *patches,
+                          const int32_t *index, bool normalise, float *targets);
 } assay_kernels;
 
 /* Every entry of the table once, for who fills or declares it: those that a library computes where one is
@@ -463,7 +469,8 @@ typedef struct assay_kernels {
     X(history_prices)                                                                              \
     X(d_history_prices)                                                                            \
     X(close_keys)                                                                                  \
-    X(d_close_keys)
+    X(d_close_keys)                                                                                \
+    X(patch_targets)
 #define DEVICE_KERNELS(X)                                                                          \
     X(to_bf16)                                                                                     \
     X(from_bf16)                                                                                   \

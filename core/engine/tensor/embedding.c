@@ -62,3 +62,36 @@ assay_tensor *assay_embedding(assay_tape *tape, assay_tensor *table, const assay
 {
     return op_rows_by_index(tape, "embedding", table, ids, ASSAY_F32);
 }
+
+assay_tensor *assay_patch_targets(assay_tape *tape, const assay_tensor *patches,
+                                  const assay_tensor *index, int64_t channels, bool normalise)
+{
+    if (!op_takes(tape, "patch_targets", 1, &patches) ||
+        !op_takes_ints(tape, "patch_targets", index))
+        return NULL;
+    if (patches->dtype != ASSAY_F32 || patches->rank < 1 || index->rank != 1 || channels < 1)
+        return op_mismatch(tape, "patch_targets", "rows of patches are listed, each of some pixels",
+                           "patches (..., N) f32, index (R) i32, channels >= 1", patches);
+    int64_t rows = index->shape[0], pixels = op_width(patches), width = 0;
+    const int32_t *row = op_ints(index);
+    for (int64_t r = 0; r < rows; r++)
+        if (row[r] < 0 || row[r] >= op_rows(patches))
+            return assay_tape_fail(
+                tape, ASSAY_BAD_INPUT,
+                (assay_failure){.where = "patch_targets",
+                                .what = assay_text("index %" PRId64 " is out of range", r),
+                                .expected = assay_text("0 to %" PRId64, op_rows(patches) - 1),
+                                .got = assay_text("%" PRId32, row[r])});
+    if (!assay_size_mul(&width, pixels, channels))
+        return op_mismatch(tape, "patch_targets", "too many channels", "fewer", patches);
+    assay_tensor *y = assay_tape_tensor(tape, ASSAY_F32, 2, (int64_t[]){rows, width});
+    if (!y)
+        return NULL;
+    const float *from = op_in(tape, patches);
+    const int32_t *ids = op_in(tape, index);
+    float *to = op_out(tape, y);
+    if (!op_sound(tape))
+        return NULL;
+    op_kernels(tape)->patch_targets(rows, pixels, channels, from, ids, normalise, to);
+    return y;
+}

@@ -87,6 +87,12 @@ assay_tensor *assay_mask_rows(assay_tape *tape, assay_tensor *x, const assay_ten
  * embedding. f32 only. */
 assay_tensor *assay_patches(assay_tape *tape, assay_tensor *images, int64_t side);
 
+/* What a masked autoencoder predicts of patches (..., N) f32 of one channel: rows `index` (R) i32 of them
+ * as (R, N C), each pixel once per channel, channels last. With `normalise` a patch is less its mean,
+ * over sqrt(var + 1e-6), the variance unbiased over its N C numbers. Wants no gradient. */
+assay_tensor *assay_patch_targets(assay_tape *tape, const assay_tensor *patches,
+                                  const assay_tensor *index, int64_t channels, bool normalise);
+
 /* ---- pooling, similarity, reductions: f32 results ---- */
 
 /* x (B, T, D) -> (B, D): mean over t < lengths[b] (NULL: all T); 0 for an empty row. */
