@@ -108,7 +108,7 @@ static void run_sums(const assay_kernels *k, const twin_input *in)
     in->out[0][0] = (float)*squares;
     k->sum(elements(in), in->x[0], 1.0 / sqrt(*squares), in->out[1]);
     k->sum_squares(elements(in), in->x[1], squares, false);
-    k->clip(squares, 0.5f, factor);
+    k->clip(1, squares, 0.5f, factor);
     in->out[2][0] = *factor + (float)sqrt(*squares);
     free(squares);
     free(factor);
@@ -331,7 +331,7 @@ static void a_gradient_is_clipped_where_its_norm_is_above_the_limit(void **state
     for (int v = 0; device != NULL; device = tested_device_at(v++))
         for (int i = 0; i < 8; i++) {
             float factor = 7.0f;
-            device->kernels->clip(&squares[i], limits[i], &factor);
+            device->kernels->clip(1, &squares[i], limits[i], &factor);
             twin_expect_close(device->variant, 1, &factor, &want[i], 0.0, 0.0);
         }
 }

@@ -15,7 +15,7 @@ cd "$root"
 headers='
 error support   memory support   random support  hash support  stats support  file support
 log support     device device    tensor tensor   tape tensor   ops tensor   maps tensor     attention tensor  importance tensor  late tensor
-gradcheck tensor  nn nn          optim nn        blocks nn     weights weights  metrics metrics
+ahead tensor    gradcheck tensor  nn nn          optim nn        blocks nn     weights weights  metrics metrics
 text text       image image      regions image      assay all
 option abi      plugin abi       dataset abi    model abi      mask abi
 loss abi        adapter abi      evaluator abi

@@ -50,7 +50,8 @@ static assay_tensor *broken_compute(void *loss, assay_tape *tape, const assay_cl
                                (assay_failure){.where = "loss.toy_broken", .what = "it broke"});
     x = assay_mean(tape, assay_mul(tape, x, x));
     if (now && o->how == 1 && x) { /* 0 of slope 1.5e39: finite itself, its gradient is not */
-        x = assay_sub(tape, x, assay_tape_constant(tape, ASSAY_F32, x->rank, x->shape, x->data));
+        x = assay_sub(tape, x,
+                      assay_tape_constant(tape, ASSAY_F32, x->rank, x->shape, assay_elements(x)));
         return assay_scale(tape, assay_scale(tape, x, 3e38f), 5.0f);
     }
     return assay_scale(tape, x, now ? (float)NAN : 1.0f);

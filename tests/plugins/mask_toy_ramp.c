@@ -127,8 +127,9 @@ static bool ramp_observe(void *mask, assay_tape *tape, const assay_clock *clock,
     if (!state || !state->has_grad)
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "mask.toy_ramp",
                           .what = "the tapped state has no gradient");
-    for (int64_t i = 0; i < assay_tensor_count(state); i++)
-        sum += fabs((double)state->grad[i]);
+    const float *gradient = assay_gradient(state);
+    for (int64_t i = 0; gradient && i < assay_tensor_count(state); i++)
+        sum += fabs((double)gradient[i]);
     assay_f32(r->importance)[1] += (float)sum;
     return true;
 }

@@ -91,6 +91,37 @@ static void what_is_read_late_is_as_it_was(void **state)
     assay_tape_free(tape);
 }
 
+/* A group is read without what was added behind it, and the older of two first. */
+static void groups_are_read_in_turn(void **state)
+{
+    (void)state;
+    const assay_device *device = device_under_test(NULL);
+    bool host = strcmp(assay_device_name(device), "cpu") == 0;
+    assay_tape *tape = assay_tape_new(device, ASSAY_PRECISION_FP32, NULL);
+    assay_late *late = assay_late_new(device, NULL);
+    assay_tensor *w = parameter();
+    readings got = {0};
+    assert_true(tape && late);
+    for (int i = 0; i < 2; i++) {
+        assay_tape_begin(tape, (assay_step){.training = true});
+        ask(late, assay_scale(tape, w, (float)(i + 1)), false, NULL, &got);
+        assay_late_close(late);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (!host)
+            assert_int_equal(got.count, i);
+        assay_late_read(late);
+        assert_true(got.first[i] == 5.0f * (float)(i + 1));
+    }
+    assert_int_equal(got.count, 2);
+    ask(late, assay_scale(tape, w, 3.0f), false, NULL, &got);
+    assay_late_read(late);
+    assert_true(got.count == 3 && got.first[2] == 15.0f);
+    assay_tensor_free(w);
+    assay_late_free(late);
+    assay_tape_free(tape);
+}
+
 static void a_gradient_that_never_came_has_no_numbers(void **state)
 {
     (void)state;
@@ -129,6 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_read_late_is_as_it_was),
+        cmocka_unit_test(groups_are_read_in_turn),
         cmocka_unit_test(a_gradient_that_never_came_has_no_numbers),
         cmocka_unit_test(what_is_dropped_is_not_read),
     };

@@ -432,9 +432,9 @@ typedef struct assay_kernels {
     void (*sum_squares)(int64_t n, const float *x, double *y, bool add);
     /* index (1) of the first NaN or infinity, -1 if there is none */
     void (*first_nonfinite)(int64_t n, const float *x, int64_t *index);
-    /* factor (1) of a gradient of the norm sqrt(*squares): 1, or limit / norm where limit > 0 and the
-     * norm is above it; a NaN when *squares is not finite */
-    void (*clip)(const double *squares, float limit, float *factor);
+    /* factor (1) of a gradient of the norm sqrt(sum of squares (count)): 1, or limit / norm where
+     * limit > 0 and the norm is above it; a NaN when the sum is not finite */
+    void (*clip)(int64_t count, const double *squares, float limit, float *factor);
     void (*adamw)(const device_adamw *step);
 
     /* ---- guided masks ---- */
@@ -539,7 +539,7 @@ typedef struct assay_kernels {
     X(adamw)
 
 /* Memory that the host can't touch. Everything but `take` and the waiting calls returns before the work
- * is done and keeps its place in the order of the kernels. */
+ * is done and, `upload_after` apart, keeps its place in the order of the kernels. */
 typedef struct device_memory {
     /* `bytes` uninitialised, aligned to ASSAY_ALIGNMENT, out of a pool that grows; NULL with
      * ASSAY_NO_MEMORY, saying how much was asked for and how much is held and free. `bytes` of 0 gives a
@@ -551,6 +551,20 @@ typedef struct device_memory {
     void (*upload)(void *to, const void *from, int64_t bytes);
     /* to = from, device to host, after everything called before. Waits. */
     void (*download)(void *to, const void *from, int64_t bytes);
+    /* A number for this place in the order of the work, above all before it; the first is at least 1. */
+    int64_t (*mark)(void);
+    /* Waits for what was called before the mark; it may wait for more when many marks came after it. */
+    void (*wait_for)(int64_t mark);
+    /* As upload, ahead of the work that is under way: the copy waits only for what was called before
+     * the mark (0: for nothing), since nothing that was called after it uses `to`. What is called from now on
+     * waits for the copy. */
+    void (*upload_after)(int64_t mark, void *to, const void *from, int64_t bytes);
+    /* Memory of the host for `fetch`, which must be done before it is given back. */
+    void *(*take_host)(int64_t bytes, assay_error *error);
+    void (*give_host)(void *piece);
+    /* to = from, device to host, `to` in memory of take_host. Does not wait: the numbers are there when
+     * a later mark has been waited for. */
+    void (*fetch)(void *to, const void *from, int64_t bytes);
     void (*copy)(void *to, const void *from, int64_t bytes); /* device to device */
     void (*clear)(void *to, int64_t bytes);                  /* zero bits */
     /* Waits for everything. */

@@ -52,6 +52,11 @@ bool assay_device_sound(const assay_device *device, assay_error *error)
     return !device->memory || !device->memory->failed(error);
 }
 
+bool assay_device_is_apart(const assay_device *device)
+{
+    return device->memory != NULL;
+}
+
 void assay_device_wait(const assay_device *device)
 {
     if (device->memory)

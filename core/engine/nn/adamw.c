@@ -18,15 +18,25 @@ typedef struct adamw_slot {
     float factor;
 } adamw_slot;
 
+typedef struct adamw_asked {
+    double *squares; /* (slots), owned: pinned where a device fills them */
+    int64_t mark;    /* of the device, when they are here */
+    bool measured;
+} adamw_asked;
+
 struct assay_adamw {
     assay_params *params;
     const assay_device *device;
     assay_adamw_options options;
     adamw_slot *slots;
     int64_t slot_count;
-    /* Where the device computes: the squares of all gradients (1), and the factor on them (1). */
+    /* Where the device computes: the squares of each parameter's gradient (slots), 0 where there is none, and
+     * the factor on all gradients (1). */
     double *squares;
     float *grad_scale;
+    /* The squares of steps that were asked for and not read, on the host, oldest first in turn. */
+    adamw_asked asked[2];
+    int64_t asked_count, read_count;
 };
 
 assay_adamw_options assay_adamw_defaults(void)
@@ -63,6 +73,31 @@ static void give(const assay_device *device, void *piece)
         assay_free(piece);
 }
 
+/* Memory of the host that the device can fill while the host goes on. */
+static void *take_host(const assay_device *device, int64_t bytes, assay_error *error)
+{
+    return device->memory ? device->memory->take_host(bytes, error) : assay_alloc(bytes, error);
+}
+
+static void give_host(const assay_device *device, void *piece)
+{
+    if (device->memory)
+        device->memory->give_host(piece);
+    else
+        assay_free(piece);
+}
+
+static bool make_squares(assay_adamw *adamw, int64_t count, assay_error *error)
+{
+    int64_t bytes = count * (int64_t)sizeof(double); /* the slots are as many and larger */
+    adamw->squares = take(adamw->device, bytes, error);
+    adamw->grad_scale = take(adamw->device, (int64_t)sizeof *adamw->grad_scale, error);
+    adamw->asked[0].squares = take_host(adamw->device, bytes, error);
+    adamw->asked[1].squares = take_host(adamw->device, bytes, error);
+    return adamw->squares && adamw->grad_scale && adamw->asked[0].squares &&
+           adamw->asked[1].squares;
+}
+
 assay_adamw *assay_adamw_new(assay_params *params, const assay_device *device,
                              assay_adamw_options options, assay_error *error)
 {
@@ -79,9 +114,7 @@ assay_adamw *assay_adamw_new(assay_params *params, const assay_device *device,
         return NULL;
     *adamw = (assay_adamw){.params = params, .device = device, .options = options};
     adamw->slots = assay_zalloc(bytes, error);
-    adamw->squares = take(device, (int64_t)sizeof *adamw->squares, error);
-    adamw->grad_scale = take(device, (int64_t)sizeof *adamw->grad_scale, error);
-    if (!adamw->slots || !adamw->squares || !adamw->grad_scale) {
+    if (!adamw->slots || !make_squares(adamw, count, error)) {
         assay_adamw_free(adamw);
         return NULL;
     }
@@ -95,6 +128,9 @@ void assay_adamw_free(assay_adamw *adamw)
 {
     if (!adamw)
         return;
+    assay_device_wait(adamw->device); /* numbers may be on their way into what is given back */
+    for (int i = 0; i < 2; i++)
+        give_host(adamw->device, adamw->asked[i].squares);
     give(adamw->device, adamw->squares);
     give(adamw->device, adamw->grad_scale);
     for (int64_t i = 0; i < adamw->slot_count; i++) {
@@ -172,25 +208,90 @@ static bool update(const assay_adamw *adamw, adamw_slot *slot, const assay_param
     return true;
 }
 
-/* The norm of all gradients, known once the device is done. A step whose gradients are no numbers has
- * changed nothing, and does not count. */
-static bool check_norm(assay_adamw *adamw, double *norm, assay_error *error)
+/* The squares of each gradient, and the factor that clips them all; then they set out for the host. */
+static void measure(assay_adamw *adamw, float clip, adamw_asked *asked)
 {
-    double squares = 0;
-    if (adamw->device->memory)
-        adamw->device->memory->download(&squares, adamw->squares, (int64_t)sizeof squares);
+    const assay_device *device = adamw->device;
+    int64_t count = adamw->slot_count, bytes = count * (int64_t)sizeof *adamw->squares;
+    if (device->memory)
+        device->memory->clear(adamw->squares, bytes);
     else
-        squares = *adamw->squares;
-    if (adamw->device->memory && adamw->device->memory->failed(error))
+        memset(adamw->squares, 0, (size_t)bytes);
+    for (int64_t i = 0; i < count; i++) {
+        const assay_tensor *value = assay_params_at(adamw->params, i)->value;
+        if (value->has_grad)
+            device->kernels->sum_squares(assay_tensor_count(value), value->grad, adamw->squares + i,
+                                         false);
+    }
+    device->kernels->clip(count, adamw->squares, clip, adamw->grad_scale);
+    if (device->memory)
+        device->memory->fetch(asked->squares, adamw->squares, bytes);
+    else
+        memcpy(asked->squares, adamw->squares, (size_t)bytes);
+}
+
+bool assay_adamw_ask(assay_adamw *adamw, float lr, float clip, bool measured, assay_error *error)
+{
+    adamw_asked *asked = &adamw->asked[adamw->asked_count % 2];
+    if (!isfinite(lr) || lr < 0 || !(clip >= 0))
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "adamw",
+                          .what = "the learning rate or the clipping norm is out of range",
+                          .expected = "finite lr >= 0, clip >= 0",
+                          .got = assay_text("lr %g, clip %g", (double)lr, (double)clip));
+    if (adamw->asked_count - adamw->read_count >= 2)
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "adamw",
+                          .what = "two steps wait to be read", .hint = "assay_adamw_read");
+    if (!prepare(adamw, error))
         return false;
+    asked->measured = measured || clip > 0;
+    if (asked->measured)
+        measure(adamw, clip, asked);
+    for (int64_t i = 0; i < adamw->slot_count; i++) {
+        const assay_parameter *parameter = assay_params_at(adamw->params, i);
+        if (parameter->value->has_grad &&
+            !update(adamw, &adamw->slots[i], parameter, lr,
+                    asked->measured ? adamw->grad_scale : NULL, error))
+            return false;
+    }
+    asked->mark = asked->measured && adamw->device->memory ? adamw->device->memory->mark() : 0;
+    adamw->asked_count++;
+    return true;
+}
+
+/* The first parameter whose gradient was no number; NULL: none. */
+static const assay_parameter *first_bad(const assay_adamw *adamw, const double *squares)
+{
+    for (int64_t i = 0; i < adamw->slot_count; i++)
+        if (!isfinite(squares[i]))
+            return assay_params_at(adamw->params, i);
+    return NULL;
+}
+
+bool assay_adamw_read(assay_adamw *adamw, double *norm, assay_error *error)
+{
+    const assay_device *device = adamw->device;
+    const adamw_asked *asked = &adamw->asked[adamw->read_count % 2];
+    double squares = 0;
+    if (adamw->read_count == adamw->asked_count)
+        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "adamw",
+                          .what = "no step waits to be read", .hint = "assay_adamw_ask");
+    adamw->read_count++;
+    if (!asked->measured)
+        return true;
+    if (device->memory)
+        device->memory->wait_for(asked->mark);
+    if (device->memory && device->memory->failed(error))
+        return false;
+    for (int64_t i = 0; i < adamw->slot_count; i++)
+        squares += asked->squares[i];
     if (norm)
         *norm = sqrt(squares);
     if (isfinite(squares))
         return true;
-    for (int64_t i = 0; i < adamw->slot_count; i++)
+    for (int64_t i = 0; i < adamw->slot_count; i++) /* it changed nothing, and does not count */
         if (assay_params_at(adamw->params, i)->value->has_grad)
             adamw->slots[i].count--;
-    const assay_parameter *bad = assay_params_nonfinite(adamw->params, adamw->device, false);
+    const assay_parameter *bad = first_bad(adamw, asked->squares);
     return ASSAY_FAIL(error, ASSAY_NOT_FINITE,
                       .where = assay_text("parameter %s", bad ? bad->name : "unknown"),
                       .what = "its gradient holds a NaN or an infinity",
@@ -199,25 +300,8 @@ static bool check_norm(assay_adamw *adamw, double *norm, assay_error *error)
 
 bool assay_adamw_step(assay_adamw *adamw, float lr, float clip, double *norm, assay_error *error)
 {
-    bool measured = clip > 0 || norm;
-    if (!isfinite(lr) || lr < 0 || !(clip >= 0))
-        return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "adamw",
-                          .what = "the learning rate or the clipping norm is out of range",
-                          .expected = "finite lr >= 0, clip >= 0",
-                          .got = assay_text("lr %g, clip %g", (double)lr, (double)clip));
-    if (!prepare(adamw, error))
-        return false;
-    if (measured) {
-        nn_params_sum_squares(adamw->params, adamw->device, adamw->squares);
-        adamw->device->kernels->clip(adamw->squares, clip, adamw->grad_scale);
-    }
-    for (int64_t i = 0; i < adamw->slot_count; i++) {
-        const assay_parameter *parameter = assay_params_at(adamw->params, i);
-        if (parameter->value->has_grad && !update(adamw, &adamw->slots[i], parameter, lr,
-                                                  measured ? adamw->grad_scale : NULL, error))
-            return false;
-    }
-    return !measured || check_norm(adamw, norm, error);
+    return assay_adamw_ask(adamw, lr, clip, norm != NULL, error) &&
+           assay_adamw_read(adamw, norm, error);
 }
 
 int64_t assay_adamw_set_factor(assay_adamw *adamw, const char *prefix, float factor)

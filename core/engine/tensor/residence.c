@@ -183,6 +183,18 @@ void *leaf_change(const assay_device *device, assay_tensor *leaf, assay_error *e
     return numbers;
 }
 
+/* Where kernels write all of the leaf's numbers: what was there or here is forgotten. */
+static void *leaf_out(const assay_device *device, assay_tensor *leaf, assay_error *error)
+{
+    if (!device->memory)
+        return here(leaf);
+    if (!settle(device, leaf, error))
+        return NULL;
+    leaf->side.old_there = leaf->side.blank = false;
+    leaf->side.old_here = true;
+    return leaf->side.there;
+}
+
 /* A tensor of this or another step, or a batch's: has memory that lasts as long as this pass. Numbers that
  * only the device has stay where they are. */
 static bool visit(assay_tape *tape, assay_tensor *t)
@@ -228,6 +240,26 @@ void *op_out(assay_tape *tape, assay_tensor *y)
     if (tape->numbers)
         y->side.blank = true; /* nothing to send */
     return op_change(tape, y);
+}
+
+bool assay_tape_keep(assay_tape *tape, assay_tensor *to, int64_t first, const assay_tensor *from)
+{
+    const device_memory *memory = tape->device->memory;
+    int64_t count = assay_tensor_count(from);
+    int64_t width = to->shape[0] > 0 ? assay_tensor_count(to) / to->shape[0] : 0;
+    const void *numbers = op_in(tape, from);
+    float *out = first == 0 ? leaf_out(tape->device, to, &tape->error)
+                            : leaf_change(tape->device, to, &tape->error);
+    if (!numbers || !out || tape->error.code != ASSAY_OK)
+        return false;
+    out += first * width;
+    if (from->dtype == ASSAY_BF16)
+        tape->device->kernels->from_bf16(count, numbers, out);
+    else if (memory)
+        memory->copy(out, numbers, count * (int64_t)sizeof *out);
+    else if (count > 0)
+        memcpy(out, numbers, (size_t)count * sizeof *out);
+    return true;
 }
 
 assay_tensor *leaf_zeros(const assay_device *device, int rank, const int64_t *shape,

@@ -3,6 +3,7 @@
 #define ASSAY_ASSAY_H
 
 #include <assay/adapter.h>
+#include <assay/ahead.h>
 #include <assay/attention.h>
 #include <assay/blocks.h>
 #include <assay/dataset.h>

@@ -34,6 +34,8 @@ int assay_device_count(const char *path, assay_error *why);
 const char *assay_device_describe(const char *path, int number);
 /* False, with *error, when anything has failed on the device since it was opened. Does not wait. */
 bool assay_device_sound(const assay_device *device, assay_error *error);
+/* True where memory and time are the device's own, so that a host that does not wait has time for other work. */
+bool assay_device_is_apart(const assay_device *device);
 /* Waits until everything asked for is done. */
 void assay_device_wait(const assay_device *device);
 /* The most bytes of its memory in use at once so far; 0 where that is the host's. */

@@ -73,6 +73,9 @@ assay_tensor *assay_tape_constant(assay_tape *tape, assay_dtype dtype, int rank,
                                   const int64_t *shape, const void *data);
 /* A copy of another tape's tensor, as it is now; wants no gradient. */
 assay_tensor *assay_tape_copy(assay_tape *tape, const assay_tensor *from);
+/* Rows first .. of `to`, an f32 leaf, become those of `from` (f32 or bf16) where the tape computes. The rows
+ * come in order: those that begin at 0 forget what was there. */
+bool assay_tape_keep(assay_tape *tape, assay_tensor *to, int64_t first, const assay_tensor *from);
 /* A scalar's or any f32/bf16 tensor's first value as double; NaN for NULL. */
 double assay_value(const assay_tensor *tensor);
 

@@ -44,8 +44,19 @@ void recorder_add(recorder *r, const char *name, const char *goal, double value)
     recorder_series *series = series_named(r, name, goal);
     if (!series)
         return;
-    series->sum += value;
-    series->count++;
+    series->sum[r->turn] += value;
+    series->count[r->turn]++;
+}
+
+void recorder_turn(recorder *r, int64_t step)
+{
+    r->turn = (int)(step % 2);
+}
+
+void recorder_close(recorder *r)
+{
+    if (r->late)
+        assay_late_close(r->late);
 }
 
 void recorder_read(recorder *r)
@@ -54,17 +65,18 @@ void recorder_read(recorder *r)
         assay_late_read(r->late);
 }
 
-static void forget_values(recorder *r)
+static void forget_values(recorder *r, int turn)
 {
     for (int i = 0; i < r->count; i++) {
-        r->series[i].sum = 0;
-        r->series[i].count = 0;
+        r->series[i].sum[turn] = 0;
+        r->series[i].count[turn] = 0;
     }
 }
 
 void recorder_drop(recorder *r)
 {
-    forget_values(r);
+    forget_values(r, 0);
+    forget_values(r, 1);
     if (r->late)
         assay_late_drop(r->late);
 }
@@ -73,13 +85,15 @@ bool recorder_end_step(recorder *r, int64_t step, assay_error *error)
 {
     bool ok = r->error.code == ASSAY_OK;
     for (int i = 0; i < r->count && ok; i++) {
-        recorder_series *series = &r->series[i];
-        if (series->count == 0)
+        const recorder_series *series = &r->series[i];
+        double sum = series->sum[r->turn];
+        int64_t count = series->count[r->turn];
+        if (count == 0)
             continue;
-        if (!store_series(r->writer, series->key, step, series->sum / (double)series->count))
+        if (!store_series(r->writer, series->key, step, sum / (double)count))
             ok = store_flush(r->writer, &r->error); /* which says why */
     }
-    forget_values(r);
+    forget_values(r, r->turn);
     if (!ok && error && error->code == ASSAY_OK)
         *error = r->error;
     return ok;

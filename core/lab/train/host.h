@@ -15,14 +15,15 @@
 typedef struct recorder_series {
     char *name;
     int key;
-    double sum;
-    int64_t count;
+    double sum[2]; /* of the two steps that may be under way: of step s in s mod 2 */
+    int64_t count[2];
 } recorder_series;
 
 typedef struct recorder {
     store_writer *writer;
     bool muted; /* what plugins record now is dropped: an evaluation is no step of training */
     int count;
+    int turn; /* which of the two steps is added to */
     recorder_series series[RECORDER_SERIES];
     assay_late *late;  /* what plugins have read at the end of the step; NULL: at once. Owned */
     assay_error error; /* the first failure; reported by recorder_end_step */
@@ -31,11 +32,15 @@ typedef struct recorder {
 void recorder_clear(recorder *recorder);
 /* `goal` is min, max or NULL. A failure is kept. */
 void recorder_add(recorder *recorder, const char *name, const char *goal, double value);
-/* Writes what was added since the last step ended as that of `step`. */
+/* What is added from now on belongs to step number `step`; two that follow each other may be under way. */
+void recorder_turn(recorder *recorder, int64_t step);
+/* Writes what was added to the step whose turn it is as that of `step`. */
 bool recorder_end_step(recorder *recorder, int64_t step, assay_error *error);
-/* Has everything read that was put off to the end of the step: waits for the device. */
+/* Nothing more is put off to the end of the step that was asked for (assay_late_close). */
+void recorder_close(recorder *recorder);
+/* Has everything read that was put off to the end of a step: waits for the device. */
 void recorder_read(recorder *recorder);
-/* Forgets what was added: a step that is not taken. */
+/* Forgets what was added: steps that are not taken. */
 void recorder_drop(recorder *recorder);
 
 /* ---- services ---- */

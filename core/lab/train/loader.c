@@ -134,7 +134,7 @@ static bool make_item(loader *l, slot *s, int64_t number, assay_error *error)
     int64_t count = l->plan.end - first < l->plan.size ? l->plan.end - first : l->plan.size;
     int64_t pieces = l->plan.pieces < count ? l->plan.pieces : count, done = 0;
     assay_arena_reset(s->arena);
-    s->item = (loader_item){.piece_count = pieces};
+    s->item = (loader_item){.piece_count = pieces, .arena = s->arena};
     if (!draw_samples(l, s, first, count, error))
         return false;
     s->item.pieces = assay_arena_alloc(s->arena, pieces * (int64_t)sizeof(assay_batch), error);

@@ -26,6 +26,7 @@ typedef struct loader_item {
     assay_batch whole; /* samples and labels of all; towers only with one piece */
     int64_t piece_count;
     assay_batch *pieces; /* (piece_count) */
+    assay_arena *arena;  /* in which all of it is */
 } loader_item;
 
 typedef struct loader loader;

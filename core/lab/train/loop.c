@@ -28,6 +28,7 @@ typedef struct training {
     int64_t saved; /* step of the newest checkpoint; -1: none */
     train_progress progress;
     double step_seconds, reported;
+    double begun; /* when the step that is read next began, or the one before it was read */
 } training;
 
 /* ---- progress ---- */
@@ -183,17 +184,50 @@ static void record_costs(training *t, const step_report *report, double seconds)
     t->progress.tokens_per_s = (double)report->tokens / seconds;
 }
 
-static bool take_step(training *t, assay_error *error)
+/* Waits for the oldest step that was asked for. */
+static bool read_step(training *t, assay_error *error)
 {
     step_report result;
     assay_error own = {0};
-    double begun = train_seconds();
-    if (!stepper_take(t->stepper, t->state.step, t->loader, &t->recorder, &result, &own))
+    recorder_turn(&t->recorder, t->state.step);
+    if (!stepper_read(t->stepper, &t->recorder, &result, &own))
         return fail_step(t, &own, error);
-    record_costs(t, &result, train_seconds() - begun);
+    double now = train_seconds();
+    record_costs(t, &result, now - t->begun);
+    t->begun = now;
     t->state.step++;
     report(t, "training");
     return recorder_end_step(&t->recorder, t->state.step, error);
+}
+
+/* Waits until no step is under way. */
+static bool read_steps(training *t, assay_error *error)
+{
+    while (stepper_unread(t->stepper) > 0)
+        if (!read_step(t, error))
+            return false;
+    return true;
+}
+
+/* Asks for the next step. Where a device computes it, only then the one before is waited for, so that the
+ * device has work while the host records and prepares. A step that cannot be asked for fails after the one
+ * before it, which may have failed as well. */
+static bool take_step(training *t, assay_error *error)
+{
+    assay_error own = {0};
+    int64_t before = stepper_unread(t->stepper);
+    if (before == 0)
+        t->begun = train_seconds();
+    recorder_turn(&t->recorder, t->state.step + before);
+    if (!stepper_ask(t->stepper, t->state.step + before, t->loader, &t->recorder, &own)) {
+        if (!read_steps(t, error))
+            return false;
+        recorder_turn(&t->recorder, t->state.step);
+        return fail_step(t, &own, error);
+    }
+    if (before == 0 && assay_device_is_apart(t->job->device))
+        return true;
+    return read_step(t, error);
 }
 
 static bool start_loader(training *t, assay_error *error)
@@ -220,14 +254,25 @@ static bool start_loader(training *t, assay_error *error)
     return t->loader != NULL;
 }
 
+/* Whether something has to be done before step number `step`, or in its place. */
+static bool is_halt(const training *t, int64_t step)
+{
+    const train_options *o = t->options;
+    return step >= o->steps || t->state.stopped || train_stopping(t->job->stop) ||
+           is_due(step, o->evaluate_every) || is_due(step, o->checkpoint_every);
+}
+
 /* A step that is under way when the stop comes is taken to its end: half of it would be lost, for the
  * mask has seen its micro-batches. */
 static bool train(training *t, assay_error *error)
 {
     const train_options *o = t->options;
     for (;;) {
-        int64_t step = t->state.step;
-        if (is_due(step, o->evaluate_every) && t->state.evaluated < step) {
+        int64_t step = t->state.step + stepper_unread(t->stepper);
+        bool halt = is_halt(t, step);
+        if (halt && !read_steps(t, error))
+            return false;
+        if (halt && is_due(step, o->evaluate_every) && t->state.evaluated < step) {
             assay_error own = {0};
             if (!evaluate(t, &own)) {
                 if (own.code == ASSAY_STOPPED)
@@ -239,9 +284,9 @@ static bool train(training *t, assay_error *error)
         }
         if (t->state.stopped || step >= o->steps)
             return true;
-        if (is_due(step, o->checkpoint_every) && !save(t, error))
+        if (halt && is_due(step, o->checkpoint_every) && !save(t, error))
             return false;
-        if (train_stopping(t->job->stop))
+        if (halt && train_stopping(t->job->stop))
             return stop_here(t, error);
         if ((!t->loader && !start_loader(t, error)) || !take_step(t, error))
             return false;

@@ -51,14 +51,8 @@ static bool keep_output(stepper *s, int i, const assay_tensor *part, const assay
                                   "row per sample",
                           .got = assay_tensor_text(part), .hint = "train.pieces = 1");
     assay_tensor *kept = kept_for(s, i, part, rows, error);
-    if (!kept)
-        return false;
-    int64_t count = assay_tensor_count(part), width = count / batch->samples;
-    float *out = assay_f32(kept) + first * width;
-    for (int64_t k = 0; k < count; k++)
-        out[k] =
-            part->dtype == ASSAY_F32 ? assay_f32(part)[k] : assay_from_bf16(assay_bf16(part)[k]);
-    return true;
+    return kept &&
+           (assay_tape_keep(s->tape, kept, first, part) || assay_tape_failed(s->tape, error));
 }
 
 /* ---- losses that do not couple ---- */
@@ -94,7 +88,8 @@ static bool look_at_part(stepper *s, const loader_item *item, int64_t part, int6
         assay_tensor *value = compute(&a->losses[i], s->tape, clock, batch, &outputs);
         if (!value)
             return assay_tape_failed(s->tape, error);
-        s->values[i] += targets * assay_value(value);
+        if (!stepper_read_later(s, i, value, targets, true, error))
+            return false;
     }
     return true;
 }
@@ -104,7 +99,7 @@ static bool first_pass(stepper *s, const loader_item *item, const assay_clock *c
 {
     int64_t first = 0;
     for (int i = 0; i < s->assembly->loss_count; i++)
-        s->values[i] = s->targets[i] = 0;
+        s->into[i] = s->targets[i] = 0;
     for (int64_t part = 0; part < item->piece_count; part++) {
         if (!look_at_part(s, item, part, first, clock, values, error))
             return false;
@@ -140,7 +135,8 @@ static bool couple(stepper *s, const loader_item *item, const assay_clock *clock
         assay_tensor *value = compute(loss, s->losses, clock, &whole, &outputs);
         if (!value)
             return assay_tape_failed(s->losses, error);
-        s->values[i] = assay_value(value);
+        if (!stepper_read_later(s, i, value, 1, false, error))
+            return false;
         s->targets[i] = stepper_targets(s, i, &whole, &outputs);
         if (loss->weight != 1.0)
             value = assay_scale(s->losses, value, (float)loss->weight);
@@ -205,7 +201,8 @@ static bool learn_part(stepper *s, const loader_item *item, int64_t part, int64_
         assay_tensor *value = compute(loss, s->tape, clock, batch, &outputs);
         if (!value)
             return assay_tape_failed(s->tape, error);
-        s->values[i] += targets / s->targets[i] * assay_value(value);
+        if (!stepper_read_later(s, i, value, targets / s->targets[i], true, error))
+            return false;
         value = assay_scale(s->tape, value, (float)(loss->weight * targets / s->targets[i]));
         total = total ? assay_add(s->tape, total, value) : value;
     }
@@ -238,10 +235,14 @@ bool pieces_train(stepper *s, const loader_item *item, const assay_clock *clock,
 bool pieces_evaluate(stepper *s, const loader_item *item, const assay_clock *clock,
                      assay_error *error)
 {
-    if (!first_pass(s, item, clock, true, error))
+    s->into = s->values;
+    if (!first_pass(s, item, clock, true, error) || !couple(s, item, clock, 0, error)) {
+        assay_late_drop(s->late);
         return false;
+    }
+    assay_late_read(s->late);
     for (int i = 0; i < s->assembly->loss_count; i++)
-        if (s->targets[i] > 0)
+        if (s->targets[i] > 0 && !s->assembly->losses[i].part.plugin->loss.couples)
             s->values[i] /= s->targets[i];
-    return couple(s, item, clock, 0, error);
+    return true;
 }

@@ -43,6 +43,20 @@ static bool make_prefixes(stepper *s, assay_error *error)
     return !chosen || s->prefixes;
 }
 
+static bool make_asked(stepper *s, assay_error *error)
+{
+    int64_t bytes = 0;
+    if (!assay_size_mul(&bytes, s->options->accumulate,
+                        (s->assembly->loss_count + 1) * (int64_t)sizeof(double)))
+        return ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "train.accumulate",
+                          .what = "too many micro-batches");
+    for (int i = 0; i < 2; i++)
+        if (!(s->asked[i].values = assay_zalloc(bytes, error)))
+            return false;
+    s->ahead = assay_ahead_new(s->assembly->device, error);
+    return s->ahead != NULL;
+}
+
 stepper *stepper_new(assembly *a, const train_options *options, bool training, assay_error *error)
 {
     assay_precision precision = assembly_precision(options);
@@ -56,8 +70,8 @@ stepper *stepper_new(assembly *a, const train_options *options, bool training, a
     s->losses = assay_tape_new(a->device, precision, error);
     s->values = assay_zalloc(bytes, error);
     s->targets = assay_zalloc(bytes, error);
-    s->computed = assay_zalloc((a->loss_count + 1) * (int64_t)sizeof *s->computed, error);
-    if (!s->tape || !s->losses || !s->values || !s->targets || !s->computed ||
+    s->late = assay_late_new(a->device, error);
+    if (!s->tape || !s->losses || !s->values || !s->targets || !s->late || !make_asked(s, error) ||
         (training && (!make_optimizer(s, error) || !make_prefixes(s, error)))) {
         stepper_free(s);
         return NULL;
@@ -77,7 +91,10 @@ void stepper_free(stepper *s)
     assay_tape_free(s->losses);
     assay_free(s->values);
     assay_free(s->targets);
-    assay_free(s->computed);
+    for (int i = 0; i < 2; i++)
+        assay_free(s->asked[i].values);
+    assay_late_free(s->late);
+    assay_ahead_free(s->ahead);
     assay_free(s);
 }
 
@@ -96,6 +113,40 @@ bool stepper_forward(stepper *s, const assay_batch *batch, const assay_clock *cl
     if (batch->part == ASSAY_QUESTION)
         return prefixes_forward(s->prefixes, s->tape, batch, clock, wanted, out);
     return assembly_forward(s->assembly, s->tape, batch, clock, wanted, out);
+}
+
+/* ---- losses, read when they have come ---- */
+
+typedef struct late_loss {
+    double *to, factor;
+    assay_dtype dtype;
+    bool add;
+} late_loss;
+
+static void take_loss(void *user, const void *note, const void *numbers, int64_t count)
+{
+    const late_loss *loss = note;
+    double value = NAN;
+    (void)user;
+    if (count > 0 && loss->dtype == ASSAY_F32)
+        value = (double)*(const float *)numbers;
+    else if (count > 0 && loss->dtype == ASSAY_BF16)
+        value = (double)assay_from_bf16(*(const uint16_t *)numbers);
+    if (loss->add)
+        *loss->to += loss->factor * value;
+    else
+        *loss->to = value;
+}
+
+bool stepper_read_later(stepper *s, int loss, const assay_tensor *value, double factor, bool add,
+                        assay_error *error)
+{
+    const late_loss note = {&s->into[loss], factor, value->dtype, add};
+    return assay_late_add(
+        s->late,
+        &(assay_reading){
+            .tensor = value, .read = take_loss, .note = &note, .note_bytes = (int64_t)sizeof note},
+        error);
 }
 
 /* ---- a micro-batch in one piece ---- */
@@ -118,7 +169,8 @@ static bool train_whole(stepper *s, const assay_batch *batch, const assay_clock 
             loss->part.plugin->loss.compute(loss->part.state, s->tape, clock, batch, &outputs);
         if (!value)
             return assay_tape_failed(s->tape, error);
-        s->computed[i] = value;
+        if (!stepper_read_later(s, i, value, 1, false, error))
+            return false;
         if (loss->weight != 1.0)
             value = assay_scale(s->tape, value, (float)loss->weight);
         total = total ? assay_add(s->tape, total, value) : value;
@@ -134,26 +186,121 @@ static bool train_whole(stepper *s, const assay_batch *batch, const assay_clock 
     return assembly_observe(a, s->tape, batch, clock, error);
 }
 
-/* ---- the step ---- */
+/* ---- the step, asked for ---- */
 
-/* The losses of the micro-batch, which the tape holds until it begins another. The host waits for a
- * device here. */
-static void read_values(stepper *s)
+/* All but the losses of the micro-batch, which come later. */
+static bool take_micro(stepper *s, step_asked *asked, int64_t micro, const loader_item *item,
+                       assay_error *error)
 {
-    for (int i = 0; i < s->assembly->loss_count; i++) {
-        if (s->computed[i])
-            s->values[i] = assay_value(s->computed[i]);
-        s->computed[i] = NULL;
-    }
+    const train_options *o = s->options;
+    float scale = (float)(1.0 / (double)o->accumulate);
+    assay_clock clock = {
+        .phase = ASSAY_TRAINING,
+        .step = asked->step,
+        .total = o->steps,
+        .micro = asked->step * o->accumulate + micro,
+        .total_micro = o->steps * o->accumulate,
+    };
+    s->into = asked->values + micro * s->assembly->loss_count;
+    bool ok = item->piece_count == 1 ? train_whole(s, &item->pieces[0], &clock, scale, error)
+                                     : pieces_train(s, item, &clock, scale, error);
+    if (s->prefixes)
+        prefixes_end(s->prefixes);
+    asked->report.tokens += item->whole.tokens;
+    return ok && assembly_advance(s->assembly, &clock, error);
 }
+
+/* The failure of a step's optimizer, with the step's number. */
+static bool fail_optimizer(int64_t step, const assay_error *own, assay_error *error)
+{
+    return ASSAY_FAIL(
+        error, own->code, .where = assay_text("step %lld, %s", (long long)step + 1, own->where),
+        .what = own->what, .expected = own->expected, .got = own->got, .hint = own->hint);
+}
+
+static bool optimize(stepper *s, step_asked *asked, assay_error *error)
+{
+    const train_options *o = s->options;
+    assay_error own = {0};
+    double lr = asked->report.lr = o->lr * assay_schedule_factor(&s->schedule, (double)asked->step);
+    return assay_adamw_ask(s->adamw, (float)lr, (float)o->clip, true, &own) ||
+           fail_optimizer(asked->step, &own, error);
+}
+
+/* While the device computes, the next batch is taken and sent. Where the host computes there is nothing to be
+ * done meanwhile, and it is taken when its step begins. */
+static void look_ahead(stepper *s, loader *batches)
+{
+    if (!assay_device_is_apart(s->assembly->device))
+        return;
+    assay_error_clear(&s->next_error);
+    s->next = loader_next(batches, &s->next_waited, &s->next_error);
+    if (s->next)
+        assay_ahead_send(s->ahead, s->next->arena);
+}
+
+static const loader_item *next_item(stepper *s, loader *batches, double *waited, assay_error *error)
+{
+    const loader_item *item = s->next;
+    s->next = NULL;
+    if (item) {
+        *waited += s->next_waited;
+        return item;
+    }
+    if (s->next_error.code != ASSAY_OK) {
+        if (error && error->code == ASSAY_OK)
+            *error = s->next_error;
+        return NULL;
+    }
+    double now = 0;
+    item = loader_next(batches, &now, error);
+    *waited += now;
+    return item;
+}
+
+int64_t stepper_unread(const stepper *s)
+{
+    return s->asked_count - s->read_count;
+}
+
+bool stepper_ask(stepper *s, int64_t step, loader *batches, recorder *curves, assay_error *error)
+{
+    const int64_t micros = s->options->accumulate;
+    step_asked *asked = &s->asked[s->asked_count % 2];
+    asked->step = step;
+    asked->report = (step_report){0};
+    assay_params_clear_grads(s->assembly->params);
+    for (int64_t micro = 0; micro < micros; micro++) {
+        const loader_item *item = next_item(s, batches, &asked->report.waited, error);
+        if (!item || !take_micro(s, asked, micro, item, error))
+            return false;
+        if (micro < micros - 1)
+            look_ahead(s, batches);
+    }
+    if (!optimize(s, asked, error))
+        return false;
+    assay_late_close(s->late);
+    recorder_close(curves);
+    s->asked_count++;
+    step_report *report = &asked->report;
+    report->bytes = assay_tape_stats_get(s->tape).arena.peak_bytes +
+                    assay_tape_stats_get(s->losses).arena.peak_bytes;
+    if (assay_device_peak(s->assembly->device) > report->bytes)
+        report->bytes = assay_device_peak(s->assembly->device);
+    report->prefix_bytes = s->prefixes ? prefixes_bytes(s->prefixes) : 0;
+    look_ahead(s, batches);
+    return true;
+}
+
+/* ---- and read ---- */
 
 /* A loss that is no number: says which, and when a parameter already is none, that; a device that failed is
  * the better reason. */
-static bool check_values(const stepper *s, int64_t step, assay_error *error)
+static bool check_values(const stepper *s, int64_t step, const double *values, assay_error *error)
 {
     const assembly *a = s->assembly;
     for (int i = 0; i < a->loss_count; i++) {
-        if (isfinite(s->values[i]))
+        if (isfinite(values[i]))
             continue;
         if (!assay_device_sound(a->device, error))
             return false;
@@ -162,98 +309,48 @@ static bool check_values(const stepper *s, int64_t step, assay_error *error)
             error, ASSAY_NOT_FINITE, .where = assay_text("step %lld", (long long)step + 1),
             .what = assay_text("%s is not finite%s%.100s", a->losses[i].series,
                                bad ? ", nor is parameter " : "", bad ? bad->name : ""),
-            .expected = "a number", .got = assay_text("%g", s->values[i]),
+            .expected = "a number", .got = assay_text("%g", values[i]),
             .hint = "a lower learning rate, clipping or fp32 may help");
     }
     return true;
 }
 
-/* Ends a micro-batch: its losses into the curves, and looked at. */
-static bool record_losses(stepper *s, int64_t step, recorder *curves, double *loss,
-                          assay_error *error)
+/* The losses of a micro-batch into the curves, and looked at. */
+static bool record_losses(const stepper *s, int64_t step, const double *values, recorder *curves,
+                          double *loss, assay_error *error)
 {
     const assembly *a = s->assembly;
     double sum = 0;
-    read_values(s);
     for (int i = 0; i < a->loss_count; i++) {
-        sum += a->losses[i].weight * s->values[i];
-        recorder_add(curves, a->losses[i].series, "min", s->values[i]);
+        sum += a->losses[i].weight * values[i];
+        recorder_add(curves, a->losses[i].series, "min", values[i]);
     }
     recorder_add(curves, "loss", "min", sum);
     *loss += sum / (double)s->options->accumulate;
-    return check_values(s, step, error);
+    return check_values(s, step, values, error);
 }
 
-/* All but the losses of the micro-batch (record_losses). */
-static bool take_micro(stepper *s, int64_t step, int64_t micro, const loader_item *item,
-                       step_report *out, assay_error *error)
-{
-    const train_options *o = s->options;
-    float scale = (float)(1.0 / (double)o->accumulate);
-    assay_clock clock = {
-        .phase = ASSAY_TRAINING,
-        .step = step,
-        .total = o->steps,
-        .micro = step * o->accumulate + micro,
-        .total_micro = o->steps * o->accumulate,
-    };
-    bool ok = item->piece_count == 1 ? train_whole(s, &item->pieces[0], &clock, scale, error)
-                                     : pieces_train(s, item, &clock, scale, error);
-    if (s->prefixes)
-        prefixes_end(s->prefixes);
-    out->tokens += item->whole.tokens;
-    return ok && assembly_advance(s->assembly, &clock, error);
-}
-
-static bool optimize(stepper *s, int64_t step, step_report *out, assay_error *error)
-{
-    const train_options *o = s->options;
-    assay_error own = {0};
-    out->lr = o->lr * assay_schedule_factor(&s->schedule, (double)step);
-    if (assay_adamw_step(s->adamw, (float)out->lr, (float)o->clip, &out->norm, &own))
-        return true;
-    return ASSAY_FAIL(error, own.code,
-                      .where = assay_text("step %lld, %s", (long long)step + 1, own.where),
-                      .what = own.what, .expected = own.expected, .got = own.got, .hint = own.hint);
-}
-
-bool stepper_take(stepper *s, int64_t step, loader *batches, recorder *curves, step_report *out,
-                  assay_error *error)
+bool stepper_read(stepper *s, recorder *curves, step_report *out, assay_error *error)
 {
     assay_error own = {0};
-    *out = (step_report){0};
-    assay_params_clear_grads(s->assembly->params);
-    for (int64_t micro = 0; micro < s->options->accumulate; micro++) {
-        double waited = 0;
-        const loader_item *item = loader_next(batches, &waited, error);
-        if (!item)
+    const step_asked *asked = &s->asked[s->read_count % 2];
+    *out = asked->report;
+    s->read_count++;
+    bool stepped = assay_adamw_read(s->adamw, &out->norm, &own);
+    /* A loss that is no number is told before the gradients that come of it, a device that failed before
+     * both. */
+    if (!stepped && own.code != ASSAY_NOT_FINITE)
+        return fail_optimizer(asked->step, &own, error);
+    recorder_read(curves);
+    assay_late_read(s->late);
+    for (int64_t micro = 0; micro < s->options->accumulate; micro++)
+        if (!record_losses(s, asked->step, asked->values + micro * s->assembly->loss_count, curves,
+                           &out->loss, error))
             return false;
-        out->waited += waited;
-        if (micro > 0 && !record_losses(s, step, curves, &out->loss, error))
-            return false;
-        if (!take_micro(s, step, micro, item, out, error))
-            return false;
-    }
-    /* The last losses are read when the device has been given the whole step. A loss that is no number
-     * is told before the gradients that come of it, a device that failed before both. */
-    bool stepped = optimize(s, step, out, &own);
-    if (stepped || own.code == ASSAY_NOT_FINITE)
-        recorder_read(curves);
-    if ((stepped || own.code == ASSAY_NOT_FINITE) &&
-        !record_losses(s, step, curves, &out->loss, error))
-        return false;
-    if (!stepped) {
-        if (error)
-            *error = own;
-        return false;
-    }
-    out->bytes = assay_tape_stats_get(s->tape).arena.peak_bytes +
-                 assay_tape_stats_get(s->losses).arena.peak_bytes;
-    if (assay_device_peak(s->assembly->device) > out->bytes)
-        out->bytes = assay_device_peak(s->assembly->device);
+    if (!stepped)
+        return fail_optimizer(asked->step, &own, error);
     if (s->prefixes)
-        recorder_add(curves, "memory/prefixes_mb", NULL,
-                     (double)prefixes_bytes(s->prefixes) / 1048576.0);
+        recorder_add(curves, "memory/prefixes_mb", NULL, (double)out->prefix_bytes / 1048576.0);
     recorder_add(curves, "lr", NULL, out->lr);
     recorder_add(curves, "grad_norm", NULL, out->norm);
     return true;

@@ -15,6 +15,7 @@ bool memory_open(void);
  * call: everything that was launched before may use it still. */
 void *pool_take(int64_t bytes, assay_error *error);
 void pool_give(void *piece);
+int64_t pool_takes(void); /* pieces handed out so far */
 int64_t pool_held(void);
 int64_t pool_peak(void);
 

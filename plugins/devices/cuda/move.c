@@ -5,7 +5,10 @@
  * round to a half whose copies are still under way. Two events keep the order: the copy waits for what was
  * launched before it (the memory may be in use still), and what is launched after it waits for the copy.
  *
- * What comes back is waited for. */
+ * A batch that is sent ahead of its step does not wait for the step under way: it goes where only an earlier
+ * one was, up to a mark that the host has set (an event in the order of the work).
+ *
+ * What comes back is waited for, or fetched into pinned memory, where it is once a later mark is reached. */
 #include "memory.h"
 
 #include <string.h>
@@ -14,6 +17,7 @@ enum {
     HALF = 16 << 20, /* bytes of each half of the ring */
     BACK = 4 << 20,  /* bytes that come back at a time */
     RING_STEP = 256,
+    MARKS = 16, /* that can be told apart; for an older one a later one is waited for */
 };
 
 typedef struct mover {
@@ -23,6 +27,8 @@ typedef struct mover {
     bool half_busy[2];
     char *ring, *back; /* pinned */
     int64_t at;        /* in the ring */
+    cudaEvent_t marks[MARKS];
+    int64_t last_mark, takes; /* takes: of the pool, when a copy last waited for all work */
     void *workspace, *small;
     int64_t workspace_bytes, small_bytes;
 } mover;
@@ -41,9 +47,11 @@ bool memory_open(void)
     bool ok = cuda_ok(cudaStreamCreateWithFlags(&m.copies, cudaStreamNonBlocking),
                       "cudaStreamCreateWithFlags") &&
               make_event(&m.computed) && make_event(&m.copied) && make_event(&m.half_done[0]) &&
-              make_event(&m.half_done[1]) &&
-              cuda_ok(cudaMallocHost(&ring, 2 * HALF), "cudaMallocHost") &&
-              cuda_ok(cudaMallocHost(&back, BACK), "cudaMallocHost");
+              make_event(&m.half_done[1]);
+    for (int i = 0; i < MARKS && ok; i++)
+        ok = make_event(&m.marks[i]);
+    ok = ok && cuda_ok(cudaMallocHost(&ring, 2 * HALF), "cudaMallocHost") &&
+         cuda_ok(cudaMallocHost(&back, BACK), "cudaMallocHost");
     m.ring = ring;
     m.back = back;
     return ok;
@@ -79,18 +87,64 @@ static void upload_part(char *to, const char *from, int64_t bytes)
     m.half_busy[half] = true;
 }
 
-static void upload(void *to, const void *from, int64_t bytes)
+/* The copies that follow wait for all work so far. */
+static bool copies_wait(void)
 {
-    if (bytes == 0)
-        return;
-    if (!cuda_ok(cudaEventRecord(m.computed, cuda_compute_stream()), "cudaEventRecord") ||
-        !cuda_ok(cudaStreamWaitEvent(m.copies, m.computed, 0), "cudaStreamWaitEvent"))
-        return;
+    m.takes = pool_takes();
+    return cuda_ok(cudaEventRecord(m.computed, cuda_compute_stream()), "cudaEventRecord") &&
+           cuda_ok(cudaStreamWaitEvent(m.copies, m.computed, 0), "cudaStreamWaitEvent");
+}
+
+/* Through the ring; the work that follows waits for it. */
+static void send(void *to, const void *from, int64_t bytes)
+{
     for (int64_t first = 0; first < bytes; first += HALF)
         upload_part((char *)to + first, (const char *)from + first,
                     bytes - first < HALF ? bytes - first : HALF);
     (void)(cuda_ok(cudaEventRecord(m.copied, m.copies), "cudaEventRecord") &&
            cuda_ok(cudaStreamWaitEvent(cuda_compute_stream(), m.copied, 0), "cudaStreamWaitEvent"));
+}
+
+static void upload(void *to, const void *from, int64_t bytes)
+{
+    if (bytes > 0 && copies_wait())
+        send(to, from, bytes);
+}
+
+/* ---- marks ---- */
+
+static int64_t mark(void)
+{
+    int64_t next = m.last_mark + 1;
+    if (cuda_ok(cudaEventRecord(m.marks[next % MARKS], cuda_compute_stream()), "cudaEventRecord"))
+        m.last_mark = next;
+    return m.last_mark;
+}
+
+static cudaEvent_t event_of(int64_t number)
+{
+    int64_t oldest = m.last_mark - MARKS + 1;
+    return m.marks[(number < oldest ? oldest : number) % MARKS];
+}
+
+static void wait_for(int64_t number)
+{
+    if (number > 0)
+        (void)cuda_ok(cudaEventSynchronize(event_of(number)), "cudaEventSynchronize");
+}
+
+/* A piece that the pool has handed out since may have had another user: then it is an upload like any
+ * other. */
+static void upload_after(int64_t number, void *to, const void *from, int64_t bytes)
+{
+    if (bytes == 0)
+        return;
+    bool ok = m.takes != pool_takes() ? copies_wait()
+              : number <= 0           ? true
+                                      : cuda_ok(cudaStreamWaitEvent(m.copies, event_of(number), 0),
+                                                "cudaStreamWaitEvent");
+    if (ok)
+        send(to, from, bytes);
 }
 
 /* ---- and back ---- */
@@ -111,6 +165,33 @@ static void download(void *to, const void *from, int64_t bytes)
         wait_for_all();
         memcpy((char *)to + first, m.back, (size_t)n);
     }
+}
+
+static void *take_host(int64_t bytes, assay_error *error)
+{
+    void *piece = NULL;
+    cudaError_t status = cudaMallocHost(&piece, bytes > 0 ? (size_t)bytes : 1);
+    if (status == cudaSuccess)
+        return piece;
+    (void)cudaGetLastError(); /* told here */
+    ASSAY_FAIL(error, ASSAY_NO_MEMORY, .where = "cuda", .what = "no pinned memory of the host",
+               .expected = assay_text("%lld bytes", (long long)bytes),
+               .got = cudaGetErrorString(status));
+    return NULL;
+}
+
+static void give_host(void *piece)
+{
+    if (piece)
+        (void)cuda_ok(cudaFreeHost(piece), "cudaFreeHost");
+}
+
+static void fetch(void *to, const void *from, int64_t bytes)
+{
+    if (bytes > 0)
+        (void)cuda_ok(
+            cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDeviceToHost, cuda_compute_stream()),
+            "cudaMemcpyAsync from the GPU");
 }
 
 /* ---- staying there ---- */
@@ -166,6 +247,12 @@ const device_memory cuda_memory = {
     .give = pool_give,
     .upload = upload,
     .download = download,
+    .mark = mark,
+    .wait_for = wait_for,
+    .upload_after = upload_after,
+    .take_host = take_host,
+    .give_host = give_host,
+    .fetch = fetch,
     .copy = copy,
     .clear = clear,
     .wait = wait_for_all,

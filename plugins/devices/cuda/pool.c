@@ -25,7 +25,7 @@ typedef struct block {
 
 typedef struct pool {
     block *blocks;
-    int64_t held, used, peak;
+    int64_t held, used, peak, takes;
 } pool;
 
 static pool all;
@@ -122,6 +122,7 @@ void *pool_take(int64_t bytes, assay_error *error)
     if (!b)
         return NULL;
     b->used = true;
+    all.takes++;
     all.used += b->bytes;
     if (all.peak < all.used)
         all.peak = all.used;
@@ -138,6 +139,11 @@ void pool_give(void *piece)
         }
     if (piece)
         cuda_note_failure("give", "the piece is not the pool's, or was given back before");
+}
+
+int64_t pool_takes(void)
+{
+    return all.takes;
 }
 
 int64_t pool_held(void)

@@ -199,16 +199,21 @@ extern "C" void cuda_first_nonfinite(int64_t n, const float *x, int64_t *index)
 
 /* ---- the factor of a clipped gradient ---- */
 
-static __global__ void clip_factor(const double *squares, float limit, float *factor)
+static __global__ void clip_factor(int64_t count, const double *squares, float limit, float *factor)
 {
-    double norm = sqrt(*squares);
+    double sum = 0.0;
+    for (int64_t i = threadIdx.x; i < count; i += blockDim.x)
+        sum += squares[i];
+    double norm = sqrt(cuda_block_sum(sum));
+    if (threadIdx.x != 0)
+        return;
     if (!isfinite(norm))
         *factor = NAN;
     else
         *factor = limit > 0.0f && norm > limit ? (float)(limit / norm) : 1.0f;
 }
 
-extern "C" void cuda_clip(const double *squares, float limit, float *factor)
+extern "C" void cuda_clip(int64_t count, const double *squares, float limit, float *factor)
 {
-    CUDA_LAUNCH(clip_factor, 1, 1, 0, squares, limit, factor);
+    CUDA_LAUNCH(clip_factor, 1, CUDA_BLOCK, 0, count, squares, limit, factor);
 }

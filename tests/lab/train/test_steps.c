@@ -327,6 +327,22 @@ static void spied_wait(void)
 {
 }
 
+static int64_t spied_mark(void)
+{
+    return 1;
+}
+
+static void spied_wait_for(int64_t mark)
+{
+    (void)mark;
+}
+
+static void spied_upload_after(int64_t mark, void *to, const void *from, int64_t bytes)
+{
+    (void)mark;
+    memcpy(to, from, (size_t)bytes);
+}
+
 static bool spied_failed(assay_error *error)
 {
     (void)error;
@@ -360,6 +376,12 @@ static const device_memory spied_memory = {
     .copy = spied_copy,
     .clear = spied_clear,
     .wait = spied_wait,
+    .mark = spied_mark,
+    .wait_for = spied_wait_for,
+    .upload_after = spied_upload_after,
+    .take_host = spied_take,
+    .give_host = free,
+    .fetch = spied_copy,
     .failed = spied_failed,
     .held = spied_bytes,
     .peak = spied_bytes,

@@ -46,9 +46,12 @@ void KERNEL(first_nonfinite)(int64_t n, const float *x, int64_t *index)
     *index = i < n ? i : -1;
 }
 
-void KERNEL(clip)(const double *squares, float limit, float *factor)
+void KERNEL(clip)(int64_t count, const double *squares, float limit, float *factor)
 {
-    double norm = sqrt(*squares);
+    double sum = 0.0;
+    for (int64_t i = 0; i < count; i++)
+        sum += squares[i];
+    double norm = sqrt(sum);
     *factor = !isfinite(norm) ? NAN : limit > 0.0f && norm > limit ? (float)(limit / norm) : 1.0f;
 }
 
@@ -177,9 +180,12 @@ void KERNEL(first_nonfinite)(int64_t n, const float *x, int64_t *index)
             *index = found[piece];
 }
 
-void KERNEL(clip)(const double *squares, float limit, float *factor)
+void KERNEL(clip)(int64_t count, const double *squares, float limit, float *factor)
 {
-    double norm = sqrt(*squares);
+    double sum = 0.0;
+    for (int64_t i = 0; i < count; i++)
+        sum += squares[i];
+    double norm = sqrt(sum);
     *factor = !isfinite(norm) ? NAN : limit > 0.0f && norm > limit ? (float)(limit / norm) : 1.0f;
 }
 
