@@ -230,6 +230,66 @@ static void a_gradient_that_is_not_finite_changes_nothing(void **state)
     assay_params_free(untouched);
 }
 
+/* Each step is read when the next has been asked for: same norms, same bits. */
+static void steps_are_read_behind_the_next(void **state)
+{
+    (void)state;
+    enum { STEPS = 6 };
+    for (int d = 0; d < DEVICES; d++) {
+        assay_error error = {0};
+        double norms[STEPS], norm = 0;
+        assay_params *params = make_params(), *late = make_params();
+        assay_adamw *adamw = make_adamw(params, device_at(d)),
+                    *behind = make_adamw(late, device_at(d));
+        for (int step = 0; step < STEPS; step++) {
+            put_gradients(params, step);
+            must(assay_adamw_step(adamw, 0.01f, 9.8f, &norms[step], &error), &error);
+            put_gradients(late, step);
+            must(assay_adamw_ask(behind, 0.01f, 9.8f, true, &error), &error);
+            if (step == 0)
+                continue;
+            must(assay_adamw_read(behind, &norm, &error), &error);
+            assert_true(norm == norms[step - 1]);
+        }
+        must(assay_adamw_read(behind, &norm, &error), &error);
+        assert_true(norm == norms[STEPS - 1]);
+        for (int64_t i = 0; i < PARAMETERS; i++) {
+            const assay_tensor *value = assay_params_at(params, i)->value;
+            assert_memory_equal(assay_f32(value), assay_f32(assay_params_at(late, i)->value),
+                                (size_t)assay_tensor_bytes(value));
+        }
+        assay_adamw_free(adamw);
+        assay_adamw_free(behind);
+        assay_params_free(params);
+        assay_params_free(late);
+    }
+}
+
+/* The gradients are those of another step by then. */
+static void a_bad_gradient_is_known_behind_the_next_step(void **state)
+{
+    (void)state;
+    assay_error error = {0};
+    assay_params *params = make_params();
+    assay_adamw *adamw = make_adamw(params, device_at(0));
+    assert_false(assay_adamw_read(adamw, NULL, &error));
+    assert_failed(&error, ASSAY_BAD_INPUT, "no step");
+    assay_error_clear(&error);
+    for (int step = 0; step < 2; step++) {
+        put_gradients(params, step);
+        if (step == 0)
+            assay_params_find(params, "head.w")->value->grad[2] = INFINITY;
+        must(assay_adamw_ask(adamw, 0.1f, 1.0f, true, &error), &error);
+    }
+    assert_false(assay_adamw_ask(adamw, 0.1f, 1.0f, true, &error));
+    assert_failed(&error, ASSAY_BAD_INPUT, "two steps");
+    assay_error_clear(&error);
+    assert_false(assay_adamw_read(adamw, NULL, &error));
+    assert_failed(&error, ASSAY_NOT_FINITE, "head.w");
+    assay_adamw_free(adamw);
+    assay_params_free(params);
+}
+
 static void short_memory_changes_nothing(void **state)
 {
     (void)state;
@@ -350,6 +410,8 @@ int main(void)
         cmocka_unit_test(a_parameter_without_gradient_is_left_alone),
         cmocka_unit_test(clipping_leaves_the_gradients_as_they_were),
         cmocka_unit_test(a_gradient_that_is_not_finite_changes_nothing),
+        cmocka_unit_test(steps_are_read_behind_the_next),
+        cmocka_unit_test(a_bad_gradient_is_known_behind_the_next_step),
         cmocka_unit_test(short_memory_changes_nothing),
         cmocka_unit_test(restored_state_goes_on_with_the_same_bits),
         cmocka_unit_test(state_that_does_not_fit_is_refused),

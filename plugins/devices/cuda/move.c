@@ -5,8 +5,9 @@
  * round to a half whose copies are still under way. Two events keep the order: the copy waits for what was
  * launched before it (the memory may be in use still), and what is launched after it waits for the copy.
  *
- * A batch that is sent ahead of its step does not wait for the step under way: it goes where only an earlier
- * one was, up to a mark that the host has set (an event in the order of the work).
+ * A batch that is sent ahead of its step goes by a second lane, ring and stream, for it does not wait for the
+ * step under way: it goes where only an earlier one was, up to a mark that the host has set (an event in
+ * the order of the work).
  *
  * What comes back is waited for, or fetched into pinned memory, where it is once a later mark is reached. */
 #include "memory.h"
@@ -20,15 +21,22 @@ enum {
     MARKS = 16, /* that can be told apart; for an older one a later one is waited for */
 };
 
-typedef struct mover {
-    cudaStream_t copies;
-    cudaEvent_t computed, copied; /* of the last upload */
-    cudaEvent_t half_done[2];     /* the last copy out of each half */
+typedef struct lane {
+    cudaStream_t stream;
+    cudaEvent_t copied;       /* the last upload */
+    cudaEvent_t half_done[2]; /* the last copy out of each half */
     bool half_busy[2];
-    char *ring, *back; /* pinned */
-    int64_t at;        /* in the ring */
+    char *ring; /* pinned */
+    int64_t at; /* in the ring */
+} lane;
+
+typedef struct mover {
+    lane now, ahead;
+    cudaEvent_t computed; /* before the last upload */
+    char *back;           /* pinned */
     cudaEvent_t marks[MARKS];
-    int64_t last_mark, takes; /* takes: of the pool, when a copy last waited for all work */
+    int64_t last_mark;
+    int64_t takes; /* of the pool, when an upload ahead last waited for all work */
     void *workspace, *small;
     int64_t workspace_bytes, small_bytes;
 } mover;
@@ -41,18 +49,25 @@ static bool make_event(cudaEvent_t *event)
                    "cudaEventCreateWithFlags");
 }
 
+static bool make_lane(lane *l)
+{
+    void *ring = NULL;
+    bool ok = cuda_ok(cudaStreamCreateWithFlags(&l->stream, cudaStreamNonBlocking),
+                      "cudaStreamCreateWithFlags") &&
+              make_event(&l->copied) && make_event(&l->half_done[0]) &&
+              make_event(&l->half_done[1]) &&
+              cuda_ok(cudaMallocHost(&ring, 2 * HALF), "cudaMallocHost");
+    l->ring = ring;
+    return ok;
+}
+
 bool memory_open(void)
 {
-    void *ring = NULL, *back = NULL;
-    bool ok = cuda_ok(cudaStreamCreateWithFlags(&m.copies, cudaStreamNonBlocking),
-                      "cudaStreamCreateWithFlags") &&
-              make_event(&m.computed) && make_event(&m.copied) && make_event(&m.half_done[0]) &&
-              make_event(&m.half_done[1]);
+    void *back = NULL;
+    bool ok = make_lane(&m.now) && make_lane(&m.ahead) && make_event(&m.computed);
     for (int i = 0; i < MARKS && ok; i++)
         ok = make_event(&m.marks[i]);
-    ok = ok && cuda_ok(cudaMallocHost(&ring, 2 * HALF), "cudaMallocHost") &&
-         cuda_ok(cudaMallocHost(&back, BACK), "cudaMallocHost");
-    m.ring = ring;
+    ok = ok && cuda_ok(cudaMallocHost(&back, BACK), "cudaMallocHost");
     m.back = back;
     return ok;
 }
@@ -60,55 +75,55 @@ bool memory_open(void)
 /* ---- there ---- */
 
 /* Room in the ring for `bytes` (at most a half), which must lie in one half. */
-static char *ring_room(int64_t bytes, int *half)
+static char *ring_room(lane *l, int64_t bytes, int *half)
 {
-    int64_t first = m.at, end = first + bytes;
+    int64_t first = l->at, end = first + bytes;
     if (first / HALF != (end - 1) / HALF) { /* it would cross: the next half's start */
         first = first < HALF ? HALF : 0;
         end = first + bytes;
     }
     *half = first < HALF ? 0 : 1;
-    if (first % HALF == 0 && m.half_busy[*half]) {
-        (void)cuda_ok(cudaEventSynchronize(m.half_done[*half]), "cudaEventSynchronize");
-        m.half_busy[*half] = false;
+    if (first % HALF == 0 && l->half_busy[*half]) {
+        (void)cuda_ok(cudaEventSynchronize(l->half_done[*half]), "cudaEventSynchronize");
+        l->half_busy[*half] = false;
     }
-    m.at = (end + RING_STEP - 1) / RING_STEP * RING_STEP % (2 * HALF);
-    return m.ring + first;
+    l->at = (end + RING_STEP - 1) / RING_STEP * RING_STEP % (2 * HALF);
+    return l->ring + first;
 }
 
-static void upload_part(char *to, const char *from, int64_t bytes)
+static void send_part(lane *l, char *to, const char *from, int64_t bytes)
 {
     int half = 0;
-    char *room = ring_room(bytes, &half);
+    char *room = ring_room(l, bytes, &half);
     memcpy(room, from, (size_t)bytes);
-    (void)(cuda_ok(cudaMemcpyAsync(to, room, (size_t)bytes, cudaMemcpyHostToDevice, m.copies),
+    (void)(cuda_ok(cudaMemcpyAsync(to, room, (size_t)bytes, cudaMemcpyHostToDevice, l->stream),
                    "cudaMemcpyAsync to the GPU") &&
-           cuda_ok(cudaEventRecord(m.half_done[half], m.copies), "cudaEventRecord"));
-    m.half_busy[half] = true;
+           cuda_ok(cudaEventRecord(l->half_done[half], l->stream), "cudaEventRecord"));
+    l->half_busy[half] = true;
 }
 
-/* The copies that follow wait for all work so far. */
-static bool copies_wait(void)
+/* The lane's next copies wait for all work so far. */
+static bool wait_for_work(const lane *l)
 {
-    m.takes = pool_takes();
     return cuda_ok(cudaEventRecord(m.computed, cuda_compute_stream()), "cudaEventRecord") &&
-           cuda_ok(cudaStreamWaitEvent(m.copies, m.computed, 0), "cudaStreamWaitEvent");
+           cuda_ok(cudaStreamWaitEvent(l->stream, m.computed, 0), "cudaStreamWaitEvent");
 }
 
 /* Through the ring; the work that follows waits for it. */
-static void send(void *to, const void *from, int64_t bytes)
+static void send(lane *l, void *to, const void *from, int64_t bytes)
 {
     for (int64_t first = 0; first < bytes; first += HALF)
-        upload_part((char *)to + first, (const char *)from + first,
-                    bytes - first < HALF ? bytes - first : HALF);
-    (void)(cuda_ok(cudaEventRecord(m.copied, m.copies), "cudaEventRecord") &&
-           cuda_ok(cudaStreamWaitEvent(cuda_compute_stream(), m.copied, 0), "cudaStreamWaitEvent"));
+        send_part(l, (char *)to + first, (const char *)from + first,
+                  bytes - first < HALF ? bytes - first : HALF);
+    (void)(cuda_ok(cudaEventRecord(l->copied, l->stream), "cudaEventRecord") &&
+           cuda_ok(cudaStreamWaitEvent(cuda_compute_stream(), l->copied, 0),
+                   "cudaStreamWaitEvent"));
 }
 
 static void upload(void *to, const void *from, int64_t bytes)
 {
-    if (bytes > 0 && copies_wait())
-        send(to, from, bytes);
+    if (bytes > 0 && wait_for_work(&m.now))
+        send(&m.now, to, from, bytes);
 }
 
 /* ---- marks ---- */
@@ -133,18 +148,21 @@ static void wait_for(int64_t number)
         (void)cuda_ok(cudaEventSynchronize(event_of(number)), "cudaEventSynchronize");
 }
 
-/* A piece that the pool has handed out since may have had another user: then it is an upload like any
- * other. */
+/* A piece that the pool has handed out since may have had another user: then the copies wait for all. */
+static bool wait_until(int64_t number)
+{
+    if (m.takes != pool_takes()) {
+        m.takes = pool_takes();
+        return wait_for_work(&m.ahead);
+    }
+    return number <= 0 ||
+           cuda_ok(cudaStreamWaitEvent(m.ahead.stream, event_of(number), 0), "cudaStreamWaitEvent");
+}
+
 static void upload_after(int64_t number, void *to, const void *from, int64_t bytes)
 {
-    if (bytes == 0)
-        return;
-    bool ok = m.takes != pool_takes() ? copies_wait()
-              : number <= 0           ? true
-                                      : cuda_ok(cudaStreamWaitEvent(m.copies, event_of(number), 0),
-                                                "cudaStreamWaitEvent");
-    if (ok)
-        send(to, from, bytes);
+    if (bytes > 0 && wait_until(number))
+        send(&m.ahead, to, from, bytes);
 }
 
 /* ---- and back ---- */

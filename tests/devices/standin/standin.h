@@ -13,7 +13,8 @@
  *
  * Environment: ASSAY_STANDIN_DEVICES (default 1), ASSAY_STANDIN_MEMORY (bytes of each, default 8
  * GiB), ASSAY_STANDIN_REPORT (when set, what has not been freed is listed as the process ends, and
- * makes it end with status 3), ASSAY_STANDIN_ORDER=backward (blocks, warps and lanes run in the other
+ * makes it end with status 3), ASSAY_STANDIN_WAITS (a file that gets a line as the process ends: how often
+ * the host has waited for all work of a stream, and for an event), ASSAY_STANDIN_ORDER=backward (blocks, warps and lanes run in the other
  * order).
  *
  * This header is what the parts share: launch.c (kernels), runtime.c and memory.c (the runtime),

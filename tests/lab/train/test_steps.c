@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include "engine/device/device.h"
+#include "under_test.h"
 
 #include <assay/memory.h>
 #include <assay/weights.h>
@@ -71,7 +72,10 @@ static void pieces_compute_the_whole_batch(void **state)
     }
     assert_true(fabs(series_at(&whole, "valid/loss", 4) - series_at(&parts, "valid/loss", 4)) <
                 2e-4);
-    assert_true(series_at(&parts, "memory/step_mb", 12) < series_at(&whole, "memory/step_mb", 12));
+    /* A device's peak is the process's, and its arenas are larger than all of this. */
+    if (!assay_device_is_apart(device_under_test(NULL)))
+        assert_true(series_at(&parts, "memory/step_mb", 12) <
+                    series_at(&whole, "memory/step_mb", 12));
     bench_remove(&whole);
     bench_remove(&parts);
 }

@@ -1,0 +1,41 @@
+#!/bin/sh
+# waits.sh ASSAY PLUGINS STAND-IN SCRIPTS - how often the host waits for the GPU in a step: of two runs that differ by four
+# steps the difference counts. A step never waits for all work; it waits for the numbers of the step before, which lies
+# behind the next one's work.
+set -u
+assay=$(realpath "$1") plugins="--plugins $(realpath "$3") --plugins $(realpath "$2")" scripts=$(realpath "$4")
+here=$(mktemp -d)
+trap 'rm -rf "$here"' EXIT
+cd "$here" || exit 1
+ASSAY_CACHE=$here/cache
+export ASSAY_CACHE
+number=0 failed=0
+
+# waits CASE STEPS: how often that run waited for all work, and for events.
+waits() {
+    CASE=$1 STEPS=$2 ASSAY_STANDIN_WAITS=$here/waits "$assay" run "$scripts/waits.lua" $plugins --db "$1.db" \
+        --device cuda >said 2>&1 || cat said >&2
+    tail -n 1 waits
+}
+
+# step CASE ALL: so often a step waits for all work.
+step() {
+    number=$((number + 1))
+    short=$(waits "$1" 4) long=$(waits "$1" 8)
+    answer=$(echo "$short $long" | awk '{ print ($3 - $1) / 4, ($4 - $2) / 4 }')
+    if echo "$answer" | awk -v all="$2" '{ exit !(NF == 2 && $1 == all && $2 >= 1 && $2 <= 3) }'; then
+        echo "ok $number - a step of $1 waits for all work $2 times"
+    else
+        echo "not ok $number - a step of $1 waits for all work $2 times"
+        failed=1
+    fi
+    echo "# for all work, for the step before: $answer"
+}
+
+step causal 0
+step accumulate 0
+step pieces 0
+step segmentation 0
+
+echo "1..$number"
+exit $failed
