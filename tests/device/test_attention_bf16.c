@@ -27,13 +27,14 @@ static void compare_with_plain(const attention_shape *shape)
 /* Both masks, with and without lengths, at lengths about one tile and two; the rest turns with the count. */
 static void a_bf16_call_agrees_with_the_plain_one(void **state)
 {
-    static const int64_t widths[] = {8, 24, 64, 128, 72}, sizes[] = {1, 2, 63, 64, 65, 130};
+    static const int64_t widths[] = {8, 24, 64, 128, 72}, sizes[] = {1, 63, 64, 90};
     int n = 0;
     (void)state;
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int mask = 0; mask < 4; mask++, n++) {
-            const int32_t keys = (int32_t)sizes[s], lengths[] = {keys, (keys + 1) / 2, 0};
-            const attention_shape shape = {.batch = 3,
+            const int32_t keys = (int32_t)sizes[s],
+                          lengths[] = {(keys + 1) / 2, n % 3 == 0 ? 0 : keys};
+            const attention_shape shape = {.batch = 2,
                                            .kv_heads = 1 + n % 2,
                                            .shared = 1 + n / 2 % 3,
                                            .width = widths[n % 5],
@@ -111,7 +112,7 @@ static void assert_same_rows(const float *a, const float *b, int64_t stride, int
 /* A token's output is made of itself and what came before; its gradient, of itself and what comes after. */
 static void the_future_does_not_leak(void **state)
 {
-    static const int64_t firsts[] = {1, 40, 64, 99};
+    static const int64_t firsts[] = {1, 64};
     (void)state;
     for (int v = 0; tested_device_at(v); v++)
         for (size_t s = 0; s < sizeof firsts / sizeof *firsts; s++) {

@@ -64,6 +64,12 @@ scores='WITH v AS (SELECT r.device, x.stage, x.label, r.seed, s.step, s.value, m
     s.suite || '"'/'"' || s.benchmark || '"'/'"' || s.metric || '"'/'"' || s.split AS name
     FROM score s JOIN run r USING(run_id) JOIN experiment_run x USING(run_id)), '$pairs
 
+# In bf16 it may differ by 1e-2 of itself, and a part of it by 3e-2: what is fused is rounded once more.
+rough='WITH v AS (SELECT r.device, x.stage, x.label, r.seed, k.name, s.step, s.value,
+    max(abs(s.value), 0.1) * CASE k.name WHEN '"'loss'"' THEN 1e-2 ELSE 3e-2 END AS may
+    FROM series s JOIN series_key k USING(key_id) JOIN run r USING(run_id) JOIN experiment_run x USING(run_id)
+    WHERE k.name = '"'loss'"' OR k.name LIKE '"'loss/%_token'"'), '$pairs
+
 # alike WHAT STORE QUESTION LEAST: at least so many rows, on both devices, near each other.
 alike() {
     answer=$(ask "$2" "$3")
@@ -93,6 +99,20 @@ both q_anchor 10 0
 both ggsm 12 0
 both unip 12 9
 both pad 12 3
+
+# ---- bf16 ----
+
+start fused fused cpu
+told "a bf16 run on the CPU" $?
+start fused fused cuda
+told "and on the GPU" $?
+alike "its losses agree roughly" fused "$rough" 12
+ASSAY_STANDIN_NO_ENGINES=1 start fused unfused cuda
+told "where cuDNN has no engine, our own kernels compute attention" $?
+losses_of_cuda="SELECT group_concat(value) FROM (SELECT s.value FROM series s JOIN series_key USING(key_id) JOIN run r USING(run_id)
+    WHERE name = 'loss' AND r.device = 'cuda' ORDER BY r.run_hash, step)"
+[ -n "$(ask unfused "$losses_of_cuda")" ] && [ "$(ask fused "$losses_of_cuda")" != "$(ask unfused "$losses_of_cuda")" ]
+told "elsewhere it was fused: the bits differ" $?
 
 # ---- which GPU ----
 

@@ -224,6 +224,30 @@ static void add_sizes(case_list *list)
     add_form(list, f, "an empty batch");
 }
 
+/* What a device may fuse and round on a bf16 tape: heads a multiple of 8 wide, and no costs. The rounding
+ * of the scores, the probabilities and their gradients adds to that of the results. */
+#define FUSED_TOLERANCE 2e-2
+
+static void add_fusable(case_list *list)
+{
+    for (int which = 0; which < 2; which++)
+        for (int open = 0; open < 2; open++)
+            for (int lengths = 0; lengths < 2; lengths++) {
+                form f = {.batch = 3, .queries = 6, .keys = 6, .heads = 4, .width = 8};
+                const int first = list->count;
+                f.layout = which ? FUSED : SEPARATE;
+                f.future = open ? ASSAY_FUTURE_OPEN : ASSAY_FUTURE_HIDDEN;
+                f.lengths = lengths;
+                f.kv_heads = open ? 2 : 4;
+                f.width = lengths ? 16 : 8;
+                add_form(list, f,
+                         assay_text("%s, heads of width %lld, %s%s", which ? "fused" : "separate",
+                                    (long long)f.width, open ? "open" : "causal",
+                                    lengths ? ", lengths" : ""));
+                list->cases[first].bf16_tolerance = FUSED_TOLERANCE;
+            }
+}
+
 static void add_fixed(case_list *list)
 {
     for (int fixed = 0; fixed < 3; fixed++) {
@@ -301,6 +325,7 @@ void family_cases(case_list *list)
     add_learned_weights(list);
     add_layouts(list);
     add_sizes(list);
+    add_fusable(list);
     add_fixed(list);
     add_rotations(list);
     add_scores(list);

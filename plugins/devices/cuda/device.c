@@ -4,8 +4,10 @@
  * have no way to fail, so the first failure waits for whoever asks next. */
 #include "cuda.h"
 #include "memory.h"
+#include "sdpa.h"
 #include "table.h"
 
+#include <cudnn.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,15 +79,17 @@ static int count_gpus(assay_error *why)
 
 static const char *describe_gpu(int number)
 {
-    static char text[160];
+    static char text[224];
     struct cudaDeviceProp gpu;
+    const int dnn = (int)cudnnGetVersion();
     int runtime = 0;
     if (cudaGetDeviceProperties(&gpu, number) != cudaSuccess ||
         cudaRuntimeGetVersion(&runtime) != cudaSuccess)
         return "unknown";
-    snprintf(text, sizeof text, "%.100s, %.1f GiB, sm_%d%d, CUDA %d.%d", gpu.name,
+    snprintf(text, sizeof text, "%.100s, %.1f GiB, sm_%d%d, CUDA %d.%d, cuDNN %d.%d%s", gpu.name,
              (double)gpu.totalGlobalMem / (double)(1 << 30), gpu.major, gpu.minor, runtime / 1000,
-             runtime % 1000 / 10);
+             runtime % 1000 / 10, dnn / 10000, dnn % 10000 / 100,
+             dnn >= SDPA_FIRST_CUDNN ? ", fused attention under bf16" : ", no fused attention");
     return text;
 }
 

@@ -26,7 +26,7 @@ static cuda_plans plans = {.destroy = destroy_graph};
 /* NULL when cuDNN does not compute the call. */
 static const cuda_graph *graph_of(const device_attention *call, bool is_backward)
 {
-    if (!sdpa_fits(call, is_backward))
+    if (!sdpa_fits(call, is_backward) || cudnnGetVersion() < SDPA_FIRST_CUDNN)
         return NULL;
     const sdpa_shape s = sdpa_shape_of(call, is_backward);
     const cuda_plan_key key = {{s.batch, s.heads, s.kv_heads, s.width, s.tokens,

@@ -10,8 +10,9 @@ extern "C" {
 #include "engine/device/device.h"
 
 enum {
-    SDPA_TILE = 64,       /* tokens: lengths are rounded up to it, so that there are few shapes */
-    SDPA_MOST_WIDTH = 128 /* of a head */
+    SDPA_TILE = 64,        /* tokens: lengths are rounded up to it, so that there are few shapes */
+    SDPA_MOST_WIDTH = 128, /* of a head */
+    SDPA_FIRST_CUDNN = 91100 /* its frontend knows of wrong gradients by 9.10 */
 };
 
 /* ---- what it takes (sdpa_graph.c) ---- */

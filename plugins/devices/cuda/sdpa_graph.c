@@ -33,16 +33,19 @@ bool sdpa_fits(const device_attention *call, bool backward)
            call->log_weight == NULL && !(backward && is_too_long(call));
 }
 
+/* Backwards, cuDNN up to 9.15 is wrong about keys that do not fill a tile of 128 unless it is told how many
+ * there are (its frontend says the same to it). */
 sdpa_shape sdpa_shape_of(const device_attention *call, bool backward)
 {
     const int64_t tokens = rounded_up(call->queries);
+    const bool gap = tokens != call->queries || (backward && tokens % (2 * SDPA_TILE) != 0);
     return (sdpa_shape){.batch = call->batch,
                         .heads = call->heads,
                         .kv_heads = call->kv_heads,
                         .width = call->head_width,
                         .tokens = tokens,
                         .causal = !call->future_open,
-                        .padded = call->lengths != NULL || tokens != call->queries,
+                        .padded = call->lengths != NULL || gap,
                         .backward = backward};
 }
 

@@ -97,29 +97,17 @@ static float *numbers(graph_state *state, const graph_part *tensor, bool is_resu
 
 /* ---- nodes ---- */
 
-typedef struct graph_place {
-    int64_t at[4];
-} graph_place;
+/* How far apart a tensor's elements are for neighbours of a larger one; 0 where it has one for all. */
+typedef struct graph_steps {
+    int64_t of[4];
+} graph_steps;
 
-/* Where element `place` of a larger tensor stands in this one, which may have 1 or a share of its size. */
-static int64_t place_in(const graph_part *tensor, const graph_part *larger, graph_place place)
+static graph_steps steps_of(const graph_part *tensor)
 {
-    int64_t at = 0;
-    for (int d = 0; d < 4; d++) {
-        const int64_t share = larger->is.tensor.size[d] / tensor->is.tensor.size[d];
-        at += place.at[d] / share * tensor->is.tensor.stride[d];
-    }
-    return at;
-}
-
-static graph_place place_of(const graph_part *tensor, int64_t element)
-{
-    graph_place place;
-    for (int d = 3; d >= 0; d--) {
-        place.at[d] = element % tensor->is.tensor.size[d];
-        element /= tensor->is.tensor.size[d];
-    }
-    return place;
+    graph_steps steps = {{0}};
+    for (int d = 0; tensor != NULL && d < 4; d++)
+        steps.of[d] = tensor->is.tensor.size[d] == 1 ? 0 : tensor->is.tensor.stride[d];
+    return steps;
 }
 
 static float point(cudnnPointwiseMode_t mode, float x, float b, float t, int64_t place)
@@ -152,35 +140,81 @@ static float point(cudnnPointwiseMode_t mode, float x, float b, float t, int64_t
     }
 }
 
+/* One line along the last dimension; an operand that is missing is any other one. */
+typedef struct pointwise_line {
+    cudnnPointwiseMode_t mode;
+    const float *x, *b, *t;
+    float *y;
+    int64_t x_step, b_step, t_step, y_step;
+    int64_t place, place_step; /* along the axis of an index */
+} pointwise_line;
+
+static void run_line(const pointwise_line *line, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        line->y[i * line->y_step] =
+            point(line->mode, line->x[i * line->x_step], line->b[i * line->b_step],
+                  line->t[i * line->t_step], line->place + i * line->place_step);
+}
+
 static void run_pointwise(graph_state *state, const graph_part *node)
 {
-    const graph_part *x = node->is.node.x, *b = node->is.node.b, *t = node->is.node.t;
     const graph_part *y = node->is.node.y, *what = node->is.node.what;
-    const float *of_x = numbers(state, x, false), *of_b = numbers(state, b, false);
+    const graph_part *b = node->is.node.b ? node->is.node.b : node->is.node.x;
+    const graph_part *t = node->is.node.t ? node->is.node.t : node->is.node.x;
+    const float *of_x = numbers(state, node->is.node.x, false), *of_b = numbers(state, b, false);
     const float *of_t = numbers(state, t, false);
     float *to = numbers(state, y, true);
-    const cudnnPointwiseMode_t mode = (cudnnPointwiseMode_t)what->is.what.mode;
-    for (int64_t i = 0, n = graph_extent(y); i < n; i++) {
-        const graph_place place = place_of(y, i);
-        to[place_in(y, y, place)] =
-            point(mode, of_x[place_in(x, y, place)], b ? of_b[place_in(b, y, place)] : 0.0f,
-                  t ? of_t[place_in(t, y, place)] : 0.0f, place.at[what->is.what.axis]);
+    const graph_steps sx = steps_of(node->is.node.x), sb = steps_of(b), st = steps_of(t);
+    const graph_steps sy = steps_of(y);
+    const int64_t *size = y->is.tensor.size, axis = what->is.what.axis;
+    for (int64_t l = 0; l < size[0] * size[1] * size[2]; l++) {
+        const int64_t at[3] = {l / (size[1] * size[2]), l / size[2] % size[1], l % size[2]};
+        pointwise_line line = {.mode = (cudnnPointwiseMode_t)what->is.what.mode,
+                               .x = of_x,
+                               .b = of_b,
+                               .t = of_t,
+                               .y = to,
+                               .x_step = sx.of[3],
+                               .b_step = sb.of[3],
+                               .t_step = st.of[3],
+                               .y_step = sy.of[3],
+                               .place = axis < 3 ? at[axis] : 0,
+                               .place_step = axis == 3};
+        for (int d = 0; d < 3; d++) {
+            line.x += at[d] * sx.of[d];
+            line.b += at[d] * sb.of[d];
+            line.t += at[d] * st.of[d];
+            line.y += at[d] * sy.of[d];
+        }
+        run_line(&line, size[3]);
     }
 }
 
+/* y has a share of x's size in some dimension: neighbours are reduced to one. */
 static void run_reduction(graph_state *state, const graph_part *node)
 {
     const graph_part *x = node->is.node.x, *y = node->is.node.y;
+    const int64_t *size = x->is.tensor.size, *step = x->is.tensor.stride;
+    const int64_t *to_size = y->is.tensor.size, *to_step = y->is.tensor.stride;
     const float *of_x = numbers(state, x, false);
     float *to = numbers(state, y, true);
     const bool add = node->is.node.what->is.what.mode == CUDNN_REDUCE_TENSOR_ADD;
     for (int64_t i = 0, n = graph_extent(y); i < n; i++)
         to[i] = add ? 0.0f : -INFINITY;
-    for (int64_t i = 0, n = graph_extent(x); i < n; i++) {
-        const graph_place place = place_of(x, i);
-        const float value = of_x[place_in(x, x, place)];
-        float *at = &to[place_in(y, x, place)];
-        *at = add ? *at + value : value > *at || isnan(value) ? value : *at;
+    for (int64_t l = 0; l < size[0] * size[1] * size[2]; l++) {
+        const int64_t at[3] = {l / (size[1] * size[2]), l / size[2] % size[1], l % size[2]};
+        const float *from = of_x;
+        float *line = to;
+        for (int d = 0; d < 3; d++) {
+            from += at[d] * step[d];
+            line += at[d] / (size[d] / to_size[d]) * to_step[d];
+        }
+        for (int64_t i = 0; i < size[3]; i++) {
+            const float value = from[i * step[3]];
+            float *one = &line[i / (size[3] / to_size[3]) * to_step[3]];
+            *one = add ? *one + value : value > *one || isnan(value) ? value : *one;
+        }
     }
 }
 
@@ -235,13 +269,13 @@ static void run_product(graph_state *state, const graph_part *node)
     for (int64_t i = 0, n = graph_extent(tensor[2]); i < n; i++)
         c[i] = NAN;
     for (int64_t i = 0; i < size[0] * size[1]; i++) {
-        const graph_place place = {{i / size[1], i % size[1], 0, 0}};
-        multiply(tensor, a + place_in(tensor[0], tensor[0], place),
-                 b + place.at[0] * tensor[1]->is.tensor.stride[0] +
-                     place.at[1] / (size[1] / tensor[1]->is.tensor.size[1]) *
-                         tensor[1]->is.tensor.stride[1],
-                 c + place_in(tensor[2], tensor[2], place), limit_of(rows, place.at[0], size[2]),
-                 limit_of(columns, place.at[0], size[3]), limit_of(limit, place.at[0], inner));
+        const int64_t item = i / size[1], head = i % size[1];
+        const int64_t shared = head / (size[1] / tensor[1]->is.tensor.size[1]);
+        const int64_t *sa = tensor[0]->is.tensor.stride, *sb = tensor[1]->is.tensor.stride;
+        const int64_t *sc = tensor[2]->is.tensor.stride;
+        multiply(tensor, a + item * sa[0] + head * sa[1], b + item * sb[0] + shared * sb[1],
+                 c + item * sc[0] + head * sc[1], limit_of(rows, item, size[2]),
+                 limit_of(columns, item, size[3]), limit_of(limit, item, inner));
     }
 }
 
