@@ -44,10 +44,10 @@ bool standin_is_kind(const void *p, int64_t bytes, piece_kind kind);
 /* Bytes of living device memory, and the limit. */
 int64_t standin_held(int device);
 int64_t standin_limit(void);
-/* Device memory may be touched from the first of these to the second. */
+/* Device memory may be touched from the first of these to the second; none may be taken or freed. */
 void standin_open_memory(void);
 void standin_close_memory(void);
-/* A fault when something beyond a living piece has been written. */
+/* A fault when something beyond a piece that work has touched has been written. */
 void standin_check_edges(void);
 int standin_report_memory(void);
 

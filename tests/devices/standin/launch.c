@@ -29,8 +29,9 @@ static struct {
     int threads;           /* of a block */
     int64_t block, blocks; /* the running one, and how many */
     bool backward;         /* blocks, warps and lanes in the other order */
-    int warp, lane;        /* positions in that order: `lane` is the next to be looked at */
-    int waiting, ended;    /* threads of the block at __syncthreads, and at their end */
+    int warp;              /* position in that order */
+    int next, step, left;  /* lanes of the warp: thread to be looked at next, +1 or -1, how many */
+    int waiting;           /* threads of the block at __syncthreads */
     int meeting;           /* lanes of the warp that have come to it */
     const char *what;      /* what they have come for */
     fiber host, *current, *idle;
@@ -80,7 +81,10 @@ static int lanes_of(int warp)
 
 static void begin_warp(int position)
 {
-    run.warp = position, run.lane = 0, run.meeting = 0;
+    const int warp = warp_at(position), lanes = lanes_of(warp);
+    run.warp = position, run.left = lanes, run.meeting = 0;
+    run.step = run.backward ? -1 : 1;
+    run.next = warp * WARP + (run.backward ? lanes - 1 : 0);
 }
 
 static void begin_block(void)
@@ -90,10 +94,10 @@ static void begin_block(void)
     standin_block.x = (unsigned)(at % grid->x);
     standin_block.y = (unsigned)(at / grid->x % grid->y);
     standin_block.z = (unsigned)(at / grid->x / grid->y);
-    memset(run.state, FRESH, (size_t)run.threads);
+    memset(run.state, FRESH, sizeof run.state);
     if (run.shared)
         memset(run.shared, POISON, run.kernel->shared_bytes);
-    run.waiting = run.ended = 0;
+    run.waiting = 0;
     begin_warp(0);
 }
 
@@ -133,26 +137,35 @@ static void check_meeting(int warp)
 
 /* ---- who goes on ---- */
 
-static fiber *take_idle(void);
+static void fiber_loop(void);
 
-/* The next lane of the running warp that can go on, or NULL. */
-static fiber *next_lane(void)
+static fiber *take_idle(void)
 {
-    const int warp = warp_at(run.warp), lanes = lanes_of(warp);
-    while (run.lane < lanes) {
-        int lane = run.backward ? lanes - 1 - run.lane : run.lane, thread = warp * WARP + lane;
-        run.lane++;
-        if (run.state[thread] == FRESH) {
-            fiber *f = take_idle();
-            f->thread = thread;
-            run.fiber[thread] = f;
-            run.state[thread] = RUNNING;
-            return f;
-        }
-        if (run.state[thread] == READY) {
-            run.state[thread] = RUNNING;
+    fiber *f = run.idle;
+    if (!f)
+        return fiber_new(fiber_loop);
+    run.idle = f->next;
+    return f;
+}
+
+/* The next lane of the running warp that can go on, or NULL. A thread that has not begun is given to
+ * `ended`, the fiber that asks because its own thread has ended, or to an idle one. */
+static inline fiber *next_lane(fiber *ended)
+{
+    while (run.left > 0) {
+        const int thread = run.next;
+        const thread_state state = run.state[thread];
+        run.next += run.step;
+        run.left--;
+        if (state != FRESH && state != READY)
+            continue;
+        run.state[thread] = RUNNING;
+        if (state == READY)
             return run.fiber[thread];
-        }
+        fiber *f = ended ? ended : take_idle();
+        f->thread = thread;
+        run.fiber[thread] = f;
+        return f;
     }
     return NULL;
 }
@@ -172,7 +185,7 @@ static bool next_round(void)
     } else if (run.waiting > 0) {
         if (run.waiting != run.threads)
             fault_of_missing("__syncthreads", 0, run.threads, AT_BLOCK);
-        memset(run.state, READY, (size_t)run.threads);
+        memset(run.state, READY, sizeof run.state);
         run.waiting = 0;
         begin_warp(0);
     } else {
@@ -183,49 +196,68 @@ static bool next_round(void)
     return true;
 }
 
-/* The fiber that goes on now; the host's when all is done. */
-static fiber *next_fiber(void)
+static inline void change(fiber *from, fiber *to)
 {
-    for (;;) {
-        fiber *f = next_lane();
-        if (f)
-            return f;
-        if (!next_round())
-            return &run.host;
-    }
-}
-
-static void go_on(void)
-{
-    fiber *from = run.current, *to = next_fiber();
     if (to != &run.host)
         standin_thread = run.place[to->thread];
-    if (to == from)
-        return;
     run.current = to;
     fiber_change(from, to);
 }
 
-static void fiber_loop(void)
+/* Changes to the fiber that goes on now: the host's own when all is done. `ended`: the calling fiber, if its
+ * thread has ended; when another goes on, it is idle. */
+static __attribute__((noinline)) void go_on(fiber *ended)
 {
-    for (;;) {
-        fiber *self = run.current;
-        run.kernel->closure.call(run.kernel->closure.data);
-        run.state[self->thread] = ENDED;
-        run.ended++;
-        self->next = run.idle;
-        run.idle = self;
-        go_on();
+    fiber *from = run.current, *to = next_lane(ended);
+    while (!to)
+        to = next_round() ? next_lane(ended) : &run.host;
+    if (to == from) {
+        standin_thread = run.place[to->thread];
+        return;
     }
+    if (ended) {
+        ended->next = run.idle;
+        run.idle = ended;
+    }
+    change(from, to);
 }
 
-static fiber *take_idle(void)
+/* The usual way: the next lane of a warp that has met before. */
+static inline bool go_on_in_warp(void)
 {
-    fiber *f = run.idle;
-    if (!f)
-        return fiber_new(fiber_loop);
-    run.idle = f->next;
-    return f;
+    if (run.left == 0 || run.state[run.next] != READY)
+        return false;
+    fiber *to = run.fiber[run.next];
+    run.state[run.next] = RUNNING;
+    run.next += run.step;
+    run.left--;
+    change(run.current, to);
+    return true;
+}
+
+/* The usual way of threads that never meet: the next lane begins on the fiber of one that has ended. */
+static inline bool begin_next(fiber *ended)
+{
+    if (run.left == 0 || run.state[run.next] != FRESH)
+        return false;
+    ended->thread = run.next;
+    run.fiber[run.next] = ended;
+    run.state[run.next] = RUNNING;
+    standin_thread = run.place[run.next];
+    run.next += run.step;
+    run.left--;
+    return true;
+}
+
+static void fiber_loop(void)
+{
+    fiber *self = run.current;
+    for (;;) {
+        run.kernel->closure.call(run.kernel->closure.data);
+        run.state[self->thread] = ENDED;
+        if (!begin_next(self))
+            go_on(self);
+    }
 }
 
 /* ---- what threads call ---- */
@@ -235,7 +267,8 @@ void standin_meet_block(void)
 {
     run.state[run.current->thread] = AT_BLOCK;
     run.waiting++;
-    go_on();
+    if (!go_on_in_warp())
+        go_on(NULL);
 }
 
 const uint64_t *standin_meet_warp(const char *what, unsigned mask, uint64_t mine);
@@ -251,7 +284,8 @@ const uint64_t *standin_meet_warp(const char *what, unsigned mask, uint64_t mine
     run.what = what;
     run.meeting++;
     run.state[thread] = AT_WARP;
-    go_on();
+    if (!go_on_in_warp())
+        go_on(NULL);
     return slots;
 }
 
@@ -349,7 +383,7 @@ void standin_run_kernel(const standin_kernel *kernel)
     memset(&run.host, 0, sizeof run.host);
     run.current = &run.host;
     begin_block();
-    go_on();
+    go_on(NULL);
     give_shared();
     run.kernel = NULL;
 }

@@ -108,6 +108,10 @@ static float *rounded(const float *x, int64_t rows, int64_t columns, int64_t str
 
 static void multiply_fp32(const standin_product *p)
 {
+    const int64_t each = sizeof(float);
+    standin_share(p->a, (p->transpose_a ? p->k : p->m) * p->lda * each);
+    standin_share(p->b, (p->transpose_b ? p->n : p->k) * p->ldb * each);
+    standin_share(p->c, p->m * p->ldc * each);
     dnnl_status_t status =
         dnnl_sgemm(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N', p->m, p->n, p->k,
                    p->alpha, p->a, p->lda, p->b, p->ldb, p->beta, p->c, p->ldc);

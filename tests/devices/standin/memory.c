@@ -3,7 +3,10 @@
  * Each piece has pages of its own. It ends where its last page ends, but for what rounding to 256 leaves,
  * and pages that nobody may touch stand on both sides. What is left over in the piece's own pages holds a
  * pattern that is looked at after each piece of work, or is poisoned for ASan. Freed pages stay closed, so
- * that a late touch finds them, until MOST_FREED pieces have been freed after them. */
+ * that a late touch finds them, until MOST_FREED pieces have been freed after them.
+ *
+ * Device memory is opened chunk by chunk as queued work touches it, and closed when the work is done: most work
+ * touches little of it, and opening costs the kernel a visit of every page. */
 #include "inside.h"
 
 #include <errno.h>
@@ -26,6 +29,7 @@ enum {
     FRESH = 0xff, /* in a new one: NaNs */
     MOST_FREED = 4096,
     MOST_EDGE = 256, /* bytes of an edge that are looked at */
+    CHUNK = 32 * PAGE,
 };
 
 static const int64_t most_filled = (int64_t)32 << 20; /* larger pieces begin as zeros */
@@ -36,15 +40,23 @@ typedef struct piece {
     int number, device;
     piece_kind kind;
     bool freed;
+    bool *open; /* of device memory, a flag for each chunk: queued work has touched it */
 } piece;
 
 static const char *const kinds[] = {"device memory", "pinned memory", "managed memory"};
 
-/* By address. */
+typedef struct opened_chunk {
+    piece *piece;
+    int64_t chunk;
+} opened_chunk;
+
+/* Pieces by address; none comes or goes while memory.open. */
 static struct {
     piece *piece;
     int count, room, freed, last_number;
-    bool open;
+    bool open;            /* work runs */
+    opened_chunk *opened; /* a place for each chunk of device memory */
+    int64_t opened_count, chunks, opened_room;
 } memory;
 
 /* ---- faults ---- */
@@ -166,6 +178,64 @@ void standin_check_word(const char *name, int index, size_t at, const void *word
                       standin_where(word));
 }
 
+/* ---- opening ---- */
+
+static char *pages(const piece *m)
+{
+    return m->map + PAGE;
+}
+
+static int64_t pages_bytes(const piece *m)
+{
+    return m->map_bytes - 2 * PAGE;
+}
+
+static void set_access_of(char *from, int64_t bytes, int access)
+{
+    if (mprotect(from, (size_t)bytes, access) != 0)
+        standin_fault("cannot open or close memory: %s", strerror(errno));
+}
+
+static void set_access(const piece *m, int access)
+{
+    set_access_of(pages(m), pages_bytes(m), access);
+}
+
+static int64_t chunks_of(const piece *m)
+{
+    return (pages_bytes(m) + CHUNK - 1) / CHUNK;
+}
+
+static void set_access_of_chunk(const piece *m, int64_t chunk, int access)
+{
+    int64_t left = pages_bytes(m) - chunk * CHUNK;
+    set_access_of(pages(m) + chunk * CHUNK, left < CHUNK ? left : CHUNK, access);
+}
+
+/* Opens what is touched at p, or about to be. False when work may not touch it. */
+static bool open_at(piece *m, const char *p)
+{
+    if (!memory.open || !m || !m->open || p < pages(m) || p >= pages(m) + pages_bytes(m))
+        return false;
+    const int64_t chunk = (p - pages(m)) / CHUNK;
+    if (!m->open[chunk]) {
+        set_access_of_chunk(m, chunk, PROT_READ | PROT_WRITE);
+        m->open[chunk] = true;
+        memory.opened[memory.opened_count++] = (opened_chunk){m, chunk};
+    }
+    return true;
+}
+
+void standin_share(const void *p, int64_t bytes)
+{
+    piece *m = piece_at(p);
+    const char *from = p;
+    for (int64_t at = 0; at < bytes; at += CHUNK)
+        open_at(m, from + at);
+    if (bytes > 0)
+        open_at(m, from + bytes - 1);
+}
+
 /* ---- touches that the pages refuse ---- */
 
 static struct sigaction older;
@@ -173,8 +243,10 @@ static struct sigaction older;
 static void refused(int signal_number, siginfo_t *info, void *context)
 {
     const void *p = info->si_addr;
-    const piece *m = piece_at(p);
-    if (m && !m->freed && standin_is_device(p, 1) && !standin_works())
+    piece *m = piece_at(p);
+    if (standin_works() && open_at(m, p))
+        return;
+    if (m && !m->freed && m->kind == PIECE_DEVICE && living_around(p, 1) && !standin_works())
         standin_fault("host touched device memory: %s", standin_where(p));
     if (m && m->freed)
         standin_fault("touched freed memory: %s", standin_where(p));
@@ -212,16 +284,6 @@ static void set_edge(char *p, int64_t bytes)
 #endif
 }
 
-static char *pages(const piece *m)
-{
-    return m->map + PAGE;
-}
-
-static int64_t pages_bytes(const piece *m)
-{
-    return m->map_bytes - 2 * PAGE;
-}
-
 static int64_t bytes_after(const piece *m)
 {
     return pages(m) + pages_bytes(m) - (m->start + m->bytes);
@@ -240,54 +302,51 @@ static bool edge_intact(const char *p, int64_t bytes)
     (void)p, (void)bytes;
     return true;
 #else
-    for (int64_t i = 0; i < bytes; i++)
-        if ((unsigned char)p[i] != EDGE)
-            return false;
-    return true;
+    return bytes == 0 || ((unsigned char)*p == EDGE && memcmp(p, p + 1, (size_t)bytes - 1) == 0);
 #endif
 }
 
-static void check_edges_of(const piece *m)
+static void check_edge_after(const piece *m)
 {
     if (!edge_intact(m->start + m->bytes, bytes_after(m)))
         standin_fault("written beyond allocation %d (%lld bytes)", m->number, (long long)m->bytes);
+}
+
+static void check_edge_before(const piece *m)
+{
     if (!edge_intact(m->start - bytes_before(m), bytes_before(m)))
         standin_fault("written before allocation %d (%lld bytes)", m->number, (long long)m->bytes);
 }
 
+/* The edges lie in the first and the last page. */
 void standin_check_edges(void)
 {
-    for (int i = 0; i < memory.count; i++)
-        if (!memory.piece[i].freed && memory.piece[i].kind == PIECE_DEVICE)
-            check_edges_of(&memory.piece[i]);
+    for (int64_t i = 0; i < memory.opened_count; i++) {
+        const opened_chunk *o = &memory.opened[i];
+        if (o->chunk == 0)
+            check_edge_before(o->piece);
+        if (o->chunk == chunks_of(o->piece) - 1)
+            check_edge_after(o->piece);
+    }
 }
 
-/* ---- opening ---- */
-
-static void set_access(const piece *m, int access)
-{
-    if (mprotect(pages(m), (size_t)pages_bytes(m), access) != 0)
-        standin_fault("cannot open or close memory: %s", strerror(errno));
-}
-
-static void set_access_of_all(int access)
-{
-    for (int i = 0; i < memory.count; i++)
-        if (!memory.piece[i].freed && memory.piece[i].kind == PIECE_DEVICE)
-            set_access(&memory.piece[i], access);
-}
+/* ---- from the first piece of work to the last ---- */
 
 void standin_open_memory(void)
 {
     watch();
-    set_access_of_all(PROT_READ | PROT_WRITE);
     memory.open = true;
 }
 
 void standin_close_memory(void)
 {
     memory.open = false;
-    set_access_of_all(PROT_NONE);
+    for (int64_t i = 0; i < memory.opened_count; i++) {
+        const opened_chunk *o = &memory.opened[i];
+        o->piece->open[o->chunk] = false;
+        set_access_of_chunk(o->piece, o->chunk, PROT_NONE);
+    }
+    memory.opened_count = 0;
 }
 
 /* ---- taking and giving ---- */
@@ -306,6 +365,31 @@ int64_t standin_held(int device)
         held += !m->freed && m->kind != PIECE_PINNED && m->device == device ? m->bytes : 0;
     }
     return held;
+}
+
+/* A flag for each chunk of a piece of device memory, and room to list them all. */
+static bool have_chunks(piece *m)
+{
+    const int64_t chunks = memory.chunks + chunks_of(m);
+    if (m->kind != PIECE_DEVICE)
+        return true;
+    if (chunks > memory.opened_room) {
+        opened_chunk *grown = realloc(memory.opened, (size_t)chunks * 2 * sizeof *grown);
+        if (!grown)
+            return false;
+        memory.opened = grown;
+        memory.opened_room = 2 * chunks;
+    }
+    m->open = calloc((size_t)chunks_of(m), sizeof *m->open);
+    memory.chunks += m->open ? chunks_of(m) : 0;
+    return m->open != NULL;
+}
+
+static void lose_chunks(piece *m)
+{
+    memory.chunks -= m->open ? chunks_of(m) : 0;
+    free(m->open);
+    m->open = NULL;
 }
 
 static bool insert(piece m)
@@ -328,6 +412,8 @@ static bool insert(piece m)
 
 void *standin_take(piece_kind kind, int device, int64_t bytes)
 {
+    if (memory.open)
+        standin_fault("memory is taken by queued work");
     if (bytes > INT64_MAX / 2 ||
         (kind != PIECE_PINNED && bytes > standin_limit() - standin_held(device)))
         return NULL;
@@ -345,7 +431,8 @@ void *standin_take(piece_kind kind, int device, int64_t bytes)
                .number = memory.last_number + 1,
                .device = device,
                .kind = kind};
-    if (!insert(m)) {
+    if (!have_chunks(&m) || !insert(m)) {
+        lose_chunks(&m);
         munmap(map, (size_t)m.map_bytes);
         return NULL;
     }
@@ -355,7 +442,7 @@ void *standin_take(piece_kind kind, int device, int64_t bytes)
         memset(m.start, FRESH, (size_t)bytes);
     set_edge(m.start + bytes, bytes_after(&m));
     set_edge(m.start - bytes_before(&m), bytes_before(&m));
-    if (kind == PIECE_DEVICE && !memory.open)
+    if (kind == PIECE_DEVICE)
         set_access(&m, PROT_NONE);
     return m.start;
 }
@@ -382,11 +469,13 @@ bool standin_give(void *p, piece_kind kind, piece_kind or_kind)
         return false;
     if (m->kind == PIECE_DEVICE)
         set_access(m, PROT_READ | PROT_WRITE);
-    check_edges_of(m);
+    check_edge_after(m);
+    check_edge_before(m);
 #ifdef WITH_ASAN
     ASAN_UNPOISON_MEMORY_REGION(pages(m), (size_t)pages_bytes(m));
 #endif
     m->freed = true;
+    lose_chunks(m);
     set_access(m, PROT_NONE);
     madvise(pages(m), (size_t)pages_bytes(m), MADV_DONTNEED);
     if (++memory.freed > MOST_FREED)

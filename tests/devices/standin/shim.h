@@ -23,9 +23,10 @@
 
 /* ---- where a thread is ---- */
 
+/* Hidden: no table between a kernel and its place. */
 extern "C" {
-extern uint3 standin_thread, standin_block;
-extern dim3 standin_threads, standin_blocks;
+extern __attribute__((visibility("hidden"))) uint3 standin_thread, standin_block;
+extern __attribute__((visibility("hidden"))) dim3 standin_threads, standin_blocks;
 }
 #define threadIdx ((const uint3 &)standin_thread)
 #define blockIdx  ((const uint3 &)standin_block)

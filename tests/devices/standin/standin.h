@@ -40,6 +40,10 @@ extern "C" {
 void standin_enqueue(cudaStream_t stream, const char *name, void (*run)(void *data),
                      const void *data, size_t bytes);
 
+/* Queued work calls it before threads of its own, a library's, touch device memory: otherwise only the thread
+ * that does the work may touch it. */
+void standin_share(const void *p, int64_t bytes);
+
 /* True when all of the `bytes` from p on lie in one living allocation of device (or managed) memory.
  * With 0 bytes its end counts as well. */
 bool standin_is_device(const void *p, int64_t bytes);
