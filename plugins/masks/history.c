@@ -14,17 +14,6 @@ history history_at(const assay_tower *tower, int64_t b)
     return (history){span[0] < end ? span[0] : end, end};
 }
 
-/* Everything hidden. */
-static assay_tensor *hidden(assay_tape *tape, const assay_tower *tower)
-{
-    assay_tensor *y = assay_tape_tensor(tape, ASSAY_F32, 4,
-                                        (int64_t[]){tower->rows, 1, tower->tokens, tower->tokens});
-    float *numbers = y ? assay_f32(y) : NULL;
-    for (int64_t i = 0; numbers && i < assay_tensor_count(y); i++)
-        numbers[i] = -INFINITY;
-    return y;
-}
-
 static bool finish(assay_tape *tape, assay_tensor *weights, assay_attention_bias *out)
 {
     *out = assay_bias_causal();
@@ -32,13 +21,6 @@ static bool finish(assay_tape *tape, assay_tensor *weights, assay_attention_bias
     out->log_weight = weights;
     out->history_only = true;
     return weights && assay_tape_ok(tape, NULL);
-}
-
-/* Row i of batch item b. */
-static float *row_of(const assay_tensor *weights, int64_t b, int64_t i)
-{
-    int64_t tokens = weights->shape[3];
-    return assay_f32(weights) + (b * tokens + i) * tokens;
 }
 
 /* The spans of the rows within their valid tokens, i32 (B, 2). */
@@ -61,13 +43,17 @@ bool history_prices(assay_tape *tape, const assay_tower *tower, assay_tensor *pr
 
 bool history_for_first(assay_tape *tape, const assay_tower *tower, assay_attention_bias *out)
 {
-    assay_tensor *y = hidden(tape, tower);
-    for (int64_t b = 0; y && b < tower->rows; b++) {
+    assay_tensor *window =
+        assay_tape_tensor(tape, ASSAY_I32, 3, (int64_t[]){tower->rows, tower->tokens, 2});
+    if (!window)
+        return false;
+    memset(assay_i32(window), 0, (size_t)assay_tensor_bytes(window));
+    for (int64_t b = 0; b < tower->rows && tower->tokens > 0; b++) {
         history h = history_at(tower, b);
-        for (int64_t j = h.first; j < h.end; j++)
-            row_of(y, b, 0)[j] = 0;
+        assay_i32(window)[2 * b * tower->tokens] = (int32_t)h.first;
+        assay_i32(window)[2 * b * tower->tokens + 1] = (int32_t)h.end;
     }
-    return finish(tape, y, out);
+    return finish(tape, assay_window_prices(tape, window), out);
 }
 
 /* ---- series ---- */

@@ -76,16 +76,17 @@ static assay_tensor *band(const widening *mask, assay_tape *tape, const assay_to
                           double share)
 {
     int64_t tokens = tower->tokens;
-    assay_tensor *y =
-        assay_tape_tensor(tape, ASSAY_F32, 4, (int64_t[]){tower->rows, 1, tokens, tokens});
-    for (int64_t b = 0; y && b < tower->rows; b++) {
+    assay_tensor *window =
+        assay_tape_tensor(tape, ASSAY_I32, 3, (int64_t[]){tower->rows, tokens, 2});
+    for (int64_t b = 0; window && b < tower->rows; b++) {
         int64_t delta = delta_of(mask, share, valid_of(tower, b));
-        float *row = assay_f32(y) + b * tokens * tokens;
-        for (int64_t i = 0; i < tokens; i++, row += tokens)
-            for (int64_t j = 0; j < tokens; j++)
-                row[j] = j <= i + delta ? 0 : -INFINITY;
+        int32_t *row = assay_i32(window) + 2 * b * tokens;
+        for (int64_t i = 0; i < tokens; i++) {
+            row[2 * i] = 0;
+            row[2 * i + 1] = (int32_t)(delta < tokens - i ? i + delta + 1 : tokens);
+        }
     }
-    return y;
+    return assay_window_prices(tape, window);
 }
 
 static void record(const widening *mask, const assay_tower *tower, double share)

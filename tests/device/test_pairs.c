@@ -206,6 +206,26 @@ static void a_history_is_open_inside_alone(void **state)
         }
 }
 
+static void a_query_sees_its_window_alone(void **state)
+{
+    enum { BATCH = 2, TOKENS = 131 };
+    (void)state;
+    int32_t window[2 * BATCH * TOKENS];
+    float y[BATCH * TOKENS * TOKENS];
+    for (int r = 0; r < BATCH * TOKENS; r++) {
+        window[2 * r] = r * 7 % TOKENS;
+        window[2 * r + 1] = r % 5 == 0 ? window[2 * r] : TOKENS - r % 11;
+    }
+    for (int k = 0; kernels_at(k) != NULL; k++) {
+        kernels_at(k)->window_prices(BATCH, TOKENS, window, y);
+        for (int r = 0; r < BATCH * TOKENS; r++)
+            for (int j = 0; j < TOKENS; j++) {
+                bool seen = window[2 * r] <= j && j < window[2 * r + 1];
+                assert_true(y[r * TOKENS + j] == (seen ? 0.0f : -INFINITY));
+            }
+    }
+}
+
 /* Prices of pairs and their gradients at a size that is shared between blocks, device by device. */
 static void closed_keys_agree_with_the_common_body(void **state)
 {
@@ -272,6 +292,7 @@ int main(void)
         cmocka_unit_test(relative_importance_moves_where_positions_were_seen),
         cmocka_unit_test(prices_are_logs_of_weights),
         cmocka_unit_test(a_history_is_open_inside_alone),
+        cmocka_unit_test(a_query_sees_its_window_alone),
         cmocka_unit_test(closed_keys_agree_with_the_common_body),
     };
     return cmocka_run_group_tests_name("pairs", tests, NULL, NULL);

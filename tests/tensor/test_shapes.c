@@ -118,6 +118,7 @@ CALL(tokens_to_map, assay_tokens_to_map(tape, t[0], w->a, w->b, w->c))
 CALL(pixel_loss, assay_pixel_cross_entropy(tape, t[0], t[1], 255, w->a))
 CALL(patch_targets, assay_patch_targets(tape, t[0], t[1], w->a, true))
 CALL(history_prices, assay_history_prices(tape, t[0], t[1], w->a))
+CALL(window_prices, assay_window_prices(tape, t[0]))
 CALL(close_keys,
      assay_close_keys(tape, t[0], w->a, w->b,
                       &(assay_closed_keys){.future = t[1], .always = t[2], .span = t[3]}))
@@ -483,6 +484,8 @@ static const wrong other_attention_wrongs[] = {
         .args = {F(1, 1, 1, 3), I(0, 2, 1)}, .a = 3),
     ROW("history_prices", "a span past the tokens", history_prices, VALUE,
         .args = {F(1, 1, 1, 3), I(4, 2, 2)}, .a = 3),
+    ROW("window_prices", "no window", window_prices, VALUE, .args = {NONE}),
+    ROW("window_prices", "one number a query", window_prices, SHAPE, .args = {I(0, 2, 3)}),
     ROW("close_keys", "bf16 prices", close_keys, SHAPE, .args = {H(1, 1, 1, 3)}, .a = 2, .b = 3),
     ROW("close_keys", "another batch", close_keys, SHAPE, .args = {F(4, 1, 1, 3)}, .a = 2, .b = 3),
     ROW("close_keys", "costs of other keys", close_keys, SHAPE, .args = {F(1, 1, 1, 3), F(2, 4)},

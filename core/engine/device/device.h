@@ -446,6 +446,8 @@ typedef struct assay_kernels {
     void (*key_prices)(const device_key_prices *prices);
     void (*history_prices)(const device_history *history);
     void (*d_history_prices)(const device_history *history);
+    /* y (B, T, T): 0 for a key in its query's window (B, T, 2), first and end, else -infinity */
+    void (*window_prices)(int64_t batch, int64_t tokens, const int32_t *window, float *y);
     void (*close_keys)(const device_closing *closing);
     void (*d_close_keys)(const device_closing *closing);
 
@@ -468,6 +470,7 @@ typedef struct assay_kernels {
     X(key_prices)                                                                                  \
     X(history_prices)                                                                              \
     X(d_history_prices)                                                                            \
+    X(window_prices)                                                                               \
     X(close_keys)                                                                                  \
     X(d_close_keys)                                                                                \
     X(patch_targets)

@@ -55,6 +55,16 @@ void cpu_d_history_prices(const device_history *d)
     }
 }
 
+/* ---- windows ---- */
+
+void cpu_window_prices(int64_t batch, int64_t tokens, const int32_t *window, float *y)
+{
+#pragma omp parallel for schedule(static) if (batch * tokens * tokens >= 1 << 15)
+    for (int64_t r = 0; r < batch * tokens; r++)
+        for (int64_t j = 0; j < tokens; j++)
+            y[r * tokens + j] = j >= window[2 * r] && j < window[2 * r + 1] ? 0 : -INFINITY;
+}
+
 /* ---- closed keys ---- */
 
 /* Whether the pair pays the price that is given. */

@@ -104,6 +104,25 @@ assay_tensor *assay_history_prices(assay_tape *tape, assay_tensor *prices, const
     return assay_tape_record(tape, &history_op, 1, &prices, 1, &y, call) ? y : NULL;
 }
 
+/* ---- windows ---- */
+
+assay_tensor *assay_window_prices(assay_tape *tape, const assay_tensor *window)
+{
+    if (!op_takes_ints(tape, "window_prices", window))
+        return NULL;
+    if (window->rank != 3 || window->shape[2] != 2)
+        return op_mismatch(tape, "window_prices", "a query's window has a first key and an end",
+                           "(B, T, 2)", window);
+    int64_t batch = window->shape[0], tokens = window->shape[1];
+    assay_tensor *y = assay_tape_tensor(tape, ASSAY_F32, 4, (int64_t[]){batch, 1, tokens, tokens});
+    const int32_t *sent = y ? op_in(tape, window) : NULL;
+    float *to = y ? op_out(tape, y) : NULL;
+    if (!op_sound(tape))
+        return NULL;
+    op_kernels(tape)->window_prices(batch, tokens, sent, to);
+    return y;
+}
+
 /* ---- closed keys ---- */
 
 static bool closing_backward(assay_tape *tape, const assay_node *node)

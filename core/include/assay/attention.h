@@ -63,6 +63,10 @@ assay_attention_bias assay_bias_future(assay_tape *tape, float weight);
 assay_tensor *assay_history_prices(assay_tape *tape, assay_tensor *prices, const assay_tensor *span,
                                    int64_t tokens);
 
+/* Prices (B, 1, T, T) f32 that leave a query the keys of its window alone, at no cost: window i32 (B, T, 2),
+ * first key and end, exclusive. */
+assay_tensor *assay_window_prices(assay_tape *tape, const assay_tensor *window);
+
 /* Keys that cost more than a mask says, up to infinity. */
 typedef struct assay_closed_keys {
     const assay_tensor *future; /* f32 (B, T): added where the key is future; NULL: none is */

@@ -66,6 +66,23 @@ extern "C" void cuda_d_history_prices(const device_history *history)
     CUDA_LAUNCH(d_history_prices, cuda_blocks(n, 1), CUDA_ROW_BLOCK, 0, *history);
 }
 
+/* ---- windows ---- */
+
+static __global__ void window_prices(int64_t rows, int64_t tokens, const int32_t *window, float *y)
+{
+    for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
+        int64_t first = window[2 * r], end = window[2 * r + 1];
+        for (int64_t j = threadIdx.x; j < tokens; j += blockDim.x)
+            y[r * tokens + j] = j >= first && j < end ? 0.0f : -INFINITY;
+    }
+}
+
+extern "C" void cuda_window_prices(int64_t batch, int64_t tokens, const int32_t *window, float *y)
+{
+    CUDA_LAUNCH(window_prices, cuda_blocks(batch * tokens, 1), CUDA_ROW_BLOCK, 0, batch * tokens,
+                tokens, window, y);
+}
+
 /* ---- closed keys ---- */
 
 /* Whether the pair pays the price that is given. */
