@@ -36,6 +36,12 @@ step causal 0
 step accumulate 0
 step pieces 0
 step segmentation 0
+step masked_image 0
+step future_alignment 0
+step ggsm 0
+step hybrid_mask 0
+step hybrid_mlp 0
+step widening 0
 
 echo "1..$number"
 exit $failed

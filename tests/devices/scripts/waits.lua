@@ -22,7 +22,20 @@ local scenes = dataset.thermal_synth { train_images = 16, valid_images = 0, test
 
 local cases = {
   causal = function() return decoding {} end,
-  ggsm = function() return decoding { mask = mask.ggsm { warmup = 0.5 } } end,
+  ggsm = function() return decoding { mask = mask.ggsm { warmup = 0.5, rounding = "bf16", clock = "micro" } } end,
+  ggsm_plus = function() return decoding { mask = mask.ggsm_plus { warmup = 0.5 } } end,
+  hybrid_mask = function() return decoding { mask = mask.hybrid_mask {} } end,
+  hybrid_mlp = function() return decoding { mask = mask.hybrid_mlp { width = 8 } } end,
+  hybrid_query = function() return decoding { mask = mask.hybrid_query {} } end,
+  widening = function() return decoding { mask = mask.widening {} } end,
+  future_alignment = function() return decoding { loss = loss.future_alignment {} } end,
+  masked_image = function()
+    return {
+      dataset = dataset.thermal_synth { task = "pretraining", images = 16, width = 48, height = 48, side = 32 },
+      model = model.vit { size = "custom", width = 16, layers = 1, heads = 2, patch = 8, image = 32, mask_ratio = 0.75 },
+      loss = loss.masked_image { width = 16, layers = 1, heads = 2 }, train = train {},
+    }
+  end,
   accumulate = function() return decoding { train = { accumulate = 2 } } end,
   pieces = function() return decoding { train = { pieces = 3 } } end,
   segmentation = function()
