@@ -9,10 +9,21 @@ static void fill_with_nan(int64_t n, float *x)
         x[i] = NAN;
 }
 
+/* x rounded to bf16, in fp32. */
 static void round_to_bf16(int64_t n, float *x)
 {
     for (int64_t i = 0; i < n; i++)
         x[i] = assay_from_bf16(assay_to_bf16(x[i]));
+}
+
+/* x as bf16; the caller frees it. */
+static uint16_t *stored_as_bf16(int64_t n, const float *x)
+{
+    uint16_t *y = malloc((size_t)n * sizeof *y + (n == 0));
+    assert_non_null(y);
+    for (int64_t i = 0; i < n; i++)
+        y[i] = assay_to_bf16(x[i]);
+    return y;
 }
 
 enum { TRANSPOSE_A = 1, TRANSPOSE_B = 2, TRANSPOSES = 4, ENDS = 5, WAYS = TRANSPOSES * ENDS };
@@ -57,8 +68,11 @@ static void expect_same_product(const assay_device *device, device_precision pre
         round_to_bf16(rows_a * g.lda, a);
         round_to_bf16(rows_b * g.ldb, b);
     }
-    g.a = a;
-    g.b = b;
+    uint16_t *stored_a = stored_as_bf16(rows_a * g.lda, a);
+    uint16_t *stored_b = stored_as_bf16(rows_b * g.ldb, b);
+    bool stored = precision == DEVICE_BF16_STORED;
+    g.a = stored ? (const void *)stored_a : a;
+    g.b = stored ? (const void *)stored_b : b;
     g.bias = bias;
     g.c = want;
     cpu_gemm_plain(&g);
@@ -69,6 +83,8 @@ static void expect_same_product(const assay_device *device, device_precision pre
                       m * g.ldc, got, want, tolerance, tolerance * sqrt((double)k + 1.0));
     free(a);
     free(b);
+    free(stored_a);
+    free(stored_b);
     free(bias);
     free(want);
     free(got);
@@ -123,6 +139,23 @@ static void products_of_bf16_values_lose_nothing(void **state)
         }
 }
 
+/* The same of factors in memory as bf16: rows of odd widths and starts, and, with sums of one product, a way
+ * for which the stand-in has no algorithm. */
+static void products_of_stored_bf16_lose_nothing(void **state)
+{
+    (void)state;
+    const int64_t sizes[] = {0, 1, 3, 65};
+    const assay_device *device;
+    for (int v = 0; (device = tested_device_at(v)) != NULL; v++)
+        for (int way = 0; way < WAYS; way++) {
+            for (int shape = 0; shape < 64; shape++)
+                expect_same_product(device, DEVICE_BF16_STORED, sizes[shape % 4],
+                                    sizes[shape / 4 % 4], sizes[shape / 16], way, shape % 2 * 5,
+                                    1e-6);
+            expect_same_product(device, DEVICE_BF16_STORED, 9, 12, 600, way, 0, 4e-6);
+        }
+}
+
 /* More shapes than a device may keep prepared: old ones are forgotten, and come back. */
 static void many_shapes_take_turns(void **state)
 {
@@ -162,6 +195,7 @@ int main(void)
         cmocka_unit_test(long_sums_agree_with_the_triple_loop),
         cmocka_unit_test(tf32_is_as_exact_as_its_factors),
         cmocka_unit_test(products_of_bf16_values_lose_nothing),
+        cmocka_unit_test(products_of_stored_bf16_lose_nothing),
         cmocka_unit_test(many_shapes_take_turns),
         cmocka_unit_test(the_plain_product_reads_like_the_formula),
     };

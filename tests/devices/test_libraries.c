@@ -230,6 +230,60 @@ static void convolutions_of_nothing_are_their_bias(void **state)
     free(want);
 }
 
+/* C (5, 7) of n normal numbers each, stored as bf16: sums of 1, for which the stand-in has no algorithm, and
+ * of 300, whose parts lie in the memory where the first were widened. */
+static void products_of_bf16_follow_each_other_without_a_wait(void **state)
+{
+    (void)state;
+    enum { M = 5, N = 7, MOST = 300, CALLS = 4 };
+    const int64_t depth[CALLS] = {1, MOST - 1, 1, MOST - 3}; /* from number 0, 1, 2, 3 */
+    float *x = put_normals("factors", (M + N) * MOST), *bias = put_normals("bias", N);
+    uint16_t *narrow = device->memory->take((M + N) * MOST * (int64_t)sizeof *narrow, NULL);
+    uint16_t stored[(M + N) * MOST];
+    float *c[CALLS], got[M * N], want[M * N], *row = twin_normals("bias", N, 1.0f);
+    device->kernels->to_bf16((M + N) * MOST, x, narrow);
+    device->memory->download(stored, narrow, sizeof stored);
+    for (int i = 0; i < CALLS; i++) {
+        c[i] = put_nan(M * N);
+        device->kernels->gemm(&(device_gemm){.a = narrow + i,
+                                             .b = narrow + M * MOST + i,
+                                             .c = c[i],
+                                             .m = M,
+                                             .n = N,
+                                             .k = depth[i],
+                                             .lda = MOST,
+                                             .ldb = MOST,
+                                             .ldc = N,
+                                             .transpose_b = true,
+                                             .bias = bias,
+                                             .activation = DEVICE_RELU,
+                                             .precision = DEVICE_BF16_STORED});
+    }
+    for (int i = 0; i < CALLS; i++) {
+        device->memory->download(got, c[i], sizeof got);
+        cpu_kernels_plain.gemm(&(device_gemm){.a = stored + i,
+                                              .b = stored + M * MOST + i,
+                                              .c = want,
+                                              .m = M,
+                                              .n = N,
+                                              .k = depth[i],
+                                              .lda = MOST,
+                                              .ldb = MOST,
+                                              .ldc = N,
+                                              .transpose_b = true,
+                                              .bias = row,
+                                              .activation = DEVICE_RELU,
+                                              .precision = DEVICE_BF16_STORED});
+        twin_expect_close("bf16", M * N, got, want, 4e-6, 4e-6 * 18.0);
+        device->memory->give(c[i]);
+    }
+    expect_no_failure();
+    device->memory->give(x);
+    device->memory->give(bias);
+    device->memory->give(narrow);
+    free(row);
+}
+
 /* Last: a failure stays. */
 static void a_wrong_leading_dimension_comes_back_as_an_error(void **state)
 {
@@ -250,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_follow_each_other_without_a_wait),
         cmocka_unit_test(memory_given_back_is_used_again_in_order),
+        cmocka_unit_test(products_of_bf16_follow_each_other_without_a_wait),
         cmocka_unit_test(sums_over_nothing_clear_or_keep),
         cmocka_unit_test(convolutions_of_nothing_are_their_bias),
         cmocka_unit_test(a_wrong_leading_dimension_comes_back_as_an_error),

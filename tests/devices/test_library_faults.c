@@ -39,12 +39,18 @@ typedef struct product {
     size_t workspace_bytes;
 } product;
 
-static cublasLtMatrixLayout_t layout(uint64_t rows, uint64_t columns, int64_t stride)
+static cublasLtMatrixLayout_t layout_of(cudaDataType type, uint64_t rows, uint64_t columns,
+                                        int64_t stride)
 {
     cublasLtMatrixLayout_t made = NULL;
-    assert_int_equal(cublasLtMatrixLayoutCreate(&made, CUDA_R_32F, rows, columns, stride),
+    assert_int_equal(cublasLtMatrixLayoutCreate(&made, type, rows, columns, stride),
                      CUBLAS_STATUS_SUCCESS);
     return made;
+}
+
+static cublasLtMatrixLayout_t layout(uint64_t rows, uint64_t columns, int64_t stride)
+{
+    return layout_of(CUDA_R_32F, rows, columns, stride);
 }
 
 static cublasStatus_t propose(product *p, uint32_t schemes)
@@ -240,9 +246,90 @@ static void a_wrong_type_is_refused(void **state)
     (void)state;
     cublasLtMatrixLayout_t made = NULL;
     captured c = capture();
-    cublasStatus_t status = cublasLtMatrixLayoutCreate(&made, CUDA_R_16BF, 4, 2, 4);
+    cublasStatus_t status = cublasLtMatrixLayoutCreate(&made, CUDA_R_64F, 4, 2, 4);
     expect_words(&c, WORDS("cublasLtMatrixLayoutCreate", "type"));
     assert_int_equal(status, CUBLAS_STATUS_INVALID_VALUE);
+}
+
+static void factors_of_two_types_are_refused(void **state)
+{
+    (void)state;
+    product p = product_new();
+    assert_int_equal(cublasLtMatrixLayoutDestroy(p.a), CUBLAS_STATUS_SUCCESS);
+    p.a = layout_of(CUDA_R_16BF, ROWS, DEPTH, ROWS);
+    expect_refused_product(&p, WORDS("cublasLtMatmul", "type of B", "expected 14, got 0"));
+    product_free(&p);
+}
+
+/* bf16 numbers take half the memory: a layout that says fp32 of them leads out of it. */
+static void bf16_that_is_called_fp32_is_refused(void **state)
+{
+    (void)state;
+    product p = product_new();
+    assert_int_equal(cudaFree(p.of_a), cudaSuccess);
+    p.of_a = device_floats(ROWS * DEPTH / 2);
+    expect_refused_product(&p, WORDS("cublasLtMatmul: A", "3600 bytes of device memory"));
+    product_free(&p);
+}
+
+static void bf16_computed_as_tf32_is_refused(void **state)
+{
+    (void)state;
+    product p = product_new();
+    assert_int_equal(cublasLtMatrixLayoutDestroy(p.a), CUBLAS_STATUS_SUCCESS);
+    assert_int_equal(cublasLtMatrixLayoutDestroy(p.b), CUBLAS_STATUS_SUCCESS);
+    assert_int_equal(cublasLtMatmulDescDestroy(p.op), CUBLAS_STATUS_SUCCESS);
+    assert_int_equal(cublasLtMatmulDescCreate(&p.op, CUBLAS_COMPUTE_32F_FAST_TF32, CUDA_R_32F),
+                     CUBLAS_STATUS_SUCCESS);
+    p.a = layout_of(CUDA_R_16BF, ROWS, DEPTH, ROWS);
+    p.b = layout_of(CUDA_R_16BF, DEPTH, COLUMNS, DEPTH);
+    expect_refused_product(&p, WORDS("cublasLtMatmul", "compute type of factors of bf16"));
+    product_free(&p);
+}
+
+static void a_batch(product *p, int32_t items, int64_t step)
+{
+    const cublasLtMatrixLayout_t all[] = {p->a, p->b, p->d};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(cublasLtMatrixLayoutSetAttribute(
+                             all[i], CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &items, sizeof items),
+                         CUBLAS_STATUS_SUCCESS);
+    assert_int_equal(cublasLtMatrixLayoutSetAttribute(
+                         p->d, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step),
+                     CUBLAS_STATUS_SUCCESS);
+}
+
+static void items_of_a_batch_that_overlap_are_refused(void **state)
+{
+    (void)state;
+    product p = product_new();
+    a_batch(&p, 2, ROWS * COLUMNS - 1);
+    expect_refused_product(
+        &p, WORDS("cublasLtMatmul", "step from item to item of D", "expected 15, got 14"));
+    product_free(&p);
+}
+
+static void a_batch_that_leads_out_of_the_array_is_refused(void **state)
+{
+    (void)state;
+    product p = product_new();
+    a_batch(&p, 2, ROWS * COLUMNS);
+    assert_int_equal(propose(&p, CUBLASLT_REDUCTION_SCHEME_NONE), CUBLAS_STATUS_SUCCESS);
+    expect_refused_product(&p, WORDS("cublasLtMatmul: C", "120 bytes of device memory"));
+    product_free(&p);
+}
+
+static void batches_of_different_length_are_refused(void **state)
+{
+    (void)state;
+    product p = product_new();
+    int32_t items = 3;
+    a_batch(&p, 2, ROWS * COLUMNS);
+    assert_int_equal(cublasLtMatrixLayoutSetAttribute(p.b, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT,
+                                                      &items, sizeof items),
+                     CUBLAS_STATUS_SUCCESS);
+    expect_refused_product(&p, WORDS("items of a batch", "expected 2, got 3"));
+    product_free(&p);
 }
 
 static void an_attribute_of_the_wrong_size_is_refused(void **state)
@@ -503,6 +590,12 @@ int main(void)
         cmocka_unit_test(a_destroyed_descriptor_is_refused),
         cmocka_unit_test(a_descriptor_of_another_kind_is_refused),
         cmocka_unit_test(a_wrong_type_is_refused),
+        cmocka_unit_test(factors_of_two_types_are_refused),
+        cmocka_unit_test(bf16_that_is_called_fp32_is_refused),
+        cmocka_unit_test(bf16_computed_as_tf32_is_refused),
+        cmocka_unit_test(items_of_a_batch_that_overlap_are_refused),
+        cmocka_unit_test(a_batch_that_leads_out_of_the_array_is_refused),
+        cmocka_unit_test(batches_of_different_length_are_refused),
         cmocka_unit_test(an_attribute_of_the_wrong_size_is_refused),
         cmocka_unit_test(an_algorithm_of_another_problem_is_refused),
         cmocka_unit_test(sums_in_an_order_of_chance_are_refused),

@@ -1,6 +1,6 @@
 /* test_factors.c - what operations ask of products: on a bf16 tape factors that are called values of bf16
- * are some, so that a device may multiply them as such; on an fp32 tape none is called so; where the bias
- * is added changes nothing. */
+ * are some, so that a device may multiply them as such; on an fp32 tape none is called so. Where the bias
+ * is added changes nothing, nor does how factors of bf16 are stored. */
 #include "cases.h"
 
 #include "engine/device/cpu/variants.h"
@@ -16,7 +16,7 @@
 #include <string.h>
 
 /* Of the pass under way. */
-static int64_t products, narrow_products, broken, biases;
+static int64_t products, narrow_products, stored_products, broken, biases;
 
 static int64_t wider_than_bf16(const float *x, int64_t rows, int64_t columns, int64_t stride)
 {
@@ -29,6 +29,34 @@ static int64_t wider_than_bf16(const float *x, int64_t rows, int64_t columns, in
     return count;
 }
 
+/* A factor in fp32, of rows without gaps; the caller frees it. */
+static float *widened(const uint16_t *x, int64_t rows, int64_t columns, int64_t stride)
+{
+    float *wide = malloc((size_t)(rows * columns) * sizeof *wide + 1);
+    assert_non_null(wide);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < columns; c++)
+            wide[r * columns + c] = assay_from_bf16(x[r * stride + c]);
+    return wide;
+}
+
+/* Stored bf16 multiplied as the CPU multiplies bf16. */
+static void multiply_stored(device_gemm g)
+{
+    int64_t a_rows = g.transpose_a ? g.k : g.m, b_rows = g.transpose_b ? g.n : g.k;
+    float *a = widened(g.a, a_rows, g.m + g.k - a_rows, g.lda);
+    float *b = widened(g.b, b_rows, g.n + g.k - b_rows, g.ldb);
+    g.a = a;
+    g.b = b;
+    g.lda = g.m + g.k - a_rows;
+    g.ldb = g.n + g.k - b_rows;
+    g.precision = DEVICE_BF16;
+    stored_products++;
+    cpu_gemm(&g);
+    free(b);
+    free(a);
+}
+
 static void watched_gemm(const device_gemm *g)
 {
     int64_t a_rows = g->transpose_a ? g->k : g->m, b_rows = g->transpose_b ? g->n : g->k;
@@ -39,7 +67,10 @@ static void watched_gemm(const device_gemm *g)
         broken += wider_than_bf16(g->a, a_rows, g->m + g->k - a_rows, g->lda);
         broken += wider_than_bf16(g->b, b_rows, g->n + g->k - b_rows, g->ldb);
     }
-    cpu_gemm(g);
+    if (g->precision == DEVICE_BF16_STORED)
+        multiply_stored(*g);
+    else
+        cpu_gemm(g);
 }
 
 enum { MOST_BYTES = 1 << 18 };
@@ -69,7 +100,7 @@ static void pass_of(const op_case *c, assay_precision precision, assay_device li
     assay_tensor *inputs[CASE_INPUTS];
     assay_tape *tape = assay_tape_new(&like, precision, NULL);
     assert_non_null(tape);
-    products = narrow_products = broken = biases = 0;
+    products = narrow_products = stored_products = broken = biases = 0;
     case_inputs_new(c, inputs);
     const assay_tensor *y = case_pass(tape, c, inputs);
     assert_non_null(y);
@@ -139,12 +170,31 @@ static void where_the_bias_is_added_changes_nothing(void **state)
     assert_true(more > 0 || strcmp(FAMILY, "layers") != 0);
 }
 
+/* A product of factors in fp32 is one of stored factors, but for rows of an odd width, which a head gathers in
+ * fp32. */
+static void how_bf16_is_stored_changes_nothing(void **state)
+{
+    (void)state;
+    assay_device storing = plain_device();
+    int64_t narrow = 0, stored = 0;
+    storing.gemm_takes_bf16 = true;
+    for (int i = 0; i < list.count; i++) {
+        pass_of(&list.cases[i], ASSAY_PRECISION_BF16, plain_device(), &results[0]);
+        narrow += narrow_products;
+        pass_of(&list.cases[i], ASSAY_PRECISION_BF16, storing, &results[1]);
+        stored += stored_products;
+        expect_same_results(list.cases[i].name);
+    }
+    assert_true(strcmp(FAMILY, "layers") == 0 ? stored == narrow : 0 < stored && stored < narrow);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_of_a_bf16_tape_have_the_factors_they_claim),
         cmocka_unit_test(products_of_an_fp32_tape_are_fp32),
         cmocka_unit_test(where_the_bias_is_added_changes_nothing),
+        cmocka_unit_test(how_bf16_is_stored_changes_nothing),
     };
     family_cases(&list);
     return cmocka_run_group_tests_name("factors", tests, NULL, NULL);

@@ -3,7 +3,7 @@
  * Operations (tensor/) check shapes and dtypes, find memory and call these; kernels trust their
  * arguments. Every array lies in the device's memory (below), structs and the arrays of structs on the
  * host. All numbers are fp32 and all arrays contiguous unless a stride is named; bf16 tensors
- * are widened before and rounded after. A destination with an `add` flag is added to when it is
+ * are widened before and rounded after, but for factors of products (DEVICE_BF16_STORED). A destination with an `add` flag is added to when it is
  * true and overwritten when it is false. Pointers marked "or NULL" switch a part off. A size may
  * be 0. `times` is one number in the device's memory that multiplies, or NULL for 1: the gradient of a
  * loss, which the host need not know. A kernel returns nothing, since what it computes may be under way
@@ -43,13 +43,14 @@ typedef enum device_precision {
     DEVICE_FP32,
     DEVICE_TF32, /* the device may round factors to 11 significant bits */
     DEVICE_BF16, /* the factors hold values of bf16: no rounding that keeps 8 bits changes them */
+    DEVICE_BF16_STORED, /* and lie in memory as bf16: uint16_t; only of products */
 } device_precision;
 
 /* C (m, n) = [C +] op(A) (m, k) op(B) (k, n), row-major; op transposes when its flag is set.
  * Leading dimensions are those of the arrays as stored. Without `add`, a bias and an activation may
  * follow: C = activation(op(A) op(B) + bias). */
 typedef struct device_gemm {
-    const float *a, *b;
+    const void *a, *b; /* float, or as `precision` says */
     float *c;
     int64_t m, n, k, lda, ldb, ldc;
     bool transpose_a, transpose_b, add;
@@ -586,6 +587,8 @@ struct assay_device {
     /* `gemm` adds a bias as it writes C. Elsewhere that is one more pass over C, which is better left to a
      * pass that follows anyway. */
     bool gemm_adds_bias;
+    /* Factors of bf16 are best handed to `gemm` as they are stored (DEVICE_BF16_STORED). */
+    bool gemm_takes_bf16;
 };
 
 /* What a device plugin (device_NAME.so) exports, as `assay_device_plugin`: the table above is the

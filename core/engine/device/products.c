@@ -3,10 +3,25 @@
 
 #include <oneapi/dnnl/dnnl.h>
 
-/* Element (row, column) of a transposed or straight array. */
-static float element(const float *x, int64_t stride, bool transpose, int64_t row, int64_t column)
+#include <string.h>
+
+/* A number of bf16 is the upper half of one of fp32. */
+static float widened(uint16_t x)
 {
-    return transpose ? x[column * stride + row] : x[row * stride + column];
+    uint32_t bits = (uint32_t)x << 16;
+    float number;
+    memcpy(&number, &bits, sizeof number);
+    return number;
+}
+
+/* Element (row, column) of a transposed or straight factor. */
+static float element(const device_gemm *g, const void *x, int64_t stride, bool transpose,
+                     int64_t row, int64_t column)
+{
+    int64_t at = transpose ? column * stride + row : row * stride + column;
+    if (g->precision == DEVICE_BF16_STORED)
+        return widened(((const uint16_t *)x)[at]);
+    return ((const float *)x)[at];
 }
 
 void cpu_gemm_plain(const device_gemm *g)
@@ -15,8 +30,8 @@ void cpu_gemm_plain(const device_gemm *g)
         for (int64_t j = 0; j < g->n; j++) {
             double sum = g->add ? g->c[i * g->ldc + j] : g->bias != NULL ? g->bias[j] : 0.0;
             for (int64_t k = 0; k < g->k; k++)
-                sum += (double)element(g->a, g->lda, g->transpose_a, i, k) *
-                       element(g->b, g->ldb, g->transpose_b, k, j);
+                sum += (double)element(g, g->a, g->lda, g->transpose_a, i, k) *
+                       element(g, g->b, g->ldb, g->transpose_b, k, j);
             g->c[i * g->ldc + j] = (float)(g->activation == DEVICE_RELU && sum < 0.0 ? 0.0 : sum);
         }
 }
@@ -47,11 +62,13 @@ static void finish(const device_gemm *g)
 
 void cpu_gemm(const device_gemm *g)
 {
-    /* A sum over nothing is left to the plain product, which clears C or keeps it. So is a product
-     * that oneDNN refuses, for want of scratch memory say: kernels have no way to fail. */
-    bool done = g->k > 0 && dnnl_sgemm(g->transpose_a ? 'T' : 'N', g->transpose_b ? 'T' : 'N', g->m,
-                                       g->n, g->k, 1.0f, g->a, g->lda, g->b, g->ldb,
-                                       g->add ? 1.0f : 0.0f, g->c, g->ldc) == dnnl_success;
+    /* A sum over nothing is left to the plain product, which clears C or keeps it. So are factors stored as
+     * bf16, which the CPU does not ask for, and a product that oneDNN refuses, for want of scratch
+     * memory say: kernels have no way to fail. */
+    bool done =
+        g->k > 0 && g->precision != DEVICE_BF16_STORED &&
+        dnnl_sgemm(g->transpose_a ? 'T' : 'N', g->transpose_b ? 'T' : 'N', g->m, g->n, g->k, 1.0f,
+                   g->a, g->lda, g->b, g->ldb, g->add ? 1.0f : 0.0f, g->c, g->ldc) == dnnl_success;
     if (done)
         finish(g);
     else

@@ -17,7 +17,7 @@ static assay_tensor *with_width(assay_tape *tape, const assay_tensor *x, int64_t
     return assay_tape_tensor(tape, dtype, x->rank, shape);
 }
 
-/* ---- the three products of a linear layer ---- */
+/* ---- the three products of a linear layer, of factors as factor_precision has them ---- */
 
 /* y (R, O) = x (R, I) w (O, I)^T */
 static device_gemm product_of(const assay_tape *tape, int64_t r, int64_t i, int64_t o,
@@ -32,20 +32,20 @@ static device_gemm product_of(const assay_tape *tape, int64_t r, int64_t i, int6
                          .lda = i,
                          .ldb = i,
                          .ldc = o,
-                         .precision = op_factor_precision(tape),
+                         .precision = factor_precision(tape),
                          .transpose_b = true};
 }
 
-static void product(const assay_tape *tape, int64_t r, int64_t i, int64_t o, const float *x,
-                    const float *w, float *y)
+static void product(const assay_tape *tape, int64_t r, int64_t i, int64_t o, const void *x,
+                    const void *w, float *y)
 {
     device_gemm g = product_of(tape, r, i, o, x, w, y);
     op_kernels(tape)->gemm(&g);
 }
 
 /* d_x (R, I) = [d_x +] d_y (R, O) w (O, I) */
-static void product_back(const assay_tape *tape, int64_t r, int64_t i, int64_t o, const float *d_y,
-                         const float *w, assay_grad_target d_x)
+static void product_back(const assay_tape *tape, int64_t r, int64_t i, int64_t o, const void *d_y,
+                         const void *w, assay_grad_target d_x)
 {
     op_kernels(tape)->gemm(&(device_gemm){.a = d_y,
                                           .b = w,
@@ -56,13 +56,13 @@ static void product_back(const assay_tape *tape, int64_t r, int64_t i, int64_t o
                                           .lda = o,
                                           .ldb = i,
                                           .ldc = i,
-                                          .precision = op_factor_precision(tape),
+                                          .precision = factor_precision(tape),
                                           .add = d_x.add});
 }
 
 /* d_w (O, I) = [d_w +] d_y (R, O)^T x (R, I) */
-static void product_weight(const assay_tape *tape, int64_t r, int64_t i, int64_t o,
-                           const float *d_y, const float *x, assay_grad_target d_w)
+static void product_weight(const assay_tape *tape, int64_t r, int64_t i, int64_t o, const void *d_y,
+                           const void *x, assay_grad_target d_w)
 {
     op_kernels(tape)->gemm(&(device_gemm){.a = d_y,
                                           .b = x,
@@ -73,29 +73,29 @@ static void product_weight(const assay_tape *tape, int64_t r, int64_t i, int64_t
                                           .lda = o,
                                           .ldb = i,
                                           .ldc = i,
-                                          .precision = op_factor_precision(tape),
+                                          .precision = factor_precision(tape),
                                           .transpose_a = true,
                                           .add = d_w.add});
 }
 
 /* The gradients of y = x w^T for x and w, from d_y (R, O), a factor already. */
-static void product_grads(assay_tape *tape, int64_t out, const float *d_y, assay_tensor *x,
+static void product_grads(assay_tape *tape, int64_t out, const void *d_y, assay_tensor *x,
                           assay_tensor *weight)
 {
     int64_t rows = op_rows(x), in = op_width(x);
     assay_grad_target to = assay_tape_grad(tape, x);
     if (to.data) {
-        operand w = operand_factor(tape, weight);
+        op_factor w = factor_of(tape, factor_precision(tape), weight);
         if (op_sound(tape))
             product_back(tape, rows, in, out, d_y, w.data, to);
-        operand_end(tape, &w);
+        factor_end(tape, &w);
     }
     to = assay_tape_grad(tape, weight);
     if (to.data) {
-        operand input = operand_factor(tape, x);
+        op_factor input = factor_of(tape, factor_precision(tape), x);
         if (op_sound(tape))
             product_weight(tape, rows, in, out, d_y, input.data, to);
-        operand_end(tape, &input);
+        factor_end(tape, &input);
     }
 }
 
@@ -130,7 +130,8 @@ static bool linear_backward(assay_tape *tape, const assay_node *node)
     assay_tensor *x = node->inputs[0], *weight = node->inputs[1], *bias = node->inputs[2];
     assay_tensor *y = node->outputs[0];
     int64_t rows = op_rows(x), out = op_width(y), n = rows * out;
-    operand own = {NULL, 0}, factor = {NULL, 0};
+    operand own = {NULL, 0};
+    op_factor d = {NULL, 0};
     float *d_z = y->grad;
     assay_grad_target to;
     if (saved->activation != ASSAY_IDENTITY) {
@@ -147,10 +148,10 @@ static bool linear_backward(assay_tape *tape, const assay_node *node)
     to = assay_tape_grad(tape, bias);
     if (to.data)
         k->sum_rows(rows, out, d_z, NULL, to.data, to.add);
-    factor = operand_factor_of(tape, d_z, n);
+    d = factor_of_numbers(tape, factor_precision(tape), d_z, n);
     if (op_sound(tape))
-        product_grads(tape, out, factor.data, x, weight);
-    operand_end(tape, &factor);
+        product_grads(tape, out, d.data, x, weight);
+    factor_end(tape, &d);
     operand_end(tape, &own);
     return op_sound(tape);
 }
@@ -179,7 +180,8 @@ assay_tensor *assay_linear(assay_tape *tape, assay_tensor *x, assay_tensor *weig
     assay_tensor *const inputs[] = {x, weight, bias};
     assay_tensor *y = NULL, *z = NULL;
     linear_saved *saved = NULL;
-    operand in, w, b = {NULL, 0}, sums, result;
+    op_factor in, w;
+    operand b = {NULL, 0}, sums, result;
     bool records, keep_z;
     if (!op_takes(tape, "linear", bias ? 3 : 2, (const assay_tensor *[]){x, weight, bias}) ||
         !op_takes_activation(tape, "linear", activation) || !weight_fits(tape, "linear", x, weight))
@@ -194,8 +196,8 @@ assay_tensor *assay_linear(assay_tape *tape, assay_tensor *x, assay_tensor *weig
     saved = assay_tape_scratch(tape, (int64_t)sizeof *saved);
     if (!y || !z || !saved)
         return NULL;
-    in = operand_factor(tape, x);
-    w = operand_factor(tape, weight);
+    in = factor_of(tape, factor_precision(tape), x);
+    w = factor_of(tape, factor_precision(tape), weight);
     if (bias)
         b = operand_read(tape, bias);
     sums = operand_for(tape, z);
@@ -209,8 +211,8 @@ assay_tensor *assay_linear(assay_tape *tape, assay_tensor *x, assay_tensor *weig
     if (keep_z)
         operand_store(tape, &sums, z);
     operand_end(tape, &b);
-    operand_end(tape, &w);
-    operand_end(tape, &in);
+    factor_end(tape, &w);
+    factor_end(tape, &in);
     *saved = (linear_saved){activation, records ? z : NULL};
     return assay_tape_record(tape, &linear_op, 3, inputs, 1, &y, saved) ? y : NULL;
 }
@@ -229,35 +231,36 @@ static bool gated_mlp_backward(assay_tape *tape, const assay_node *node)
     const gated_saved *saved = node->saved;
     assay_tensor *x = node->inputs[0], *y = node->outputs[0];
     int64_t rows = op_rows(x), width = op_width(x), inner = op_width(saved->g), n = rows * inner;
-    operand d_y = operand_factor_of(tape, y->grad, rows * width);
+    device_precision precision = factor_precision(tape);
+    op_factor d_y = factor_of_numbers(tape, precision, y->grad, rows * width);
     operand g = operand_read(tape, saved->g), u = operand_read(tape, saved->u);
     operand h = operand_scratch(tape, n), d_h = operand_scratch(tape, n);
-    operand d_u = operand_scratch(tape, n), down = operand_factor(tape, node->inputs[3]);
+    operand d_u = operand_scratch(tape, n);
+    op_factor down = factor_of(tape, precision, node->inputs[3]);
     assay_grad_target d_down = assay_tape_grad(tape, node->inputs[3]);
     if (!op_sound(tape))
         return false;
     product_back(tape, rows, inner, width, d_y.data, down.data,
                  (assay_grad_target){d_h.data, false});
-    operand_end(tape, &down);
+    factor_end(tape, &down);
     if (d_down.data) {
-        operand factor;
         k->silu_product(n, g.data, u.data, h.data);
-        factor = operand_factor_of(tape, h.data, n);
+        op_factor again = factor_of_numbers(tape, precision, h.data, n);
         if (!op_sound(tape))
             return false;
-        product_weight(tape, rows, inner, width, d_y.data, factor.data, d_down);
-        operand_end(tape, &factor);
+        product_weight(tape, rows, inner, width, d_y.data, again.data, d_down);
+        factor_end(tape, &again);
     }
-    operand_end(tape, &d_y);
+    factor_end(tape, &d_y);
     k->d_silu_product(n, g.data, u.data, d_h.data, h.data, false, d_u.data, false);
     operand_end(tape, &d_h);
     operand_end(tape, &u);
     operand_end(tape, &g);
     for (int i = 1; i <= 2; i++) { /* the gate's path, then up's: h holds d_g by now */
-        operand d = operand_factor_of(tape, i == 1 ? h.data : d_u.data, n);
+        op_factor d = factor_of_numbers(tape, precision, i == 1 ? h.data : d_u.data, n);
         if (op_sound(tape))
             product_grads(tape, inner, d.data, x, node->inputs[i]);
-        operand_end(tape, &d);
+        factor_end(tape, &d);
     }
     operand_end(tape, &d_u);
     operand_end(tape, &h);
@@ -288,15 +291,15 @@ static bool gated_fits(assay_tape *tape, const assay_tensor *x, const assay_tens
 }
 
 /* part (R, F) = x w^T, in the memory of `kept` or, when nothing is recorded, in scratch. */
-static operand gated_part(assay_tape *tape, const float *x, int64_t rows, int64_t width,
+static operand gated_part(assay_tape *tape, const void *x, int64_t rows, int64_t width,
                           const assay_tensor *weight, assay_tensor *kept)
 {
     int64_t inner = weight->shape[0];
     operand part = kept ? operand_for(tape, kept) : operand_scratch(tape, rows * inner);
-    operand w = operand_factor(tape, weight);
+    op_factor w = factor_of(tape, factor_precision(tape), weight);
     if (op_sound(tape))
         product(tape, rows, width, inner, x, w.data, part.data);
-    operand_end(tape, &w);
+    factor_end(tape, &w);
     return part;
 }
 
@@ -305,18 +308,19 @@ static void gated_close(assay_tape *tape, const float *g, const float *u, int64_
                         const assay_tensor *down, assay_tensor *y)
 {
     int64_t width = down->shape[0], inner = down->shape[1];
-    operand h = operand_scratch(tape, rows * inner), factor, w, out;
+    operand h = operand_scratch(tape, rows * inner), out;
+    op_factor rounded, w;
     if (!op_sound(tape))
         return;
     op_kernels(tape)->silu_product(rows * inner, g, u, h.data);
-    factor = operand_factor_of(tape, h.data, rows * inner);
-    w = operand_factor(tape, down);
+    rounded = factor_of_numbers(tape, factor_precision(tape), h.data, rows * inner);
+    w = factor_of(tape, factor_precision(tape), down);
     out = operand_for(tape, y);
     if (op_sound(tape))
-        product(tape, rows, inner, width, factor.data, w.data, out.data);
+        product(tape, rows, inner, width, rounded.data, w.data, out.data);
     operand_store(tape, &out, y);
-    operand_end(tape, &w);
-    operand_end(tape, &factor);
+    factor_end(tape, &w);
+    factor_end(tape, &rounded);
     operand_end(tape, &h);
 }
 
@@ -327,7 +331,8 @@ assay_tensor *assay_gated_mlp(assay_tape *tape, assay_tensor *x, assay_tensor *g
     assay_dtype dtype = op_activation_dtype(tape);
     assay_tensor *y = NULL, *g = NULL, *u = NULL;
     gated_saved *saved = NULL;
-    operand in, g_part, u_part;
+    op_factor in;
+    operand g_part, u_part;
     if (!gated_fits(tape, x, gate, up, down))
         return NULL;
     if (assay_tape_records(tape, 4, inputs)) {
@@ -336,12 +341,12 @@ assay_tensor *assay_gated_mlp(assay_tape *tape, assay_tensor *x, assay_tensor *g
     }
     y = op_like(tape, x, dtype);
     saved = assay_tape_scratch(tape, (int64_t)sizeof *saved);
-    in = operand_factor(tape, x);
+    in = factor_of(tape, factor_precision(tape), x);
     if (!op_sound(tape))
         return NULL;
     g_part = gated_part(tape, in.data, op_rows(x), op_width(x), gate, g);
     u_part = gated_part(tape, in.data, op_rows(x), op_width(x), up, u);
-    operand_end(tape, &in);
+    factor_end(tape, &in);
     gated_close(tape, g_part.data, u_part.data, op_rows(x), down, y);
     if (!op_sound(tape))
         return NULL;

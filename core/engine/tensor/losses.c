@@ -130,34 +130,75 @@ static int64_t block_rows(int64_t counted, int64_t classes)
     return rows < counted ? rows : counted;
 }
 
+/* The two factors of the logits, and room for a block: its rows (n, D) and their logits (n, C). Two numbers
+ * that are stored as bf16 travel as one float: gathering copies. */
+typedef struct head {
+    device_precision precision;
+    int64_t width, classes, row_floats;
+    op_factor hidden, weight;
+    operand part, logits;
+} head;
+
+static head head_open(assay_tape *tape, const assay_tensor *hidden, const assay_tensor *weight,
+                      int64_t most)
+{
+    head h = {.precision = factor_precision(tape),
+              .width = op_width(hidden),
+              .classes = weight->shape[0]};
+    if (h.precision == DEVICE_BF16_STORED && h.width % 2 != 0)
+        h.precision = DEVICE_BF16;
+    h.row_floats = h.precision == DEVICE_BF16_STORED ? h.width / 2 : h.width;
+    h.hidden = factor_of(tape, h.precision, hidden);
+    h.weight = factor_of(tape, h.precision, weight);
+    h.part = operand_scratch(tape, most * h.row_floats);
+    h.logits = operand_scratch(tape, most * h.classes);
+    return h;
+}
+
+static void head_close(assay_tape *tape, head *h)
+{
+    operand_end(tape, &h->logits);
+    operand_end(tape, &h->part);
+    factor_end(tape, &h->weight);
+    factor_end(tape, &h->hidden);
+}
+
+/* The n rows into part, and their logits. */
+static void head_logits(const assay_kernels *k, const head *h, int64_t n, const int32_t *row)
+{
+    k->gather_rows(n, h->row_floats, h->hidden.data, row, h->part.data);
+    k->gemm(&(device_gemm){.a = h->part.data,
+                           .b = h->weight.data,
+                           .c = h->logits.data,
+                           .m = n,
+                           .n = h->classes,
+                           .k = h->width,
+                           .lda = h->width,
+                           .ldb = h->width,
+                           .ldc = h->classes,
+                           .precision = h->precision,
+                           .transpose_b = true});
+}
+
 /* One block's share of the backward pass: logits again, d_logits in their place, two products. */
-static void head_block_back(assay_tape *tape, const cross_entropy_saved *saved, int64_t first,
-                            int64_t n, int64_t d, int64_t c, const float *d_loss,
-                            const float *hidden, const float *weight, float *logits,
-                            float *d_hidden, assay_grad_target d_weight)
+static void head_block_back(assay_tape *tape, const cross_entropy_saved *saved, const head *h,
+                            int64_t first, int64_t n, const float *d_loss, float *d_hidden,
+                            assay_grad_target d_weight)
 {
     const assay_kernels *k = op_kernels(tape);
-    operand f;
-    k->gemm(&(device_gemm){.a = hidden,
-                           .b = weight,
-                           .c = logits,
-                           .m = n,
-                           .n = c,
-                           .k = d,
-                           .lda = d,
-                           .ldb = d,
-                           .ldc = c,
-                           .precision = op_factor_precision(tape),
-                           .transpose_b = true});
+    int64_t d = h->width, c = h->classes;
+    float *logits = h->logits.data;
+    op_factor f;
+    head_logits(k, h, n, saved->row + first);
     k->d_cross_entropy_rows(n, c, logits, saved->target + first, ASSAY_IGNORE, saved->lse + first,
                             (float)row_factor(saved->reduction, saved->counted), d_loss, logits,
                             false);
-    f = operand_factor_of(tape, logits, n * c);
+    f = factor_of_numbers(tape, h->precision, logits, n * c);
     if (!op_sound(tape))
         return;
     if (d_hidden)
         k->gemm(&(device_gemm){.a = f.data,
-                               .b = weight,
+                               .b = h->weight.data,
                                .c = d_hidden,
                                .m = n,
                                .n = d,
@@ -165,10 +206,10 @@ static void head_block_back(assay_tape *tape, const cross_entropy_saved *saved, 
                                .lda = c,
                                .ldb = d,
                                .ldc = d,
-                               .precision = op_factor_precision(tape)});
+                               .precision = h->precision});
     if (d_weight.data)
         k->gemm(&(device_gemm){.a = f.data,
-                               .b = hidden,
+                               .b = h->part.data,
                                .c = d_weight.data,
                                .m = c,
                                .n = d,
@@ -176,10 +217,10 @@ static void head_block_back(assay_tape *tape, const cross_entropy_saved *saved, 
                                .lda = c,
                                .ldb = d,
                                .ldc = d,
-                               .precision = op_factor_precision(tape),
+                               .precision = h->precision,
                                .transpose_a = true,
                                .add = d_weight.add});
-    operand_end(tape, &f);
+    factor_end(tape, &f);
 }
 
 static bool cross_entropy_head_backward(assay_tape *tape, const assay_node *node)
@@ -191,8 +232,7 @@ static bool cross_entropy_head_backward(assay_tape *tape, const assay_node *node
     int64_t most = block_rows(saved->counted, c);
     assay_grad_target to_hidden = assay_tape_grad(tape, hidden);
     assay_grad_target to_weight = assay_tape_grad(tape, weight);
-    operand h = operand_factor(tape, hidden), w = operand_factor(tape, weight);
-    operand part = operand_scratch(tape, most * d), logits = operand_scratch(tape, most * c);
+    head h = head_open(tape, hidden, weight, most);
     operand d_part = operand_scratch(tape, most * d);
     if (!op_sound(tape))
         return false;
@@ -203,17 +243,13 @@ static bool cross_entropy_head_backward(assay_tape *tape, const assay_node *node
     to_weight.add = true;
     for (int64_t first = 0; first < saved->counted && op_sound(tape); first += most) {
         int64_t n = saved->counted - first < most ? saved->counted - first : most;
-        k->gather_rows(n, d, h.data, saved->row + first, part.data);
-        head_block_back(tape, saved, first, n, d, c, node->outputs[0]->grad, part.data, w.data,
-                        logits.data, to_hidden.data ? d_part.data : NULL, to_weight);
+        head_block_back(tape, saved, &h, first, n, node->outputs[0]->grad,
+                        to_hidden.data ? d_part.data : NULL, to_weight);
         if (to_hidden.data)
             k->scatter_rows(n, d, rows, d_part.data, saved->row + first, to_hidden.data, true);
     }
     operand_end(tape, &d_part);
-    operand_end(tape, &logits);
-    operand_end(tape, &part);
-    operand_end(tape, &w);
-    operand_end(tape, &h);
+    head_close(tape, &h);
     return op_sound(tape);
 }
 
@@ -247,19 +283,19 @@ assay_tensor *assay_cross_entropy_head(assay_tape *tape, assay_tensor *hidden, a
     const assay_kernels *k = op_kernels(tape);
     assay_tensor *loss = NULL;
     cross_entropy_saved *saved = NULL;
-    operand h, w, part, logits, each;
-    int64_t counted = 0, d, c, most;
+    head h;
+    operand each;
+    int64_t counted = 0, most;
     if (!op_takes(tape, op, 2, (const assay_tensor *[]){hidden, weight}))
         return NULL;
     if (hidden->rank < 1 || weight->rank != 2 || weight->shape[1] != op_width(hidden))
         return op_mismatch(tape, op, "the head does not fit the hidden states",
                            assay_text("(C, %" PRId64 ")", op_width(hidden)), weight);
-    d = op_width(hidden), c = weight->shape[0];
     if (op_rows(hidden) > INT32_MAX)
         return op_mismatch(tape, op, "too many rows", "at most 2^31 - 1", hidden);
-    if (!takes_targets(tape, op, reduction, target, op_rows(hidden), c, &counted))
+    if (!takes_targets(tape, op, reduction, target, op_rows(hidden), weight->shape[0], &counted))
         return NULL;
-    most = block_rows(counted, c);
+    most = block_rows(counted, weight->shape[0]);
     loss = assay_tape_tensor(tape, ASSAY_F32, 0, NULL);
     saved = assay_tape_scratch(tape, (int64_t)sizeof *saved);
     if (!loss || !saved)
@@ -268,36 +304,19 @@ assay_tensor *assay_cross_entropy_head(assay_tape *tape, assay_tensor *hidden, a
         .reduction = reduction, .counted = counted, .lse = operand_scratch(tape, counted).data};
     if (!counted_rows(tape, target, saved))
         return NULL;
-    h = operand_factor(tape, hidden);
-    w = operand_factor(tape, weight);
-    part = operand_scratch(tape, most * d);
-    logits = operand_scratch(tape, most * c);
+    h = head_open(tape, hidden, weight, most);
     each = operand_scratch(tape, counted);
     if (!op_sound(tape))
         return NULL;
     for (int64_t first = 0; first < counted; first += most) {
         int64_t n = counted - first < most ? counted - first : most;
-        k->gather_rows(n, d, h.data, saved->row + first, part.data);
-        k->gemm(&(device_gemm){.a = part.data,
-                               .b = w.data,
-                               .c = logits.data,
-                               .m = n,
-                               .n = c,
-                               .k = d,
-                               .lda = d,
-                               .ldb = d,
-                               .ldc = c,
-                               .precision = op_factor_precision(tape),
-                               .transpose_b = true});
-        k->cross_entropy_rows(n, c, logits.data, saved->target + first, ASSAY_IGNORE,
+        head_logits(k, &h, n, saved->row + first);
+        k->cross_entropy_rows(n, h.classes, h.logits.data, saved->target + first, ASSAY_IGNORE,
                               each.data + first, saved->lse + first);
     }
     k->sum(counted, each.data, row_factor(reduction, counted), op_out(tape, loss));
     operand_end(tape, &each);
-    operand_end(tape, &logits);
-    operand_end(tape, &part);
-    operand_end(tape, &w);
-    operand_end(tape, &h);
+    head_close(tape, &h);
     return assay_tape_record(tape, &cross_entropy_head_op, 2, inputs, 1, &loss, saved) ? loss
                                                                                        : NULL;
 }

@@ -143,30 +143,6 @@ operand operand_read(assay_tape *tape, const assay_tensor *x)
     return o;
 }
 
-operand operand_factor_of(assay_tape *tape, float *x, int64_t n)
-{
-    operand o = {x, 0};
-    uint16_t *narrow = NULL;
-    if (assay_tape_precision(tape) != ASSAY_PRECISION_BF16 || n == 0)
-        return o;
-    o = operand_scratch(tape, n);
-    narrow = tape_numbers(tape, n * (int64_t)sizeof *narrow);
-    if (o.data && narrow) {
-        op_kernels(tape)->to_bf16(n, x, narrow);
-        op_kernels(tape)->from_bf16(n, narrow, o.data);
-    }
-    tape_numbers_release(tape, narrow, n * (int64_t)sizeof *narrow);
-    return o;
-}
-
-operand operand_factor(assay_tape *tape, const assay_tensor *x)
-{
-    if (x->dtype == ASSAY_BF16)
-        return operand_read(tape, x);
-    float *numbers = op_in(tape, x);
-    return numbers ? operand_factor_of(tape, numbers, assay_tensor_count(x)) : (operand){NULL, 0};
-}
-
 device_precision op_factor_precision(const assay_tape *tape)
 {
     static const device_precision of[] = {
@@ -175,6 +151,53 @@ device_precision op_factor_precision(const assay_tape *tape)
         [ASSAY_PRECISION_TF32] = DEVICE_TF32,
     };
     return of[assay_tape_precision(tape)];
+}
+
+device_precision factor_precision(const assay_tape *tape)
+{
+    device_precision precision = op_factor_precision(tape);
+    bool stored = precision == DEVICE_BF16 && assay_tape_device(tape)->gemm_takes_bf16;
+    return stored ? DEVICE_BF16_STORED : precision;
+}
+
+op_factor factor_of_numbers(assay_tape *tape, device_precision precision, const float *x, int64_t n)
+{
+    int64_t bytes = n * (int64_t)sizeof(uint16_t);
+    operand wide = {NULL, 0};
+    uint16_t *narrow = NULL;
+    if ((precision != DEVICE_BF16 && precision != DEVICE_BF16_STORED) || n == 0)
+        return (op_factor){x, 0};
+    if (precision == DEVICE_BF16)
+        wide = operand_scratch(tape, n);
+    narrow = tape_numbers(tape, bytes);
+    if (narrow)
+        op_kernels(tape)->to_bf16(n, x, narrow);
+    if (precision == DEVICE_BF16_STORED)
+        return (op_factor){narrow, narrow ? bytes : 0};
+    if (narrow && wide.data)
+        op_kernels(tape)->from_bf16(n, narrow, wide.data);
+    tape_numbers_release(tape, narrow, bytes);
+    return (op_factor){wide.data, wide.bytes};
+}
+
+op_factor factor_of(assay_tape *tape, device_precision precision, const assay_tensor *x)
+{
+    const void *numbers = NULL;
+    if (x->dtype == ASSAY_BF16 && precision != DEVICE_BF16_STORED) {
+        operand wide = operand_read(tape, x); /* needs no rounding */
+        return (op_factor){wide.data, wide.bytes};
+    }
+    numbers = op_in(tape, x);
+    if (!numbers || x->dtype == ASSAY_BF16)
+        return (op_factor){numbers, 0};
+    return factor_of_numbers(tape, precision, numbers, assay_tensor_count(x));
+}
+
+void factor_end(assay_tape *tape, op_factor *f)
+{
+    if (f->bytes)
+        tape_numbers_release(tape, (void *)(uintptr_t)f->data, f->bytes);
+    *f = (op_factor){NULL, 0};
 }
 
 operand operand_for(assay_tape *tape, assay_tensor *y)

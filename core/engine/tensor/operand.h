@@ -41,11 +41,7 @@ typedef struct operand {
 
 /* To read x. `data` is NULL after a failure. */
 operand operand_read(assay_tape *tape, const assay_tensor *x);
-/* A factor of a product: x, or on a bf16 tape x rounded to bf16. */
-operand operand_factor(assay_tape *tape, const assay_tensor *x);
-/* The same for n plain numbers (a gradient). */
-operand operand_factor_of(assay_tape *tape, float *x, int64_t n);
-/* How exact the product of two factors must be. */
+/* How exact the products of two factors must be that lie in memory as fp32. */
 device_precision op_factor_precision(const assay_tape *tape);
 /* To compute y; operand_store rounds it into a bf16 tensor. */
 operand operand_for(assay_tape *tape, assay_tensor *y);
@@ -53,6 +49,21 @@ operand operand_for(assay_tape *tape, assay_tensor *y);
 operand operand_scratch(assay_tape *tape, int64_t n);
 void operand_store(assay_tape *tape, operand *o, assay_tensor *y);
 void operand_end(assay_tape *tape, operand *o);
+
+/* A factor of a product: numbers, on a bf16 tape rounded to bf16, stored as `precision` says. The tensor's
+ * own memory where that holds them so, step memory otherwise. */
+typedef struct op_factor {
+    const void *data; /* NULL after a failure */
+    int64_t bytes;    /* of step memory; 0: another's */
+} op_factor;
+
+/* How the factors of this tape's products are stored, unless an operation has its reasons. */
+device_precision factor_precision(const assay_tape *tape);
+op_factor factor_of(assay_tape *tape, device_precision precision, const assay_tensor *x);
+/* The same for n plain numbers (a gradient). */
+op_factor factor_of_numbers(assay_tape *tape, device_precision precision, const float *x,
+                            int64_t n);
+void factor_end(assay_tape *tape, op_factor *f);
 
 /* A step tensor with the shape of x. */
 assay_tensor *op_like(assay_tape *tape, const assay_tensor *x, assay_dtype dtype);

@@ -4,8 +4,10 @@
  * (n, m), so it is asked for C^T = op(B)^T op(A)^T, with B first and nothing moved.
  *
  * Precision: fp32 is computed in fp32. With TF32 the factors are rounded to 11 significant bits inside
- * the tensor cores and the sums stay fp32. bf16 values have 8 bits: rounding them to TF32 changes
- * nothing, so the same tensor cores give their products exactly, summed in fp32.
+ * the tensor cores and the sums stay fp32. Factors that are stored as bf16 are multiplied exactly by the
+ * tensor cores for them and summed in fp32. bf16 values stored as fp32 have 8 bits: rounding them to TF32
+ * changes nothing, so that those tensor cores give the same products, at half the speed or less. That is
+ * the way of stored ones, too, for which the library has no algorithm.
  *
  * Reproducible: the reduction schemes that are allowed cut a long sum into parts kept in the workspace
  * and add them in order; adding in the output as parts arrive is not allowed.
@@ -35,7 +37,7 @@ typedef struct product_plan {
     cublasLtMatrixLayout_t a, b, c;
     cublasLtMatmulAlgo_t algo;
     int64_t workspace;
-    bool bare; /* no algorithm has the epilogue: bias and activation are added otherwise */
+    bool none; /* there is no algorithm: the product is computed in another way */
 } product_plan;
 
 static bool product_ok(cublasStatus_t status, const char *call)
@@ -86,6 +88,11 @@ static bool set_op(cublasLtMatmulDesc_t op, cublasLtMatmulDescAttributes_t attri
                       "cublasLtMatmulDescSetAttribute");
 }
 
+static bool is_stored(const device_gemm *g)
+{
+    return g->precision == DEVICE_BF16_STORED;
+}
+
 static bool has_epilogue(const device_gemm *g)
 {
     return g->bias != NULL || g->activation != DEVICE_IDENTITY;
@@ -100,8 +107,9 @@ static uint32_t epilogue_of(const device_gemm *g)
 
 static bool make_op(const device_gemm *g, product_plan *plan)
 {
-    cublasComputeType_t compute =
-        g->precision == DEVICE_FP32 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_FAST_TF32;
+    cublasComputeType_t compute = g->precision == DEVICE_FP32 || is_stored(g)
+                                      ? CUBLAS_COMPUTE_32F
+                                      : CUBLAS_COMPUTE_32F_FAST_TF32;
     int32_t of_a = g->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
     int32_t of_b = g->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
     uint32_t epilogue = epilogue_of(g);
@@ -115,20 +123,21 @@ static bool make_op(const device_gemm *g, product_plan *plan)
 }
 
 /* A row-major array (rows, columns) is a column-major one (columns, rows). */
-static bool make_layout(cublasLtMatrixLayout_t *layout, int64_t rows, int64_t columns,
-                        int64_t stride)
+static bool make_layout(cublasLtMatrixLayout_t *layout, cudaDataType type, int64_t rows,
+                        int64_t columns, int64_t stride)
 {
     return product_ok(
-        cublasLtMatrixLayoutCreate(layout, CUDA_R_32F, (uint64_t)columns, (uint64_t)rows, stride),
+        cublasLtMatrixLayoutCreate(layout, type, (uint64_t)columns, (uint64_t)rows, stride),
         "cublasLtMatrixLayoutCreate");
 }
 
 static bool make_layouts(const device_gemm *g, product_plan *plan)
 {
     int64_t b_rows = g->transpose_b ? g->n : g->k, a_rows = g->transpose_a ? g->k : g->m;
-    return make_layout(&plan->a, b_rows, g->n + g->k - b_rows, g->ldb) &&
-           make_layout(&plan->b, a_rows, g->m + g->k - a_rows, g->lda) &&
-           make_layout(&plan->c, g->m, g->n, g->ldc);
+    cudaDataType type = is_stored(g) ? CUDA_R_16BF : CUDA_R_32F;
+    return make_layout(&plan->a, type, b_rows, g->n + g->k - b_rows, g->ldb) &&
+           make_layout(&plan->b, type, a_rows, g->m + g->k - a_rows, g->lda) &&
+           make_layout(&plan->c, CUDA_R_32F, g->m, g->n, g->ldc);
 }
 
 static bool set_wish(cublasLtMatmulPreference_t wish,
@@ -139,21 +148,17 @@ static bool set_wish(cublasLtMatmulPreference_t wish,
                       "cublasLtMatmulPreferenceSetAttribute");
 }
 
-/* The bias has no wish of its own. Lest it be read in the steps in which D is written, D is said to be no
- * more aligned than it. */
 static bool set_wishes(const device_gemm *g, cublasLtMatmulPreference_t wish)
 {
     uint64_t workspace = MOST_WORKSPACE;
     uint32_t in_order = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE; /* or none */
     uint32_t a = alignment_of(g->b), b = alignment_of(g->a), c = alignment_of(g->c);
-    uint32_t bias = alignment_of(g->bias),
-             d = bias < c ? bias : c; /* NULL is aligned to anything */
     return set_wish(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace) &&
            set_wish(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &in_order, sizeof in_order) &&
            set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &a, sizeof a) &&
            set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &b, sizeof b) &&
            set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &c, sizeof c) &&
-           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &d, sizeof d);
+           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &c, sizeof c);
 }
 
 /* The first of the library's proposals, which are ordered by the time that they should take. */
@@ -177,8 +182,8 @@ static bool choose_algorithm(const device_gemm *g, product_plan *plan)
         }
     if (status == CUBLAS_STATUS_SUCCESS && !ok)
         status = CUBLAS_STATUS_NOT_SUPPORTED;
-    plan->bare = has_epilogue(g) && status == CUBLAS_STATUS_NOT_SUPPORTED;
-    ok = plan->bare || product_ok(status, "cublasLtMatmulAlgoGetHeuristic");
+    plan->none = (has_epilogue(g) || is_stored(g)) && status == CUBLAS_STATUS_NOT_SUPPORTED;
+    ok = plan->none || product_ok(status, "cublasLtMatmulAlgoGetHeuristic");
 done:
     product_ok(cublasLtMatmulPreferenceDestroy(wish), "cublasLtMatmulPreferenceDestroy");
     return ok;
@@ -246,37 +251,70 @@ static void finish(const device_gemm *g)
         cuda_activation(g->activation, g->m / rows * g->n, g->c + r * g->ldc, g->c + r * g->ldc);
 }
 
-/* [C +] the product, without an epilogue. */
-static void multiply_bare(device_gemm g, bool add)
+static void product(device_gemm g);
+
+/* The epilogue before and after the product. */
+static void multiply_bare(device_gemm g)
 {
-    g.bias = NULL;
-    g.activation = DEVICE_IDENTITY;
-    g.add = add;
+    device_gemm bare = g;
+    if (g.bias != NULL) {
+        start_with_bias(&g);
+        bare.add = true;
+    }
+    bare.bias = NULL;
+    bare.activation = DEVICE_IDENTITY;
+    product(bare);
+    finish(&g);
+}
+
+/* Numbers from the first to the last of a factor, and what lies between its rows. */
+static int64_t reach(int64_t rows, int64_t columns, int64_t stride)
+{
+    return (rows - 1) * stride + columns;
+}
+
+/* Widened factors lie behind the workspace that the product may want: the same memory. */
+static void multiply_widened(device_gemm g)
+{
+    int64_t a_rows = g.transpose_a ? g.k : g.m, b_rows = g.transpose_b ? g.n : g.k;
+    int64_t a_count = reach(a_rows, g.m + g.k - a_rows, g.lda);
+    int64_t b_count = reach(b_rows, g.n + g.k - b_rows, g.ldb);
+    int64_t a_bytes =
+        (a_count * (int64_t)sizeof(float) + MOST_ALIGNMENT - 1) / MOST_ALIGNMENT * MOST_ALIGNMENT;
+    char *room = cuda_workspace(MOST_WORKSPACE + a_bytes + b_count * (int64_t)sizeof(float));
+    if (room == NULL)
+        return;
+    float *a = (float *)(void *)(room + MOST_WORKSPACE);
+    float *b = (float *)(void *)(room + MOST_WORKSPACE + a_bytes);
+    cuda_from_bf16(a_count, g.a, a);
+    cuda_from_bf16(b_count, g.b, b);
+    g.a = a;
+    g.b = b;
+    g.precision = DEVICE_BF16;
+    product(g);
+}
+
+static void product(device_gemm g)
+{
     const product_plan *plan = plan_of(&g);
-    if (plan != NULL)
+    if (plan == NULL)
+        return;
+    if (!plan->none)
         multiply(&g, plan);
+    else if (has_epilogue(&g))
+        multiply_bare(g);
+    else
+        multiply_widened(g);
 }
 
 void cuda_gemm(const device_gemm *g)
 {
     if (g->m == 0 || g->n == 0)
         return;
-    if (g->k == 0) { /* a sum over nothing */
-        if (g->add)
-            return;
+    if (g->k > 0) {
+        product(*g);
+    } else if (!g->add) { /* a sum over nothing */
         start_with_bias(g);
         finish(g);
-        return;
     }
-    const product_plan *plan = plan_of(g);
-    if (plan == NULL)
-        return;
-    if (!plan->bare) {
-        multiply(g, plan);
-        return;
-    }
-    if (g->bias != NULL)
-        start_with_bias(g);
-    multiply_bare(*g, g->bias != NULL);
-    finish(g);
 }

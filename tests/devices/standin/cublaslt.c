@@ -6,10 +6,13 @@
  * the bytes it was promised are really used. */
 #include "library.h"
 
+#include <assay/tensor.h>
+
 #include <cublasLt.h>
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char handle_kind[] = "cublasLt handle", op_kind[] = "cublasLt operation descriptor",
@@ -29,8 +32,10 @@ typedef struct lt_op {
 
 typedef struct lt_layout {
     standin_object object;
+    cudaDataType type; /* CUDA_R_32F or CUDA_R_16BF */
     uint64_t rows, columns;
-    int64_t stride;
+    int64_t stride, step; /* step: from one item to the next */
+    int32_t items;
 } lt_layout;
 
 typedef struct lt_wish {
@@ -156,7 +161,8 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc,
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *made, cudaDataType type,
                                           uint64_t rows, uint64_t columns, int64_t stride)
 {
-    if (!standin_require(type == CUDA_R_32F, __func__, "type", CUDA_R_32F, type) ||
+    if (!standin_require(type == CUDA_R_32F || type == CUDA_R_16BF, __func__, "type", CUDA_R_32F,
+                         type) ||
         !standin_require(rows > 0 && rows <= INT32_MAX, __func__, "rows", 1, (int64_t)rows) ||
         !standin_require(columns > 0 && columns <= INT32_MAX, __func__, "columns", 1,
                          (int64_t)columns) ||
@@ -165,11 +171,30 @@ cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *made, cudaData
                          (int64_t)rows, stride))
         return CUBLAS_STATUS_INVALID_VALUE;
     lt_layout *layout = standin_object_new(layout_kind, sizeof *layout);
+    layout->type = type;
     layout->rows = rows;
     layout->columns = columns;
     layout->stride = stride;
+    layout->items = 1;
     *made = (cublasLtMatrixLayout_t)layout;
     return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t desc,
+                                                cublasLtMatrixLayoutAttribute_t attribute,
+                                                const void *value, size_t bytes)
+{
+    lt_layout *layout = (lt_layout *)(void *)desc;
+    if (!standin_object_alive(__func__, layout_kind, layout))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    switch (attribute) {
+    case CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT:
+        return set(__func__, &layout->items, sizeof layout->items, value, bytes);
+    case CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET:
+        return set(__func__, &layout->step, sizeof layout->step, value, bytes);
+    default:
+        return set(__func__, NULL, 0, value, bytes);
+    }
 }
 
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout)
@@ -258,6 +283,42 @@ static bool check_shapes(const char *function, const lt_problem *p)
                            p->c->stride);
 }
 
+/* Factors of one type, their product in fp32; TF32 is a way to compute fp32 factors. */
+static bool check_types(const char *function, const lt_problem *p)
+{
+    return standin_require(p->a->type == p->b->type, function, "type of B, which is A's",
+                           p->a->type, p->b->type) &&
+           standin_require(p->c->type == CUDA_R_32F && p->d->type == CUDA_R_32F, function,
+                           "type of C and D", CUDA_R_32F, p->d->type) &&
+           standin_require(p->a->type == CUDA_R_32F || p->op->compute == CUBLAS_COMPUTE_32F,
+                           function, "compute type of factors of bf16", CUBLAS_COMPUTE_32F,
+                           p->op->compute);
+}
+
+/* Elements from the first of an item to behind its last. */
+static int64_t extent_of(const lt_layout *layout)
+{
+    return ((int64_t)layout->columns - 1) * layout->stride + (int64_t)layout->rows;
+}
+
+/* As many items of each, those of D apart from each other. */
+static bool check_items(const char *function, const lt_problem *p)
+{
+    const lt_layout *all[] = {p->a, p->b, p->c, p->d};
+    for (int i = 0; i < 4; i++)
+        if (!standin_require(all[i]->items >= 1 && all[i]->items == p->d->items, function,
+                             "items of a batch, which are those of D", p->d->items,
+                             all[i]->items) ||
+            !standin_require(all[i]->step >= 0, function, "step of a batch, at least", 0,
+                             all[i]->step))
+            return false;
+    return standin_require(p->c->step == p->d->step, function, "step of C, which is D", p->d->step,
+                           p->c->step) &&
+           standin_require(p->d->items == 1 || p->d->step >= extent_of(p->d), function,
+                           "step from item to item of D, at least an item", extent_of(p->d),
+                           p->d->step);
+}
+
 static bool check_problem(const char *function, const void *handle, cublasLtMatmulDesc_t op,
                           cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                           cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d, lt_problem *p)
@@ -284,7 +345,7 @@ static bool check_problem(const char *function, const void *handle, cublasLtMatm
                               "another");
     if (has_bias(p->op) && p->op->bias == NULL)
         return standin_refuse(function, "bias", "a pointer, which the epilogue adds", "NULL");
-    return check_shapes(function, p);
+    return check_types(function, p) && check_shapes(function, p) && check_items(function, p);
 }
 
 static uint64_t mixed(uint64_t hash, uint64_t word)
@@ -299,8 +360,10 @@ static uint64_t hash_of(const lt_problem *p)
     uint64_t hash = mixed(mixed(mixed(1, (uint64_t)p->op->compute), p->op->epilogue),
                           (uint64_t)p->op->transpose_a << 8 | (uint64_t)p->op->transpose_b);
     for (int i = 0; i < 3; i++)
-        hash = mixed(mixed(mixed(hash, layouts[i]->rows), layouts[i]->columns),
-                     (uint64_t)layouts[i]->stride);
+        hash = mixed(mixed(mixed(mixed(hash, layouts[i]->rows), layouts[i]->columns),
+                           (uint64_t)layouts[i]->stride),
+                     (uint64_t)layouts[i]->type) +
+               mixed((uint64_t)layouts[i]->items, (uint64_t)layouts[i]->step);
     return hash;
 }
 
@@ -329,8 +392,8 @@ static void propose(const lt_problem *p, const lt_wish *wish, int32_t parts, uin
     result->wavesCount = 1.0f;
 }
 
-/* Long sums are best cut in two, fastest in place; an epilogue on a single row of D is not supported:
- * some case has to be. */
+/* Long sums are best cut in two, fastest in place; an epilogue on a single row of D is not supported,
+ * nor are sums of a single product of bf16: some cases have to be. */
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t op,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
@@ -344,9 +407,10 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
         !standin_object_alive(__func__, wish_kind, wish) ||
         !standin_require(wanted > 0, __func__, "algorithms asked for", 1, wanted))
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (p.op->epilogue != CUBLASLT_EPILOGUE_DEFAULT && p.d->rows == 1)
+    if ((p.op->epilogue != CUBLASLT_EPILOGUE_DEFAULT && p.d->rows == 1) ||
+        (p.a->type == CUDA_R_16BF && p.k == 1))
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    uint64_t parts_bytes = 2 * p.d->rows * p.d->columns * sizeof(float);
+    uint64_t parts_bytes = 2 * (uint64_t)p.d->items * p.d->rows * p.d->columns * sizeof(float);
     if (p.k >= LONG_SUM && (wish->schemes & CUBLASLT_REDUCTION_SCHEME_INPLACE) && *count < wanted)
         propose(&p, wish, 2, CUBLASLT_REDUCTION_SCHEME_INPLACE, 0, &results[(*count)++]);
     if (p.k >= LONG_SUM && (wish->schemes & CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE) &&
@@ -360,61 +424,97 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
 
 /* ---- products ---- */
 
-/* Queued: row-major, so that cuBLASLt's D^T = op(B)^T op(A)^T. */
+/* Queued: row-major, so that cuBLASLt's D^T = op(B)^T op(A)^T; one product after another. */
 typedef struct lt_job {
-    standin_product product; /* the whole sum */
-    const float *bias;       /* (n) or NULL */
+    standin_product product; /* the whole sum of the first; its factors are a and b */
+    const void *a, *b;
+    bool narrow; /* they are bf16 */
+    int64_t items, step_a, step_b, step_c;
+    const float *bias; /* (n) or NULL */
     bool relu;
-    float *partial; /* (parts, m, n) or NULL */
+    float *partial; /* (items, parts, m, n) or NULL */
     int32_t parts;
 } lt_job;
 
 /* Each part of the sum into the workspace, then all of them in order. */
-static void multiply_parts(const lt_job *job)
+static void multiply_parts(const standin_product *whole, int32_t parts, float *partial)
 {
-    const standin_product *whole = &job->product;
     int64_t count = whole->m * whole->n;
-    for (int32_t i = 0; i < job->parts; i++) {
-        int64_t first = whole->k * i / job->parts, end = whole->k * (i + 1) / job->parts;
+    for (int32_t i = 0; i < parts; i++) {
+        int64_t first = whole->k * i / parts, end = whole->k * (i + 1) / parts;
         standin_product part = *whole;
         part.k = end - first;
         part.a += first * (whole->transpose_a ? whole->lda : 1);
         part.b += first * (whole->transpose_b ? 1 : whole->ldb);
         part.beta = 0.0f;
-        part.c = job->partial + i * count;
+        part.c = partial + i * count;
         part.ldc = whole->n;
         standin_multiply(&part);
     }
     for (int64_t r = 0; r < whole->m; r++)
         for (int64_t c = 0; c < whole->n; c++) {
             float *to = &whole->c[r * whole->ldc + c], sum = 0.0f;
-            for (int32_t i = 0; i < job->parts; i++)
-                sum += job->partial[i * count + r * whole->n + c];
+            for (int32_t i = 0; i < parts; i++)
+                sum += partial[i * count + r * whole->n + c];
             *to = whole->beta != 0.0f ? whole->beta * *to + sum : sum;
         }
+}
+
+/* The epilogue. ReLU makes 0 of all that is not positive, of a NaN, too: nothing else is promised. */
+static void end_product(const standin_product *p, const float *bias, bool relu)
+{
+    for (int64_t r = 0; r < p->m; r++)
+        for (int64_t c = 0; c < p->n; c++) {
+            float sum = p->c[r * p->ldc + c] + (bias != NULL ? bias[c] : 0.0f);
+            p->c[r * p->ldc + c] = relu && !(sum > 0.0f) ? 0.0f : sum;
+        }
+}
+
+/* One factor of item `item`, in fp32: its array, or for bf16 a copy without gaps that the caller frees. */
+static float *factor_of(const lt_job *job, const void *x, int64_t at, int64_t rows, int64_t columns,
+                        int64_t *stride, const float **factor)
+{
+    float *wide = NULL;
+    *factor = (const float *)x + at;
+    if (!job->narrow)
+        return NULL;
+    wide = standin_memory(rows * columns * (int64_t)sizeof *wide, "factors of bf16");
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < columns; c++)
+            wide[r * columns + c] = assay_from_bf16(((const uint16_t *)x)[at + r * *stride + c]);
+    *stride = columns;
+    *factor = wide;
+    return wide;
+}
+
+static void run_item(const lt_job *job, int64_t item)
+{
+    standin_product p = job->product;
+    int64_t a_rows = p.transpose_a ? p.k : p.m, b_rows = p.transpose_b ? p.n : p.k;
+    float *a = factor_of(job, job->a, item * job->step_a, a_rows, p.m + p.k - a_rows, &p.lda, &p.a);
+    float *b = factor_of(job, job->b, item * job->step_b, b_rows, p.n + p.k - b_rows, &p.ldb, &p.b);
+    p.c += item * job->step_c;
+    if (job->partial != NULL)
+        multiply_parts(&p, job->parts, job->partial + item * job->parts * p.m * p.n);
+    else
+        standin_multiply(&p);
+    if (job->bias != NULL || job->relu)
+        end_product(&p, job->bias, job->relu);
+    free(b);
+    free(a);
 }
 
 static void run_job(void *data)
 {
     const lt_job *job = data;
-    const standin_product *p = &job->product;
-    if (job->partial != NULL)
-        multiply_parts(job);
-    else
-        standin_multiply(p);
-    for (int64_t r = 0; r < p->m && (job->bias != NULL || job->relu); r++)
-        for (int64_t c = 0; c < p->n; c++) {
-            float *to = &p->c[r * p->ldc + c];
-            *to += job->bias != NULL ? job->bias[c] : 0.0f;
-            *to =
-                job->relu && !(*to > 0.0f) ? 0.0f : *to; /* a NaN, too: nothing else is promised */
-        }
+    for (int64_t item = 0; item < job->items; item++)
+        run_item(job, item);
 }
 
 static int64_t bytes_of(const lt_layout *layout)
 {
-    return (int64_t)sizeof(float) *
-           (((int64_t)layout->columns - 1) * layout->stride + (int64_t)layout->rows);
+    return (layout->type == CUDA_R_16BF ? 2 : 4) *
+           ((layout->items - 1) * layout->step + extent_of(layout));
 }
 
 /* What is wrong with the arrays for this algorithm is refused. */
@@ -476,9 +576,14 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t op, 
                               .ldc = p.d->stride,
                               .alpha = *(const float *)alpha,
                               .beta = *(const float *)beta,
-                              .a = B,
-                              .b = A,
                               .c = D},
+                  .a = B,
+                  .b = A,
+                  .narrow = p.a->type == CUDA_R_16BF,
+                  .items = p.d->items,
+                  .step_a = p.b->step,
+                  .step_b = p.a->step,
+                  .step_c = p.d->step,
                   .bias = has_bias(p.op) ? p.op->bias : NULL,
                   .relu = has_relu(p.op),
                   .partial = algo.parts > 1 ? workspace : NULL,
