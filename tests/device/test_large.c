@@ -164,7 +164,7 @@ static void run_many_planes(const assay_kernels *k, const twin_input *in)
 
 static void run_many_woven(const assay_kernels *k, const twin_input *in)
 {
-    k->depth_to_space(in->rows, 1, 1, in->width, in->x[0], in->by_row[0], in->out[0]);
+    k->depth_to_space(1, in->rows, 1, 1, in->width, in->x[0], in->by_row[0], in->out[0]);
     k->space_to_depth(in->rows, 1, 1, in->width, in->x[1], in->out[1]);
 }
 

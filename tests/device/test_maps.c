@@ -105,10 +105,10 @@ static void run_weaving(const assay_kernels *k, const twin_input *in)
 {
     for (int64_t side = 1; side <= 3; side++) {
         int64_t parts = side * side, channels = in->rows / (2 * parts);
-        k->depth_to_space(channels, side, 2, in->width, in->x[0], in->by_row[0], in->out[0]);
+        k->depth_to_space(1, channels, side, 2, in->width, in->x[0], in->by_row[0], in->out[0]);
         k->space_to_depth(channels, side, 2, in->width, in->x[1], in->out[1]);
     }
-    k->depth_to_space(in->rows, 1, 1, in->width, in->x[0], NULL, in->out[2]);
+    k->depth_to_space(in->rows / 3, 3, 1, 1, in->width, in->x[0], in->by_row[0], in->out[2]);
 }
 
 static void run_transpose(const assay_kernels *k, const twin_input *in)

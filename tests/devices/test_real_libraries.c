@@ -108,7 +108,10 @@ static void products_are_described_as_the_library_takes_them(void **state)
                          .add = way & 4,
                          .bias = way & 4 ? NULL : somewhere(8),
                          .activation = way / 32 && !(way & 4) ? DEVICE_RELU : DEVICE_IDENTITY,
-                         .precision = (device_precision)(way / 8 % 4)};
+                         .precision = (device_precision)(way / 8 % 4),
+                         .items = way % 3,
+                         .step_b = 80 * 80,
+                         .step_c = 33 * 65};
         first_failure[0] = '\0';
         cuda_gemm(&g);
         assert_string_equal(first_failure, "cublasLtCreate");

@@ -2,12 +2,12 @@
  *
  * Operations (tensor/) check shapes and dtypes, find memory and call these; kernels trust their
  * arguments. Every array lies in the device's memory (below), structs and the arrays of structs on the
- * host. All numbers are fp32 and all arrays contiguous unless a stride is named; bf16 tensors
- * are widened before and rounded after, but for factors of products (DEVICE_BF16_STORED). A destination with an `add` flag is added to when it is
- * true and overwritten when it is false. Pointers marked "or NULL" switch a part off. A size may
- * be 0. `times` is one number in the device's memory that multiplies, or NULL for 1: the gradient of a
- * loss, which the host need not know. A kernel returns nothing, since what it computes may be under way
- * still when it returns; work is done in the order of the calls.
+ * host. All numbers are fp32 and all arrays contiguous unless a stride is named; bf16 tensors are widened
+ * before and rounded after, but for factors of products (DEVICE_BF16_STORED). A destination with an `add`
+ * flag is added to when it is true and overwritten when it is false. Pointers marked "or NULL" switch a
+ * part off. A size may be 0. `times` is one number in the device's memory that multiplies, or NULL for 1:
+ * the gradient of a loss, which the host need not know. A kernel returns nothing, since what it computes
+ * may be under way still when it returns; work is done in the order of the calls.
  *
  * Results may not depend on scheduling: a sum over rows is cut into DEVICE_PARTITIONS fixed pieces
  * whose partial sums are added in order, whatever the number of threads.
@@ -57,6 +57,10 @@ typedef struct device_gemm {
     const float *bias;            /* (n), added to every row of C, or NULL */
     device_activation activation; /* DEVICE_IDENTITY or DEVICE_RELU, which may turn a NaN into 0 */
     device_precision precision;
+    /* More than 1: so many products at once. Item i's arrays begin i steps behind the first's, a step being
+     * counted in elements; one of 0 shares a factor. The C's lie one behind the other, and the bias is the
+     * same for all. */
+    int64_t items, step_a, step_b, step_c;
 } device_gemm;
 
 /* One attention call; see assay/attention.h for the meaning of the bias. Query i stands at position
@@ -406,9 +410,9 @@ typedef struct assay_kernels {
                    int64_t to_width, const float *x, float *y);
     void (*d_resize)(int64_t planes, int64_t height, int64_t width, int64_t to_height,
                      int64_t to_width, const float *d_y, float *d_x, bool add);
-    /* y (C, k H, k W) of x (C, k, k, H, W), plus bias (C) or NULL; and back */
-    void (*depth_to_space)(int64_t channels, int64_t side, int64_t height, int64_t width,
-                           const float *x, const float *bias, float *y);
+    /* y (B, C, k H, k W) of x (B, C, k, k, H, W), plus bias (C) or NULL; and back, of C planes */
+    void (*depth_to_space)(int64_t batch, int64_t channels, int64_t side, int64_t height,
+                           int64_t width, const float *x, const float *bias, float *y);
     void (*space_to_depth)(int64_t channels, int64_t side, int64_t height, int64_t width,
                            const float *y, float *x);
     /* y (columns, rows) = [y +] transposed x (rows, columns), for each of a batch whose items start

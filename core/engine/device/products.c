@@ -24,7 +24,24 @@ static float element(const device_gemm *g, const void *x, int64_t stride, bool t
     return ((const float *)x)[at];
 }
 
-void cpu_gemm_plain(const device_gemm *g)
+static int64_t items_of(const device_gemm *g)
+{
+    return g->items > 1 ? g->items : 1;
+}
+
+/* One product of a batch. */
+static device_gemm item_of(const device_gemm *g, int64_t item)
+{
+    int64_t size = g->precision == DEVICE_BF16_STORED ? sizeof(uint16_t) : sizeof(float);
+    device_gemm one = *g;
+    one.a = (const char *)g->a + item * g->step_a * size;
+    one.b = (const char *)g->b + item * g->step_b * size;
+    one.c = g->c + item * g->step_c;
+    one.items = 1;
+    return one;
+}
+
+static void multiply_plain(const device_gemm *g)
 {
     for (int64_t i = 0; i < g->m; i++)
         for (int64_t j = 0; j < g->n; j++) {
@@ -34,6 +51,14 @@ void cpu_gemm_plain(const device_gemm *g)
                        element(g, g->b, g->ldb, g->transpose_b, k, j);
             g->c[i * g->ldc + j] = (float)(g->activation == DEVICE_RELU && sum < 0.0 ? 0.0 : sum);
         }
+}
+
+void cpu_gemm_plain(const device_gemm *g)
+{
+    for (int64_t item = 0; item < items_of(g); item++) {
+        device_gemm one = item_of(g, item);
+        multiply_plain(&one);
+    }
 }
 
 static void finish_row(const device_gemm *g, float *row)
@@ -60,7 +85,7 @@ static void finish(const device_gemm *g)
         finish_row(g, g->c + i * g->ldc);
 }
 
-void cpu_gemm(const device_gemm *g)
+static void multiply(const device_gemm *g)
 {
     /* A sum over nothing is left to the plain product, which clears C or keeps it. So are factors stored as
      * bf16, which the CPU does not ask for, and a product that oneDNN refuses, for want of scratch
@@ -72,5 +97,13 @@ void cpu_gemm(const device_gemm *g)
     if (done)
         finish(g);
     else
-        cpu_gemm_plain(g);
+        multiply_plain(g);
+}
+
+void cpu_gemm(const device_gemm *g)
+{
+    for (int64_t item = 0; item < items_of(g); item++) {
+        device_gemm one = item_of(g, item);
+        multiply(&one);
+    }
 }

@@ -12,42 +12,55 @@ typedef struct scores_saved {
     float scale;
 } scores_saved;
 
-/* One head of one image: its queries and keys in qkv, its scores and their gradient. */
-static float *head_of(const scores_saved *s, float *qkv, int64_t b, int64_t part, int64_t h)
+/* A head of the first image: its queries (part 0) or keys (1) in qkv. */
+static float *head_of(const scores_saved *s, float *qkv, int64_t part, int64_t h)
 {
-    int64_t width = s->heads * s->width;
-    return qkv + b * s->tokens * 3 * width + part * width + h * s->width;
+    return qkv + (part * s->heads + h) * s->width;
 }
 
-static device_gemm product(const scores_saved *s, float *scores, int64_t b, int64_t h)
+/* From an image to the next, in qkv and in the scores, and from a row of qkv to the next. */
+static int64_t row_step(const scores_saved *s)
 {
-    return (device_gemm){.a = scores + (b * s->heads + h) * s->tokens * s->tokens,
-                         .lda = s->tokens,
-                         .ldb = 3 * s->heads * s->width,
-                         .ldc = s->width,
-                         .m = s->tokens,
-                         .n = s->width,
-                         .k = s->tokens};
+    return 3 * s->heads * s->width;
 }
 
-/* d_q = scale d_s k, d_k = scale d_s' q, through `part` (T, d) for want of room beside each other. */
+static int64_t image_step(const scores_saved *s)
+{
+    return s->tokens * row_step(s);
+}
+
+static int64_t scores_step(const scores_saved *s)
+{
+    return s->heads * s->tokens * s->tokens;
+}
+
+/* d_q = scale d_s k, d_k = scale d_s' q, of a head in all images, through `part` (B, T, d): the scaled
+ * products are added to a gradient that may hold others. */
 static void scores_back(assay_tape *tape, const scores_saved *s, float *qkv, float *d_scores,
                         float *part, float *d_qkv)
 {
-    const assay_kernels *kernels = op_kernels(tape);
-    int64_t stride = 3 * s->heads * s->width;
-    for (int64_t b = 0; b < s->batch; b++)
-        for (int64_t h = 0; h < s->heads; h++)
-            for (int64_t of_keys = 0; of_keys < 2; of_keys++) {
-                device_gemm g = product(s, d_scores, b, h);
-                g.b = head_of(s, qkv, b, 1 - of_keys, h);
-                g.c = part;
-                g.transpose_a = of_keys;
-                kernels->gemm(&g);
-                kernels->scale(s->tokens * s->width, s->scale, NULL, part, part, false);
-                kernels->copy_rows(s->tokens, s->width, part, s->width,
-                                   head_of(s, d_qkv, b, of_keys, h), stride, true);
-            }
+    const assay_kernels *k = op_kernels(tape);
+    int64_t rows = s->batch * s->tokens;
+    for (int64_t h = 0; h < s->heads; h++)
+        for (int64_t of_keys = 0; of_keys < 2; of_keys++) {
+            k->gemm(&(device_gemm){.a = d_scores + h * s->tokens * s->tokens,
+                                   .b = head_of(s, qkv, 1 - of_keys, h),
+                                   .c = part,
+                                   .m = s->tokens,
+                                   .n = s->width,
+                                   .k = s->tokens,
+                                   .lda = s->tokens,
+                                   .ldb = row_step(s),
+                                   .ldc = s->width,
+                                   .transpose_a = of_keys,
+                                   .items = s->batch,
+                                   .step_a = scores_step(s),
+                                   .step_b = image_step(s),
+                                   .step_c = s->tokens * s->width});
+            k->scale(rows * s->width, s->scale, NULL, part, part, false);
+            k->copy_rows(rows, s->width, part, s->width, head_of(s, d_qkv, of_keys, h), row_step(s),
+                         true);
+        }
 }
 
 static bool scores_backward(assay_tape *tape, const assay_node *node)
@@ -57,12 +70,14 @@ static bool scores_backward(assay_tape *tape, const assay_node *node)
     assay_grad_target to = assay_tape_grad(tape, qkv);
     if (!to.data)
         return op_sound(tape);
-    operand in = operand_read(tape, qkv), part = operand_scratch(tape, s->tokens * s->width);
+    operand in = operand_read(tape, qkv);
+    operand part = operand_scratch(tape, s->batch * s->tokens * s->width);
     if (!op_sound(tape))
         return false;
     if (!to.add)
         op_kernels(tape)->fill(assay_tensor_count(qkv), 0.0f, NULL, to.data, false);
-    scores_back(tape, s, in.data, node->outputs[0]->grad, part.data, to.data);
+    if (s->batch > 0)
+        scores_back(tape, s, in.data, node->outputs[0]->grad, part.data, to.data);
     operand_end(tape, &part);
     operand_end(tape, &in);
     return op_sound(tape);
@@ -89,20 +104,21 @@ assay_tensor *assay_attention_scores(assay_tape *tape, assay_tensor *qkv, int64_
     if (!op_sound(tape))
         return NULL;
     float *scores = op_out(tape, y);
-    for (int64_t b = 0; b < batch; b++)
-        for (int64_t h = 0; h < heads; h++)
-            op_kernels(tape)->gemm(&(device_gemm){
-                .a = head_of(s, in.data, b, 0, h),
-                .b = head_of(s, in.data, b, 1, h),
-                .c = scores + (b * heads + h) * tokens * tokens,
-                .m = tokens,
-                .n = tokens,
-                .k = width,
-                .lda = 3 * heads * width,
-                .ldb = 3 * heads * width,
-                .ldc = tokens,
-                .transpose_b = true,
-            });
+    for (int64_t h = 0; h < heads && batch > 0; h++)
+        op_kernels(tape)->gemm(&(device_gemm){.a = head_of(s, in.data, 0, h),
+                                              .b = head_of(s, in.data, 1, h),
+                                              .c = scores + h * tokens * tokens,
+                                              .m = tokens,
+                                              .n = tokens,
+                                              .k = width,
+                                              .lda = row_step(s),
+                                              .ldb = row_step(s),
+                                              .ldc = tokens,
+                                              .transpose_b = true,
+                                              .items = batch,
+                                              .step_a = image_step(s),
+                                              .step_b = image_step(s),
+                                              .step_c = scores_step(s)});
     op_kernels(tape)->scale(assay_tensor_count(y), s->scale, NULL, scores, scores, false);
     operand_end(tape, &in);
     return assay_tape_record(tape, &scores_op, 1, &qkv, 1, &y, s) ? y : NULL;

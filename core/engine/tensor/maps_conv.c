@@ -136,27 +136,43 @@ assay_tensor *assay_conv2d(assay_tape *tape, assay_tensor *x, assay_tensor *weig
     return assay_tape_record(tape, &conv2d_op, 3, inputs, 1, &y, saved) ? y : NULL;
 }
 
-/* ---- transposed: a product per image, whose rows (O, k, k) are then woven into a map ---- */
+/* ---- transposed: products of a few images at once, whose rows (O, k, k) are then woven into maps ---- */
 
-/* Sizes of one image: x (C, pixels), parts (O k k, pixels), y (O, k H, k W). */
+enum {
+    PARTS_FLOATS =
+        4 * 1024 * 1024, /* of the images taken at once, unless one has more: a cache holds them */
+};
+
+/* Sizes of one image: x (C, pixels), parts (O k k, pixels), y (O, k H, k W); and how many are taken at
+ * once. */
 typedef struct transposed {
-    int64_t channels, filters, side, height, width, pixels, parts;
+    int64_t channels, filters, side, height, width, pixels, parts, at_once;
 } transposed;
 
 static transposed transposed_of(const assay_tensor *x, const assay_tensor *weight)
 {
     int64_t side = weight->shape[2];
-    return (transposed){.channels = x->shape[1],
-                        .filters = weight->shape[1],
-                        .side = side,
-                        .height = x->shape[2],
-                        .width = x->shape[3],
-                        .pixels = x->shape[2] * x->shape[3],
-                        .parts = weight->shape[1] * side * side};
+    transposed t = {.channels = x->shape[1],
+                    .filters = weight->shape[1],
+                    .side = side,
+                    .height = x->shape[2],
+                    .width = x->shape[3],
+                    .pixels = x->shape[2] * x->shape[3],
+                    .parts = weight->shape[1] * side * side};
+    int64_t each = t.parts * t.pixels, fitting = each > 0 ? PARTS_FLOATS / each : x->shape[0];
+    t.at_once = fitting < 1 ? 1 : fitting < x->shape[0] ? fitting : x->shape[0];
+    return t;
 }
 
-static void transposed_image(const assay_kernels *k, const transposed *t, const float *x,
-                             const float *w, const float *bias, float *parts, float *y)
+/* Images from `first` on that are taken at once, of `batch`. */
+static int64_t images_from(const transposed *t, int64_t first, int64_t batch)
+{
+    return batch - first < t->at_once ? batch - first : t->at_once;
+}
+
+static void transposed_images(const assay_kernels *k, const transposed *t, int64_t images,
+                              const float *x, const float *w, const float *bias, float *parts,
+                              float *y)
 {
     k->gemm(&(device_gemm){.a = w,
                            .b = x,
@@ -167,29 +183,20 @@ static void transposed_image(const assay_kernels *k, const transposed *t, const 
                            .lda = t->parts,
                            .ldb = t->pixels,
                            .ldc = t->pixels,
-                           .transpose_a = true});
-    k->depth_to_space(t->filters, t->side, t->height, t->width, parts, bias, y);
+                           .transpose_a = true,
+                           .items = images,
+                           .step_b = t->channels * t->pixels,
+                           .step_c = t->parts * t->pixels});
+    k->depth_to_space(images, t->filters, t->side, t->height, t->width, parts, bias, y);
 }
 
-static void d_transposed_image(const assay_kernels *k, const transposed *t, const float *x,
-                               const float *w, const float *d_y, float *parts, float *d_x,
-                               bool add_x, float *d_w, bool add_w)
+/* d_w (C, O k k) = [d_w +] x parts^T, image by image: each adds to the one before. */
+static void d_transposed_weight(const assay_kernels *k, const transposed *t, int64_t images,
+                                const float *x, const float *parts, float *d_w, bool add)
 {
-    k->space_to_depth(t->filters, t->side, t->height, t->width, d_y, parts);
-    if (d_x)
-        k->gemm(&(device_gemm){.a = w,
-                               .b = parts,
-                               .c = d_x,
-                               .m = t->channels,
-                               .n = t->pixels,
-                               .k = t->parts,
-                               .lda = t->parts,
-                               .ldb = t->pixels,
-                               .ldc = t->pixels,
-                               .add = add_x});
-    if (d_w)
-        k->gemm(&(device_gemm){.a = x,
-                               .b = parts,
+    for (int64_t i = 0; i < images; i++)
+        k->gemm(&(device_gemm){.a = x + i * t->channels * t->pixels,
+                               .b = parts + i * t->parts * t->pixels,
                                .c = d_w,
                                .m = t->channels,
                                .n = t->parts,
@@ -198,7 +205,30 @@ static void d_transposed_image(const assay_kernels *k, const transposed *t, cons
                                .ldb = t->pixels,
                                .ldc = t->parts,
                                .transpose_b = true,
-                               .add = add_w});
+                               .add = add || i > 0});
+}
+
+static void d_transposed_images(const assay_kernels *k, const transposed *t, int64_t images,
+                                const float *x, const float *w, const float *d_y, float *parts,
+                                assay_grad_target d_x, assay_grad_target d_w)
+{
+    k->space_to_depth(images * t->filters, t->side, t->height, t->width, d_y, parts);
+    if (d_x.data)
+        k->gemm(&(device_gemm){.a = w,
+                               .b = parts,
+                               .c = d_x.data,
+                               .m = t->channels,
+                               .n = t->pixels,
+                               .k = t->parts,
+                               .lda = t->parts,
+                               .ldb = t->pixels,
+                               .ldc = t->pixels,
+                               .add = d_x.add,
+                               .items = images,
+                               .step_b = t->parts * t->pixels,
+                               .step_c = t->channels * t->pixels});
+    if (d_w.data)
+        d_transposed_weight(k, t, images, x, parts, d_w.data, d_w.add);
 }
 
 static bool conv_transpose2d_backward(assay_tape *tape, const assay_node *node)
@@ -207,14 +237,17 @@ static bool conv_transpose2d_backward(assay_tape *tape, const assay_node *node)
     assay_grad_target d_x = assay_tape_grad(tape, x), d_w = assay_tape_grad(tape, weight);
     operand in = operand_read(tape, x), w = operand_read(tape, weight);
     transposed t = transposed_of(x, weight);
-    operand parts = operand_scratch(tape, t.parts * t.pixels);
+    operand parts = operand_scratch(tape, t.at_once * t.parts * t.pixels);
     int64_t of_x = t.channels * t.pixels, of_y = t.parts * t.pixels;
+    bool wanted = d_x.data || d_w.data;
     if (op_sound(tape) && d_w.data && x->shape[0] == 0 && !d_w.add)
         op_kernels(tape)->fill(assay_tensor_count(weight), 0.0f, NULL, d_w.data, false);
-    for (int64_t b = 0; op_sound(tape) && (d_x.data || d_w.data) && b < x->shape[0]; b++)
-        d_transposed_image(op_kernels(tape), &t, in.data + b * of_x, w.data, y->grad + b * of_y,
-                           parts.data, d_x.data ? d_x.data + b * of_x : NULL, d_x.add, d_w.data,
-                           d_w.add || b > 0);
+    for (int64_t b = 0; op_sound(tape) && wanted && b < x->shape[0]; b += t.at_once) {
+        assay_grad_target to = {d_x.data ? d_x.data + b * of_x : NULL, d_x.add};
+        d_transposed_images(op_kernels(tape), &t, images_from(&t, b, x->shape[0]),
+                            in.data + b * of_x, w.data, y->grad + b * of_y, parts.data, to,
+                            (assay_grad_target){d_w.data, d_w.add || b > 0});
+    }
     add_bias_gradient(tape, node->inputs[2], y);
     operand_end(tape, &parts);
     operand_end(tape, &w);
@@ -246,13 +279,14 @@ assay_tensor *assay_conv_transpose2d(assay_tape *tape, assay_tensor *x, assay_te
     w = operand_read(tape, weight);
     if (bias)
         b = operand_read(tape, bias);
-    parts = operand_scratch(tape, t.parts * t.pixels);
+    parts = operand_scratch(tape, t.at_once * t.parts * t.pixels);
     if (!op_sound(tape))
         return NULL;
     float *maps = op_out(tape, y);
-    for (int64_t i = 0; i < x->shape[0]; i++)
-        transposed_image(op_kernels(tape), &t, in.data + i * t.channels * t.pixels, w.data, b.data,
-                         parts.data, maps + i * t.parts * t.pixels);
+    for (int64_t i = 0; i < x->shape[0]; i += t.at_once)
+        transposed_images(op_kernels(tape), &t, images_from(&t, i, x->shape[0]),
+                          in.data + i * t.channels * t.pixels, w.data, b.data, parts.data,
+                          maps + i * t.parts * t.pixels);
     operand_end(tape, &parts);
     operand_end(tape, &b);
     operand_end(tape, &w);

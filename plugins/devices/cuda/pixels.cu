@@ -107,23 +107,24 @@ static __device__ inline int64_t woven_at(int64_t pixel, int64_t side, int64_t h
     return ((i % side * side + j % side) * height + i / side) * width + j / side;
 }
 
-static __global__ void weave(int64_t channels, int64_t side, int64_t height, int64_t width,
-                             const float *x, const float *bias, float *y)
+static __global__ void weave(int64_t planes, int64_t channels, int64_t side, int64_t height,
+                             int64_t width, const float *x, const float *bias, float *y)
 {
     const int64_t pixels = height * width * side * side;
     CUDA_EACH(pixel, pixels)
     {
         const int64_t from = woven_at(pixel, side, height, width);
-        CUDA_EACH_PLANE(c, channels)
-        y[c * pixels + pixel] = x[c * pixels + from] + (bias != NULL ? bias[c] : 0.0f);
+        CUDA_EACH_PLANE(p, planes)
+        y[p * pixels + pixel] = x[p * pixels + from] + (bias != NULL ? bias[p % channels] : 0.0f);
     }
 }
 
-extern "C" void cuda_depth_to_space(int64_t channels, int64_t side, int64_t height, int64_t width,
-                                    const float *x, const float *bias, float *y)
+extern "C" void cuda_depth_to_space(int64_t batch, int64_t channels, int64_t side, int64_t height,
+                                    int64_t width, const float *x, const float *bias, float *y)
 {
-    CUDA_LAUNCH(weave, cuda_plane_blocks(height * width * side * side, channels), CUDA_BLOCK, 0,
-                channels, side, height, width, x, bias, y);
+    int64_t planes = batch * channels;
+    CUDA_LAUNCH(weave, cuda_plane_blocks(height * width * side * side, planes), CUDA_BLOCK, 0,
+                planes, channels, side, height, width, x, bias, y);
 }
 
 static __global__ void unweave(int64_t channels, int64_t side, int64_t height, int64_t width,

@@ -9,6 +9,8 @@
  * changes nothing, so that those tensor cores give the same products, at half the speed or less. That is
  * the way of stored ones, too, for which the library has no algorithm.
  *
+ * A batch is one call for all its items; where there is no algorithm for it, they are computed one by one.
+ *
  * Reproducible: the reduction schemes that are allowed cut a long sum into parts kept in the workspace
  * and add them in order; adding in the output as parts arrive is not allowed.
  *
@@ -74,11 +76,37 @@ static cublasLtHandle_t library(void)
     return handle;
 }
 
-/* The power of two, up to MOST_ALIGNMENT, that an address is a multiple of. */
-static uint32_t alignment_of(const void *pointer)
+static bool is_stored(const device_gemm *g)
 {
-    uintptr_t low = (uintptr_t)pointer & -(uintptr_t)pointer;
+    return g->precision == DEVICE_BF16_STORED;
+}
+
+static int64_t items_of(const device_gemm *g)
+{
+    return g->items > 1 ? g->items : 1;
+}
+
+/* The power of two, up to MOST_ALIGNMENT, that an address is a multiple of. */
+static uint32_t alignment_of(uintptr_t address)
+{
+    uintptr_t low = address & -address;
     return low == 0 || low > MOST_ALIGNMENT ? MOST_ALIGNMENT : (uint32_t)low;
+}
+
+typedef struct alignments {
+    uint32_t a, b, c, bias;
+} alignments;
+
+/* Of all items: what divides an address and a step divides what is so many steps behind it. */
+static alignments alignments_of(const device_gemm *g)
+{
+    uintptr_t size = is_stored(g) ? sizeof(uint16_t) : sizeof(float);
+    uintptr_t many = items_of(g) > 1;
+    return (alignments){
+        .a = alignment_of((uintptr_t)g->a | many * (uintptr_t)g->step_a * size),
+        .b = alignment_of((uintptr_t)g->b | many * (uintptr_t)g->step_b * size),
+        .c = alignment_of((uintptr_t)g->c | many * (uintptr_t)g->step_c * sizeof(float)),
+        .bias = alignment_of((uintptr_t)g->bias)};
 }
 
 static bool set_op(cublasLtMatmulDesc_t op, cublasLtMatmulDescAttributes_t attribute,
@@ -86,11 +114,6 @@ static bool set_op(cublasLtMatmulDesc_t op, cublasLtMatmulDescAttributes_t attri
 {
     return product_ok(cublasLtMatmulDescSetAttribute(op, attribute, value, bytes),
                       "cublasLtMatmulDescSetAttribute");
-}
-
-static bool is_stored(const device_gemm *g)
-{
-    return g->precision == DEVICE_BF16_STORED;
 }
 
 static bool has_epilogue(const device_gemm *g)
@@ -122,6 +145,18 @@ static bool make_op(const device_gemm *g, product_plan *plan)
             set_op(plan->op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &g->bias, sizeof g->bias));
 }
 
+/* So many of a layout, a step of elements apart. */
+static bool set_items(cublasLtMatrixLayout_t layout, int64_t items, int64_t step)
+{
+    int32_t count = (int32_t)items;
+    return product_ok(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT,
+                                                       &count, sizeof count),
+                      "cublasLtMatrixLayoutSetAttribute") &&
+           product_ok(cublasLtMatrixLayoutSetAttribute(
+                          layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step),
+                      "cublasLtMatrixLayoutSetAttribute");
+}
+
 /* A row-major array (rows, columns) is a column-major one (columns, rows). */
 static bool make_layout(cublasLtMatrixLayout_t *layout, cudaDataType type, int64_t rows,
                         int64_t columns, int64_t stride)
@@ -137,7 +172,10 @@ static bool make_layouts(const device_gemm *g, product_plan *plan)
     cudaDataType type = is_stored(g) ? CUDA_R_16BF : CUDA_R_32F;
     return make_layout(&plan->a, type, b_rows, g->n + g->k - b_rows, g->ldb) &&
            make_layout(&plan->b, type, a_rows, g->m + g->k - a_rows, g->lda) &&
-           make_layout(&plan->c, CUDA_R_32F, g->m, g->n, g->ldc);
+           make_layout(&plan->c, CUDA_R_32F, g->m, g->n, g->ldc) &&
+           (items_of(g) == 1 ||
+            (set_items(plan->a, g->items, g->step_b) && set_items(plan->b, g->items, g->step_a) &&
+             set_items(plan->c, g->items, g->step_c)));
 }
 
 static bool set_wish(cublasLtMatmulPreference_t wish,
@@ -152,13 +190,13 @@ static bool set_wishes(const device_gemm *g, cublasLtMatmulPreference_t wish)
 {
     uint64_t workspace = MOST_WORKSPACE;
     uint32_t in_order = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE; /* or none */
-    uint32_t a = alignment_of(g->b), b = alignment_of(g->a), c = alignment_of(g->c);
+    alignments of = alignments_of(g);                           /* its A is our B */
     return set_wish(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace) &&
            set_wish(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &in_order, sizeof in_order) &&
-           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &a, sizeof a) &&
-           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &b, sizeof b) &&
-           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &c, sizeof c) &&
-           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &c, sizeof c);
+           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &of.b, sizeof of.b) &&
+           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &of.a, sizeof of.a) &&
+           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &of.c, sizeof of.c) &&
+           set_wish(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &of.c, sizeof of.c);
 }
 
 /* The first of the library's proposals, which are ordered by the time that they should take. */
@@ -182,7 +220,8 @@ static bool choose_algorithm(const device_gemm *g, product_plan *plan)
         }
     if (status == CUBLAS_STATUS_SUCCESS && !ok)
         status = CUBLAS_STATUS_NOT_SUPPORTED;
-    plan->none = (has_epilogue(g) || is_stored(g)) && status == CUBLAS_STATUS_NOT_SUPPORTED;
+    plan->none = (has_epilogue(g) || is_stored(g) || items_of(g) > 1) &&
+                 status == CUBLAS_STATUS_NOT_SUPPORTED;
     ok = plan->none || product_ok(status, "cublasLtMatmulAlgoGetHeuristic");
 done:
     product_ok(cublasLtMatmulPreferenceDestroy(wish), "cublasLtMatmulPreferenceDestroy");
@@ -191,11 +230,15 @@ done:
 
 static const product_plan *plan_of(const device_gemm *g)
 {
-    cuda_plan_key key = {
-        {g->m, g->n, g->k, g->lda, g->ldb, g->ldc,
-         (g->transpose_a ? 1 : 0) | (g->transpose_b ? 2 : 0) | (int64_t)g->precision << 2,
-         alignment_of(g->a), alignment_of(g->b), alignment_of(g->c),
-         g->bias != NULL ? alignment_of(g->bias) : 0, g->activation}};
+    alignments of = alignments_of(g);
+    bool many = items_of(g) > 1;
+    int64_t flags = (g->transpose_a ? 1 : 0) | (g->transpose_b ? 2 : 0) |
+                    (g->bias != NULL ? 4 : 0) | (int64_t)g->precision << 3 |
+                    (int64_t)g->activation << 8;
+    cuda_plan_key key = {{g->m, g->n, g->k, g->lda, g->ldb, g->ldc, flags,
+                          of.a | of.b << 16 | (int64_t)of.c << 32 | (int64_t)of.bias << 48,
+                          items_of(g), many ? g->step_a : 0, many ? g->step_b : 0,
+                          many ? g->step_c : 0}};
     product_plan *plan = cuda_plans_find(&plans, &key);
     if (plan != NULL)
         return plan;
@@ -223,7 +266,8 @@ static void start_with_bias(const device_gemm *g)
             return;
         row = zeros;
     }
-    cuda_copy_rows(g->m, g->n, row, 0, g->c, g->ldc, false);
+    for (int64_t i = 0; i < items_of(g); i++)
+        cuda_copy_rows(g->m, g->n, row, 0, g->c + i * g->step_c, g->ldc, false);
 }
 
 static void multiply(const device_gemm *g, const product_plan *plan)
@@ -247,8 +291,11 @@ static void finish(const device_gemm *g)
     int64_t rows = g->ldc == g->n ? 1 : g->m;
     if (g->activation == DEVICE_IDENTITY)
         return;
-    for (int64_t r = 0; r < rows; r++)
-        cuda_activation(g->activation, g->m / rows * g->n, g->c + r * g->ldc, g->c + r * g->ldc);
+    for (int64_t i = 0; i < items_of(g); i++)
+        for (int64_t r = 0; r < rows; r++) {
+            float *c = g->c + i * g->step_c + r * g->ldc;
+            cuda_activation(g->activation, g->m / rows * g->n, c, c);
+        }
 }
 
 static void product(device_gemm g);
@@ -267,18 +314,18 @@ static void multiply_bare(device_gemm g)
     finish(&g);
 }
 
-/* Numbers from the first to the last of a factor, and what lies between its rows. */
-static int64_t reach(int64_t rows, int64_t columns, int64_t stride)
+/* Numbers from the first of a factor's first item to the last of its last, with what lies between them. */
+static int64_t reach(int64_t items, int64_t step, int64_t rows, int64_t columns, int64_t stride)
 {
-    return (rows - 1) * stride + columns;
+    return (items - 1) * step + (rows - 1) * stride + columns;
 }
 
 /* Widened factors lie behind the workspace that the product may want: the same memory. */
 static void multiply_widened(device_gemm g)
 {
     int64_t a_rows = g.transpose_a ? g.k : g.m, b_rows = g.transpose_b ? g.n : g.k;
-    int64_t a_count = reach(a_rows, g.m + g.k - a_rows, g.lda);
-    int64_t b_count = reach(b_rows, g.n + g.k - b_rows, g.ldb);
+    int64_t a_count = reach(items_of(&g), g.step_a, a_rows, g.m + g.k - a_rows, g.lda);
+    int64_t b_count = reach(items_of(&g), g.step_b, b_rows, g.n + g.k - b_rows, g.ldb);
     int64_t a_bytes =
         (a_count * (int64_t)sizeof(float) + MOST_ALIGNMENT - 1) / MOST_ALIGNMENT * MOST_ALIGNMENT;
     char *room = cuda_workspace(MOST_WORKSPACE + a_bytes + b_count * (int64_t)sizeof(float));
@@ -294,6 +341,18 @@ static void multiply_widened(device_gemm g)
     product(g);
 }
 
+static void multiply_one_by_one(device_gemm g)
+{
+    int64_t items = g.items;
+    const float *a = g.a, *b = g.b;
+    g.items = 1;
+    for (int64_t i = 0; i < items; i++, g.c += g.step_c) {
+        g.a = a + i * g.step_a;
+        g.b = b + i * g.step_b;
+        product(g);
+    }
+}
+
 static void product(device_gemm g)
 {
     const product_plan *plan = plan_of(&g);
@@ -303,8 +362,10 @@ static void product(device_gemm g)
         multiply(&g, plan);
     else if (has_epilogue(&g))
         multiply_bare(g);
-    else
+    else if (is_stored(&g))
         multiply_widened(g);
+    else
+        multiply_one_by_one(g);
 }
 
 void cuda_gemm(const device_gemm *g)

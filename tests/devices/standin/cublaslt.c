@@ -393,7 +393,7 @@ static void propose(const lt_problem *p, const lt_wish *wish, int32_t parts, uin
 }
 
 /* Long sums are best cut in two, fastest in place; an epilogue on a single row of D is not supported,
- * nor are sums of a single product of bf16: some cases have to be. */
+ * nor are sums of a single product of bf16, nor batches of single numbers: some cases have to be. */
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t op,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
@@ -408,7 +408,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
         !standin_require(wanted > 0, __func__, "algorithms asked for", 1, wanted))
         return CUBLAS_STATUS_INVALID_VALUE;
     if ((p.op->epilogue != CUBLASLT_EPILOGUE_DEFAULT && p.d->rows == 1) ||
-        (p.a->type == CUDA_R_16BF && p.k == 1))
+        (p.a->type == CUDA_R_16BF && p.k == 1) || (p.d->items > 1 && p.d->rows * p.d->columns == 1))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     uint64_t parts_bytes = 2 * (uint64_t)p.d->items * p.d->rows * p.d->columns * sizeof(float);
     if (p.k >= LONG_SUM && (wish->schemes & CUBLASLT_REDUCTION_SCHEME_INPLACE) && *count < wanted)

@@ -4,15 +4,15 @@
 
 #if ASSAY_PLAIN
 
-void KERNEL(depth_to_space)(int64_t channels, int64_t side, int64_t height, int64_t width,
-                            const float *x, const float *bias, float *y)
+void KERNEL(depth_to_space)(int64_t batch, int64_t channels, int64_t side, int64_t height,
+                            int64_t width, const float *x, const float *bias, float *y)
 {
-    for (int64_t c = 0; c < channels; c++)
+    for (int64_t c = 0; c < batch * channels; c++)
         for (int64_t i = 0; i < height * side; i++)
             for (int64_t j = 0; j < width * side; j++) {
                 int64_t part = (c * side + i % side) * side + j % side;
                 *y++ = x[(part * height + i / side) * width + j / side] +
-                       (bias != NULL ? bias[c] : 0.0f);
+                       (bias != NULL ? bias[c % channels] : 0.0f);
             }
 }
 
@@ -107,15 +107,15 @@ static inline void unweave(int64_t side, int64_t width, int64_t plane, const flo
             x[k * plane + j] = y[j * side + k];
 }
 
-void KERNEL(depth_to_space)(int64_t channels, int64_t side, int64_t height, int64_t width,
-                            const float *x, const float *bias, float *y)
+void KERNEL(depth_to_space)(int64_t batch, int64_t channels, int64_t side, int64_t height,
+                            int64_t width, const float *x, const float *bias, float *y)
 {
-    int64_t lines = channels * side, plane = height * width;
+    int64_t lines = batch * channels * side, plane = height * width;
 #pragma omp parallel for schedule(static) if (lines * side * plane >= KERNEL_PARALLEL_MIN)
     for (int64_t line = 0; line < lines; line++)
         for (int64_t i = 0; i < height; i++)
             weave(side, width, plane, x + line * side * plane + i * width,
-                  bias != NULL ? bias[line / side] : 0.0f,
+                  bias != NULL ? bias[line / side % channels] : 0.0f,
                   y + (line / side * height * side + i * side + line % side) * width * side);
 }
 
