@@ -133,7 +133,8 @@ static void long_sums_agree_with_the_triple_loop(void **state)
     const assay_device *device;
     for (int v = 0; (device = tested_device_at(v)) != NULL; v++)
         for (int way = 0; way < WAYS; way++) {
-            expect_same_product(device, DEVICE_FP32, 129, 257, 300, way, 0, 4e-6);
+            if (way % TRANSPOSES == way / TRANSPOSES % TRANSPOSES) /* each end once: it is long */
+                expect_same_product(device, DEVICE_FP32, 129, 257, 300, way, 0, 4e-6);
             expect_same_product(device, DEVICE_FP32, 7, 5, 1201, way, 3, 4e-6);
         }
 }
