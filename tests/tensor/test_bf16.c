@@ -205,6 +205,85 @@ static void activations_are_bf16_and_readouts_are_f32(void **state)
     assay_tape_free(tape);
 }
 
+/* ---- attention ---- */
+
+enum { ITEMS = 2, HEADS = 4, SHARED = 2, HEAD = 8 };
+
+typedef struct attended {
+    uint16_t *out;
+    float *grad; /* of q, k and v, one after the other */
+    int64_t out_count, grad_count;
+} attended;
+
+/* Attention of q, k and v that hold bf16 values, as bf16 tensors or as fp32 ones, and its gradients. */
+static attended attend(int64_t tokens, bool open, const assay_rotary *rotary, bool lengths,
+                       bool narrow)
+{
+    static const char *const names[] = {"q", "k", "v"};
+    static const int32_t valid[ITEMS] = {5, 0};
+    assay_tape *tape = new_tape(ASSAY_PRECISION_BF16);
+    assay_tensor *leaf[3], *in[3];
+    attended a = {.out_count = ITEMS * tokens * HEADS * HEAD};
+    for (int i = 0; i < 3; i++) {
+        const int64_t width = (i ? HEADS / SHARED : HEADS) * HEAD;
+        leaf[i] = normals(ITEMS * tokens, width, names[i], true);
+        assert_true(assay_tensor_want_grad(leaf[i], NULL));
+        in[i] = narrow ? assay_cast(tape, leaf[i], ASSAY_BF16) : leaf[i];
+        in[i] = assay_reshape(tape, in[i], 3, (int64_t[]){ITEMS, tokens, width});
+        a.grad_count += ITEMS * tokens * width;
+    }
+    assay_attention_args args = {.q = in[0],
+                                 .k = in[1],
+                                 .v = in[2],
+                                 .heads = HEADS,
+                                 .kv_heads = HEADS / SHARED,
+                                 .rotary = rotary,
+                                 .bias = open ? assay_bias_full() : assay_bias_causal()};
+    if (lengths) {
+        assay_tensor *counts = assay_tape_tensor(tape, ASSAY_I32, 1, (int64_t[]){ITEMS});
+        assert_non_null(counts);
+        memcpy(assay_i32(counts), valid, sizeof valid);
+        args.lengths = counts;
+    }
+    assay_tensor *y = assay_attention(tape, &args);
+    assert_non_null(y);
+    assay_tensor *loss =
+        assay_sum(tape, assay_activate(tape, assay_cast(tape, y, ASSAY_F32), ASSAY_TANH));
+    assert_true(loss && assay_tape_backward(tape, loss, 1.0f));
+    a.out = test_malloc((size_t)a.out_count * sizeof *a.out);
+    a.grad = test_malloc((size_t)a.grad_count * sizeof *a.grad);
+    memcpy(a.out, assay_bf16(y), (size_t)a.out_count * sizeof *a.out);
+    for (int64_t i = 0, at = 0; i < 3; at += assay_tensor_count(leaf[i++]))
+        memcpy(a.grad + at, assay_gradient(leaf[i]),
+               (size_t)assay_tensor_count(leaf[i]) * sizeof(float));
+    for (int i = 0; i < 3; i++)
+        assay_tensor_free(leaf[i]);
+    assay_tape_free(tape);
+    return a;
+}
+
+/* To the bit, also where a device fuses them and reads them where they lie: whole tiles of 64 tokens, and
+ * fewer. */
+static void attention_of_bf16_tensors_is_that_of_their_numbers(void **state)
+{
+    (void)state;
+    assay_rotary *rotary = assay_rotary_new(64, HEAD, 100.0, NULL);
+    assert_non_null(rotary);
+    for (int way = 0; way < 16; way++) {
+        const int64_t tokens = way & 1 ? 64 : 6;
+        const assay_rotary *turn = way & 4 ? rotary : NULL;
+        attended narrow = attend(tokens, way & 2, turn, way & 8, true);
+        attended wide = attend(tokens, way & 2, turn, way & 8, false);
+        assert_memory_equal(narrow.out, wide.out, (size_t)wide.out_count * sizeof *wide.out);
+        assert_memory_equal(narrow.grad, wide.grad, (size_t)wide.grad_count * sizeof *wide.grad);
+        test_free(narrow.out);
+        test_free(narrow.grad);
+        test_free(wide.out);
+        test_free(wide.grad);
+    }
+    assay_rotary_free(rotary);
+}
+
 static int64_t bytes_of_a_forward_pass(assay_precision precision)
 {
     assay_tape *tape = new_tape(precision);
@@ -301,6 +380,7 @@ int main(void)
         cmocka_unit_test(every_device_converts_to_the_same_bits),
         cmocka_unit_test(a_linear_layer_rounds_its_factors_and_its_result_once),
         cmocka_unit_test(activations_are_bf16_and_readouts_are_f32),
+        cmocka_unit_test(attention_of_bf16_tensors_is_that_of_their_numbers),
         cmocka_unit_test(activations_take_half_the_memory),
         cmocka_unit_test(a_gradient_passes_a_cast_unrounded),
         cmocka_unit_test(gradients_of_a_decoder_are_within_two_percent_of_fp32),

@@ -103,6 +103,10 @@ typedef struct device_attention {
     /* With DEVICE_BF16 the device may round q, k, v, the output and the gradients to bf16, q and k after
      * they are rotated, and so may differ for what is visible at no cost; sums stay fp32. */
     device_precision precision;
+    /* Where the device fuses the call (assay_device.fuses_attention) and q, k, v and out lie in memory as
+     * bf16: they, in place of the four above, with the same strides. */
+    const uint16_t *narrow_q, *narrow_k, *narrow_v;
+    uint16_t *narrow_out;
 } device_attention;
 
 /* The keys and values of one sequence's first tokens in one layer: rows of kv_heads * head_width
@@ -593,6 +597,9 @@ struct assay_device {
     bool gemm_adds_bias;
     /* Factors of bf16 are best handed to `gemm` as they are stored (DEVICE_BF16_STORED). */
     bool gemm_takes_bf16;
+    /* True when `attention`, or `d_attention`, of this call reads and writes bf16 as it lies; NULL: never. The
+     * pointers of the call do not matter. */
+    bool (*fuses_attention)(const device_attention *attention, bool backward);
 };
 
 /* What a device plugin (device_NAME.so) exports, as `assay_device_plugin`: the table above is the

@@ -288,6 +288,32 @@ typedef struct views {
     operand q, k, v, qkv;
 } views;
 
+/* Whether the device takes bf16 tensors as they lie, and all of these are. */
+static bool takes_bf16(const assay_tape *tape, assay_tensor *const inputs[],
+                       const assay_tensor *out, const device_attention *call, bool backward)
+{
+    const assay_device *device = assay_tape_device(tape);
+    const assay_tensor *all[] = {inputs[IN_Q], inputs[IN_K], inputs[IN_V], inputs[IN_QKV], out};
+    for (int i = 0; i < 5; i++)
+        if (all[i] && all[i]->dtype != ASSAY_BF16)
+            return false;
+    return device->fuses_attention && device->fuses_attention(call, backward);
+}
+
+static void use_bf16(assay_tape *tape, assay_tensor *const inputs[], device_attention *call)
+{
+    if (inputs[IN_QKV]) {
+        const uint16_t *rows = op_in(tape, inputs[IN_QKV]);
+        call->narrow_q = rows;
+        call->narrow_k = rows ? rows + call->heads * call->head_width : NULL;
+        call->narrow_v = rows ? call->narrow_k + call->kv_heads * call->head_width : NULL;
+        return;
+    }
+    call->narrow_q = op_in(tape, inputs[IN_Q]);
+    call->narrow_k = op_in(tape, inputs[IN_K]);
+    call->narrow_v = op_in(tape, inputs[IN_V]);
+}
+
 static views views_of(assay_tape *tape, assay_tensor *const inputs[], device_attention *call)
 {
     views view = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}};
@@ -355,8 +381,15 @@ static bool attention_backward(assay_tape *tape, const assay_node *node)
 {
     const attention_saved *saved = node->saved;
     device_attention call = saved->call;
-    views view = views_of(tape, node->inputs, &call);
-    operand out = operand_read(tape, node->outputs[0]);
+    views view = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}};
+    operand out = {NULL, 0};
+    if (takes_bf16(tape, node->inputs, node->outputs[0], &call, true)) {
+        use_bf16(tape, node->inputs, &call);
+        call.narrow_out = op_in(tape, node->outputs[0]);
+    } else {
+        view = views_of(tape, node->inputs, &call);
+        out = operand_read(tape, node->outputs[0]);
+    }
     call.out = out.data;
     call.d_out = node->outputs[0]->grad;
     grads_of(tape, node->inputs, &call);
@@ -377,8 +410,9 @@ assay_tensor *assay_attention(assay_tape *tape, const assay_attention_args *args
     assay_tensor *inputs[IN_COUNT], *y = NULL;
     attention_saved *saved = NULL;
     device_attention call;
-    operand out;
-    views view;
+    operand out = {NULL, 0};
+    views view = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}};
+    bool narrow;
     int64_t bytes;
     if (args->prefix)
         return suffix_attention(tape, args);
@@ -394,8 +428,14 @@ assay_tensor *assay_attention(assay_tape *tape, const assay_attention_args *args
     call.out_stride = call.heads * call.head_width;
     call.row_lse = operand_scratch(tape, call.batch * call.heads * call.queries).data;
     saved->call = call;
-    view = views_of(tape, inputs, &call);
-    out = operand_for(tape, y);
+    narrow = takes_bf16(tape, inputs, y, &call, false);
+    if (narrow) {
+        use_bf16(tape, inputs, &call);
+        call.narrow_out = op_out(tape, y);
+    } else {
+        view = views_of(tape, inputs, &call);
+        out = operand_for(tape, y);
+    }
     bytes = op_kernels(tape)->attention_scratch(&call, false);
     call.scratch = tape_numbers(tape, bytes);
     if (!op_sound(tape))
@@ -403,7 +443,8 @@ assay_tensor *assay_attention(assay_tape *tape, const assay_attention_args *args
     call.out = out.data;
     op_kernels(tape)->attention(&call);
     tape_numbers_release(tape, call.scratch, bytes);
-    operand_store(tape, &out, y);
+    if (!narrow)
+        operand_store(tape, &out, y);
     views_end(tape, &view);
     return assay_tape_record(tape, &attention_op, IN_COUNT, inputs, 1, &y, saved) ? y : NULL;
 }

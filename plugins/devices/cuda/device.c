@@ -105,7 +105,8 @@ static assay_device device = {.name = "cuda",
                               .kernels = &cuda_kernels,
                               .memory = &cuda_memory,
                               .gemm_adds_bias = true,
-                              .gemm_takes_bf16 = true};
+                              .gemm_takes_bf16 = true,
+                              .fuses_attention = sdpa_fuses};
 
 /* The kernels are compiled for sm_80 and later. */
 static bool check_gpu(int number, assay_error *error)

@@ -1,9 +1,9 @@
 /* sdpa.c - attention: fused by cuDNN where it takes the call (sdpa_fits), by our own kernels elsewhere.
  *
  * cuDNN fuses attention for bf16 and fp16 alone, so this is for runs in bf16: q, k and v are turned by
- * their positions and rounded, the output and the gradients come back as bf16, sums are fp32. Arrays are
- * copied into cuDNN's form and back by kernels of ours: B T H D numbers each way, beside products of B H T^2
- * D. A shape that cuDNN has no engine for is remembered and computed by our own kernels, which agree within
+ * their positions and rounded, the output and the gradients come back as bf16, sums are fp32. Rows are copied
+ * into cuDNN's form and back by kernels of ours, but for bf16 rows that lie so already: B T H D numbers each way,
+ * beside products of B H T^2 D. A shape that cuDNN has no engine for is remembered and computed by our own kernels, which agree within
  * bf16's rounding. Not measured. */
 #include "cuda.h"
 #include "kernels.h"
@@ -113,15 +113,35 @@ static sdpa_rows rows_of(const device_attention *call, const sdpa_shape *shape, 
                        .lengths = call->lengths};
 }
 
+/* Whether bf16 rows lie in memory as cuDNN is told, and no hidden token is among them: no copy is needed. */
+static bool lies_packed(const sdpa_rows *at, const uint16_t *narrow)
+{
+    return narrow != NULL && at->stride == at->heads * at->width && at->rows == at->tokens &&
+           at->lengths == NULL && at->cosine == NULL &&
+           (uintptr_t)narrow % CUDA_GRAPH_ALIGNMENT == 0;
+}
+
+/* Makes *packed the rows in cuDNN's form: a copy there, or themselves. */
+static void bring_rows(const sdpa_rows *at, const float *rows, const uint16_t *narrow,
+                       uint16_t **packed)
+{
+    if (lies_packed(at, narrow))
+        *packed = (uint16_t *)narrow; /* only read by the graph */
+    else if (narrow != NULL)
+        sdpa_pack_narrow(at, narrow, *packed);
+    else
+        sdpa_pack(at, rows, *packed);
+}
+
 /* q, k, v and the lengths: what both ways read. */
-static void bring(const device_attention *call, const sdpa_shape *shape, const sdpa_space *space)
+static void bring(const device_attention *call, const sdpa_shape *shape, sdpa_space *space)
 {
     const sdpa_rows q = rows_of(call, shape, call->heads, call->q_stride, true);
     const sdpa_rows k = rows_of(call, shape, call->kv_heads, call->k_stride, true);
     const sdpa_rows v = rows_of(call, shape, call->kv_heads, call->v_stride, false);
-    sdpa_pack(&q, call->q, space->q);
-    sdpa_pack(&k, call->k, space->k);
-    sdpa_pack(&v, call->v, space->v);
+    bring_rows(&q, call->q, call->narrow_q, &space->q);
+    bring_rows(&k, call->k, call->narrow_k, &space->k);
+    bring_rows(&v, call->v, call->narrow_v, &space->v);
     sdpa_lengths(call->batch, call->queries, call->lengths, space->valid);
 }
 
@@ -154,20 +174,41 @@ static bool compute(const cuda_graph *graph, const device_attention *call, const
 
 /* ---- the table's entries ---- */
 
+bool sdpa_fuses(const device_attention *call, bool backward)
+{
+    return graph_of(call, backward) != NULL;
+}
+
+/* For a call that is not fused. */
+static void compute_ourselves(const device_attention *call,
+                              void (*kernel)(const device_attention *))
+{
+    if (call->narrow_q != NULL)
+        cuda_note_failure("cuda_attention", "the plan for bf16 tensors is gone");
+    else
+        kernel(call);
+}
+
 void cuda_attention(const device_attention *call)
 {
     const cuda_graph *graph = graph_of(call, false);
     if (graph == NULL) {
-        own_attention(call);
+        compute_ourselves(call, own_attention);
         return;
     }
     const sdpa_shape shape = sdpa_shape_of(call, false);
-    const sdpa_space space = space_of(call, &shape);
     const sdpa_rows out = rows_of(call, &shape, call->heads, call->out_stride, false);
+    const bool in_place = lies_packed(&out, call->narrow_out);
+    sdpa_space space = space_of(call, &shape);
     bring(call, &shape, &space);
+    if (in_place)
+        space.out = call->narrow_out;
     if (!compute(graph, call, &shape, &space))
         return;
-    sdpa_unpack(&out, space.out, call->out, false);
+    if (call->narrow_out != NULL && !in_place)
+        sdpa_unpack_narrow(&out, space.out, call->narrow_out);
+    else if (!in_place)
+        sdpa_unpack(&out, space.out, call->out, false);
     sdpa_sums(call->batch, call->heads, shape.tokens, call->queries, space.valid, space.lse,
               call->row_lse);
 }
@@ -176,17 +217,17 @@ void cuda_d_attention(const device_attention *call)
 {
     const cuda_graph *graph = graph_of(call, true);
     if (graph == NULL) {
-        own_d_attention(call);
+        compute_ourselves(call, own_d_attention);
         return;
     }
     const sdpa_shape shape = sdpa_shape_of(call, true);
-    const sdpa_space space = space_of(call, &shape);
     const sdpa_rows out = rows_of(call, &shape, call->heads, call->out_stride, false);
     const sdpa_rows q = rows_of(call, &shape, call->heads, call->q_stride, true);
     const sdpa_rows k = rows_of(call, &shape, call->kv_heads, call->k_stride, true);
     const sdpa_rows v = rows_of(call, &shape, call->kv_heads, call->v_stride, false);
+    sdpa_space space = space_of(call, &shape);
     bring(call, &shape, &space);
-    sdpa_pack(&out, call->out, space.out);
+    bring_rows(&out, call->out, call->narrow_out, &space.out);
     sdpa_pack(&out, call->d_out, space.d_out);
     sdpa_sums(call->batch, call->heads, call->queries, shape.tokens, space.valid, call->row_lse,
               space.lse);

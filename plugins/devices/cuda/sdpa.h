@@ -42,13 +42,20 @@ typedef struct sdpa_rows {
 
 /* packed = bf16 of the turned rows, zero from a row's length on */
 void sdpa_pack(const sdpa_rows *at, const float *rows, uint16_t *packed);
+void sdpa_pack_narrow(const sdpa_rows *at, const uint16_t *rows, uint16_t *packed);
 /* rows = [rows +] packed, turned back where there are tables; zero from the length on */
 void sdpa_unpack(const sdpa_rows *at, const uint16_t *packed, float *rows, bool add);
+void sdpa_unpack_narrow(const sdpa_rows *at, const uint16_t *packed, uint16_t *rows);
 /* (batch) valid tokens, within 0 .. rows */
 void sdpa_lengths(int64_t batch, int64_t rows, const int32_t *lengths, int32_t *valid);
 /* to (batch, heads, to_rows) = from (batch, heads, from_rows), +infinity at and beyond `valid`. */
 void sdpa_sums(int64_t batch, int64_t heads, int64_t from_rows, int64_t to_rows,
                const int32_t *valid, const float *from, float *to);
+
+/* ---- the whole (sdpa.c) ---- */
+
+/* What sdpa_fits and cuDNN has a plan for. */
+bool sdpa_fuses(const device_attention *call, bool backward);
 
 /* ---- our own kernels (attention.cu, attention_backward.cu) ---- */
 

@@ -58,37 +58,64 @@ static __device__ inline void sdpa_turn(const sdpa_rows &at, const sdpa_place &p
     }
 }
 
-template <int V>
-static __global__ void sdpa_pack_rows_packs(int64_t n, const sdpa_rows at, const float *rows,
-                                            uint16_t *packed)
+static __device__ inline float sdpa_number(float x)
+{
+    return x;
+}
+
+static __device__ inline float sdpa_number(uint16_t x)
+{
+    return sdpa_wide(x);
+}
+
+template <int V, typename T> static __device__ inline cuda_pack<float, V> sdpa_load(const T *x)
+{
+    const cuda_pack<T, V> from = cuda_load<V>(x);
+    cuda_pack<float, V> to;
+    for (int i = 0; i < V; i++)
+        to.at[i] = sdpa_number(from.at[i]);
+    return to;
+}
+
+template <int V> static __device__ inline void sdpa_put(float *x, cuda_pack<float, V> y, bool add)
+{
+    cuda_put(x, y, add);
+}
+
+template <int V> static __device__ inline void sdpa_put(uint16_t *x, cuda_pack<float, V> y, bool)
+{
+    cuda_pack<uint16_t, V> narrow;
+    for (int i = 0; i < V; i++)
+        narrow.at[i] = sdpa_narrow(y.at[i]);
+    cuda_store(x, narrow);
+}
+
+template <int V, typename T>
+static __global__ void sdpa_pack_rows(int64_t n, const sdpa_rows at, const T *rows,
+                                      uint16_t *packed)
 {
     const int64_t half = at.width / 2;
     CUDA_EACH(p, n / V)
     {
         const sdpa_place place = sdpa_place_of(p * V, half, at.heads, at.tokens);
         cuda_pack<float, V> a = cuda_same<V>(0.0f), b = cuda_same<V>(0.0f);
-        cuda_pack<uint16_t, V> low, high;
         if (place.t < sdpa_valid(at.lengths, place.b, at.rows)) {
-            const float *from =
+            const T *from =
                 rows + (place.b * at.rows + place.t) * at.stride + place.h * at.width + place.k;
-            a = cuda_load<V>(from);
-            b = cuda_load<V>(from + half);
+            a = sdpa_load<V>(from);
+            b = sdpa_load<V>(from + half);
             sdpa_turn<V>(at, place, 1.0f, &a, &b);
-        }
-        for (int i = 0; i < V; i++) {
-            low.at[i] = sdpa_narrow(a.at[i]);
-            high.at[i] = sdpa_narrow(b.at[i]);
         }
         uint16_t *to =
             packed + ((place.b * at.tokens + place.t) * at.heads + place.h) * at.width + place.k;
-        cuda_store(to, low);
-        cuda_store(to + half, high);
+        sdpa_put<V>(to, a, false);
+        sdpa_put<V>(to + half, b, false);
     }
 }
 
-template <int V>
-static __global__ void sdpa_unpack_rows_packs(int64_t n, const sdpa_rows at, const uint16_t *packed,
-                                              float *rows, bool add)
+template <int V, typename T>
+static __global__ void sdpa_unpack_rows(int64_t n, const sdpa_rows at, const uint16_t *packed,
+                                        T *rows, bool add)
 {
     const int64_t half = at.width / 2;
     CUDA_EACH(p, n / V)
@@ -99,37 +126,52 @@ static __global__ void sdpa_unpack_rows_packs(int64_t n, const sdpa_rows at, con
             const uint16_t *from =
                 packed + ((place.b * at.tokens + place.t) * at.heads + place.h) * at.width +
                 place.k;
-            const cuda_pack<uint16_t, V> low = cuda_load<V>(from), high = cuda_load<V>(from + half);
-            for (int i = 0; i < V; i++) {
-                a.at[i] = sdpa_wide(low.at[i]);
-                b.at[i] = sdpa_wide(high.at[i]);
-            }
+            a = sdpa_load<V>(from);
+            b = sdpa_load<V>(from + half);
             sdpa_turn<V>(at, place, -1.0f, &a, &b);
         } else if (add) {
             continue;
         }
-        float *to = rows + (place.b * at.rows + place.t) * at.stride + place.h * at.width + place.k;
-        cuda_put(to, a, add);
-        cuda_put(to + half, b, add);
+        T *to = rows + (place.b * at.rows + place.t) * at.stride + place.h * at.width + place.k;
+        sdpa_put<V>(to, a, add);
+        sdpa_put<V>(to + half, b, add);
     }
 }
 
 /* Heads are multiples of 8 wide, so that packed rows and tables divide into packs of four. */
-static bool sdpa_divides(const sdpa_rows *at, const float *rows)
+static bool sdpa_divides(const sdpa_rows *at, const void *rows)
 {
     return at->stride % 4 == 0 && cuda_aligned(rows, at->cosine, at->sine);
 }
 
+/* Launches kernel<4, T> or kernel<1, T> over the pairs of `tokens` tokens of each item. */
+#define SDPA_LAUNCH(name, T, tokens, rows, ...)                                                    \
+    do {                                                                                           \
+        const int64_t n = at->batch * (tokens)*at->heads * (at->width / 2);                        \
+        const bool packs = sdpa_divides(at, rows);                                                 \
+        auto kernel = packs ? name<4, T> : name<1, T>;                                             \
+        CUDA_LAUNCH(kernel, cuda_blocks(packs ? n / 4 : n, CUDA_BLOCK), CUDA_BLOCK, 0, n, *at,     \
+                    __VA_ARGS__);                                                                  \
+    } while (0)
+
 extern "C" void sdpa_pack(const sdpa_rows *at, const float *rows, uint16_t *packed)
 {
-    const int64_t n = at->batch * at->tokens * at->heads * (at->width / 2);
-    CUDA_LAUNCH_PACKS(sdpa_pack_rows, sdpa_divides(at, rows), n, n, *at, rows, packed);
+    SDPA_LAUNCH(sdpa_pack_rows, float, at->tokens, rows, rows, packed);
+}
+
+extern "C" void sdpa_pack_narrow(const sdpa_rows *at, const uint16_t *rows, uint16_t *packed)
+{
+    SDPA_LAUNCH(sdpa_pack_rows, uint16_t, at->tokens, rows, rows, packed);
 }
 
 extern "C" void sdpa_unpack(const sdpa_rows *at, const uint16_t *packed, float *rows, bool add)
 {
-    const int64_t n = at->batch * at->rows * at->heads * (at->width / 2);
-    CUDA_LAUNCH_PACKS(sdpa_unpack_rows, sdpa_divides(at, rows), n, n, *at, packed, rows, add);
+    SDPA_LAUNCH(sdpa_unpack_rows, float, at->rows, rows, packed, rows, add);
+}
+
+extern "C" void sdpa_unpack_narrow(const sdpa_rows *at, const uint16_t *packed, uint16_t *rows)
+{
+    SDPA_LAUNCH(sdpa_unpack_rows, uint16_t, at->rows, rows, packed, rows, false);
 }
 
 /* ---- lengths and rows' sums ---- */
