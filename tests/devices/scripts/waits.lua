@@ -36,6 +36,7 @@ local cases = {
       loss = loss.masked_image { width = 16, layers = 1, heads = 2 }, train = train {},
     }
   end,
+  saving = function() return decoding { train = { checkpoint_every = 1 } } end,
   accumulate = function() return decoding { train = { accumulate = 2 } } end,
   pieces = function() return decoding { train = { pieces = 3 } } end,
   segmentation = function()
