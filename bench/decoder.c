@@ -10,11 +10,11 @@
  * usage: decoder [fp32|bf16] [threads] [steps] [--profile] */
 #include "timing.h"
 
-enum { BATCH = 8, TOKENS = 512 };
+enum { BATCH = 8, TOKENS = BENCH_TINY ? 16 : 512 };
 
-static const assay_decoder_config config = {.vocabulary = 8192,
+static const assay_decoder_config config = {.vocabulary = BENCH_TINY ? 512 : 8192,
                                             .width = 512,
-                                            .layers = 8,
+                                            .layers = BENCH_TINY ? 1 : 8,
                                             .heads = 8,
                                             .kv_heads = 2,
                                             .head_width = 64,

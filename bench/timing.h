@@ -5,6 +5,9 @@
 
 #include <assay/assay.h>
 
+/* BENCH_TINY is 1 in the programs named ..._tiny: the same step at a size that the stand-in of a GPU takes in
+ * seconds, to rehearse scripts/gpu-check. Its times mean nothing. The peers read PEER_TINY. */
+
 typedef struct timed {
     const char *name; /* "decoder": of the program */
     const char *unit; /* "tokens" or "images" */

@@ -14,7 +14,7 @@
 
 #include "lab/plugin/settings.h"
 
-enum { IMAGES = 2, SIDE = 512, CLASSES = 21, FIELDS = 2 };
+enum { IMAGES = 2, SIDE = BENCH_TINY ? 64 : 512, CLASSES = 21, FIELDS = 2 };
 
 typedef struct bench {
     plugin_registry *registry;
@@ -110,6 +110,7 @@ static void *model_settings(const plugin *model, assay_error *error)
     settings chosen = {.plugin = NULL};
     if (!settings_defaults(&chosen, model, error))
         return NULL;
+    settings_get(&chosen, "image")->number = SIDE;
     settings_get(&chosen, "drop_path")->number = 0;
     settings_get(&chosen, "dropout")->number = 0;
     void *filled = settings_fill(&chosen, NULL, NULL, error);

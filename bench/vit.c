@@ -7,7 +7,7 @@
  * usage: vit [fp32|bf16] [threads] [steps] [--profile] */
 #include "timing.h"
 
-enum { IMAGES = 16, SIDE = 224, CLASSES = 1000 };
+enum { IMAGES = 16, SIDE = BENCH_TINY ? 32 : 224, CLASSES = 1000 };
 
 typedef struct bench {
     assay_params *params;

@@ -22,4 +22,12 @@ static inline const assay_device *device_under_test(assay_error *error)
     return device;
 }
 
+/* ASSAY_TEST_SHORT=1: tests that take minutes on the stand-in of a GPU do fewer of the same cases; 2, under
+ * sanitizers: fewer still. 0: all, as with ASSAY_TEST_LONG=1 (scripts/test --long). */
+static inline int test_short(void)
+{
+    const char *few = getenv("ASSAY_TEST_SHORT"), *all = getenv("ASSAY_TEST_LONG");
+    return all && all[0] == '1' ? 0 : few ? atoi(few) : 0;
+}
+
 #endif

@@ -16,7 +16,7 @@ if device != "cpu": torch.set_default_device(device)
 # TF32 where it is asked for, and nowhere else: PyTorch would let convolutions use it always.
 torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = mode == "tf32"
 torch.manual_seed(0)
-D, L, H, B, S, P, C, A = 384, 12, 6, 2, 512, 16, 21, 256
+D, L, H, B, S, P, C, A = 384, 12, 6, 2, 64 if os.environ.get("PEER_TINY") else 512, 16, 21, 256
 G = S // P
 TAKEN, SCALES = (3, 5, 7, 11), (1, 2, 3, 6)
 sdpa = getattr(F, "scaled_dot_product_attention", None)

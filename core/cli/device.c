@@ -33,10 +33,11 @@ static bool unknown_word(const char *word, assay_error *error)
                       .hint = near != NULL ? assay_text("did you mean '%s'?", near) : NULL);
 }
 
-/* "" or ":N" with N below 1,000. */
-static bool is_number(const char *rest)
+/* "", the first, or ":N" with N below 1,000. The only place where the number is read: the lab is told it. */
+static bool take_number(const char *rest, int *number)
 {
     size_t digits = rest[0] == ':' ? strspn(rest + 1, "0123456789") : 0;
+    *number = digits > 0 ? atoi(rest + 1) : 0;
     return rest[0] == '\0' || (digits >= 1 && digits <= 3 && rest[1 + digits] == '\0');
 }
 
@@ -46,7 +47,7 @@ bool device_choose(const arguments *args, device_choice *out, assay_error *error
     *out = (device_choice){.word = word == NULL ? "cpu" : word};
     if (strcmp(out->word, "cpu") == 0)
         return true;
-    if (strncmp(word, "cuda", 4) != 0 || !is_number(word + 4))
+    if (strncmp(word, "cuda", 4) != 0 || !take_number(word + 4, &out->number))
         return unknown_word(word, error);
     if (!device_find(args, "cuda", out->plugin, sizeof out->plugin))
         return ASSAY_FAIL(error, ASSAY_UNSUPPORTED, .where = "--device",
@@ -57,8 +58,7 @@ bool device_choose(const arguments *args, device_choice *out, assay_error *error
     int count = assay_device_count(out->plugin, error);
     if (count == 0)
         return false;
-    int number = word[4] == ':' ? atoi(word + 5) : 0;
-    if (number >= count)
+    if (out->number >= count)
         return ASSAY_FAIL(error, ASSAY_BAD_INPUT, .where = "--device", .what = "no such GPU",
                           .expected =
                               count == 1 ? "cuda:0" : assay_text("cuda:0 to cuda:%d", count - 1),

@@ -7,6 +7,7 @@
 typedef struct device_choice {
     const char *word;  /* "cpu", "cuda" or "cuda:N"; borrowed from the command line or static */
     char plugin[4096]; /* the file of its plugin; "" for the cpu */
+    int number;        /* of the GPU: N, or 0 */
     int count;         /* GPUs to spread jobs over; 1 where the word names one, 0 for the cpu */
 } device_choice;
 

@@ -180,6 +180,7 @@ static int run_command_run(const arguments *args, assay_error *error)
         .threads = (int)threads,
         .device = prepared.device.word,
         .device_plugin = prepared.device.plugin,
+        .device_number = prepared.device.number,
         .device_count = prepared.device.count,
         .redo = args_has(args, "redo"),
         .fail_fast = args_has(args, "fail-fast"),

@@ -1,5 +1,6 @@
 /* test_rois.c - `assay rois`: files of regions beside a folder of images. */
 #include "program.h"
+#include "scratch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,7 +35,7 @@ static void put_folder(char folder[64])
 {
     char path[128];
     strcpy(folder, "/tmp/assay_rois_XXXXXX");
-    assert_non_null(mkdtemp(folder));
+    assert_true(scratch_make(folder));
     snprintf(path, sizeof path, "mkdir %s/thermal", folder);
     outcome made = shell(path);
     assert_status(&made, 0);

@@ -2,6 +2,7 @@
  * what its own mask allows, and a learned price hears only of the pairs it was charged for. */
 #include "leakage/fixture.h"
 #include "leakage/probe.h"
+#include "under_test.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -69,7 +70,8 @@ static void probe_heads(const assay_device *device, const int64_t *tokens)
 static void each_head_sees_what_its_own_mask_allows(void **state)
 {
     (void)state;
-    probe_heads(fixture_device(0), (const int64_t[]){1, 2, 7, 64, 65, 130, 0});
+    static const int64_t all[] = {1, 2, 7, 64, 65, 130, 0}, few[] = {2, 65, 0};
+    probe_heads(fixture_device(0), test_short() == 2 ? few : all);
 }
 
 static void each_head_of_the_plain_device_does_too(void **state)

@@ -13,13 +13,17 @@
 #include <cmocka.h>
 
 #include "models/rig.h"
+#include "under_test.h"
 
 #include <assay/ops.h>
 #include <assay/optim.h>
 
 static const char *const names[] = {"user.embedding", "answer.embedding"};
 static const assay_wanted pair = {2, names};
-enum { PERSONS = 256, STEPS = 30, WARMUP = 10, SEEDS = 4 };
+enum { PERSONS = 256, STEPS = 30, WARMUP = 10, SEEDS = 4, SHORT_SEEDS = 2 };
+/* The short form has one of them. */
+static const char *const readouts[] = {"user_token", "mean"};
+static int readout_count;
 
 typedef struct outcome {
     double weight_low, weight_high; /* mask/weight_mean while warming up */
@@ -101,9 +105,8 @@ static outcome run(recipe chosen, uint64_t seed)
  * 256 samples the mean weight leaves one half by less than 1e-3, at 8 by several times as much. */
 static void mean_weight_stays_at_one_half_while_warming_up(void **state)
 {
-    static const char *const readouts[] = {"user_token", "mean"};
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < readout_count; i++) {
         const recipe few = {"ggsm", "variant", "paper", readouts[i], 8, WARMUP};
         const recipe many = {"ggsm", "variant", "paper", readouts[i], 256, WARMUP};
         outcome by_8 = run(few, 1), by_256 = run(many, 1);
@@ -118,19 +121,19 @@ static void mean_weight_stays_at_one_half_while_warming_up(void **state)
 /* Guided or held at one half: the same run, next to what another seed does. */
 static void ggsm_is_its_control_up_to_less_than_a_seed(void **state)
 {
-    static const char *const readouts[] = {"user_token", "mean"};
+    const int seed_count = test_short() ? SHORT_SEEDS : SEEDS;
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < readout_count; i++) {
         const recipe guided = {"ggsm", "variant", "paper", readouts[i], 8, STEPS};
         const recipe control = {"ggsm", "guidance", "constant", readouts[i], 8, STEPS};
         double loss[SEEDS], apart = 0, seeds = 0;
-        for (int s = 0; s < SEEDS; s++) {
+        for (int s = 0; s < seed_count; s++) {
             loss[s] = run(guided, (uint64_t)s + 1).loss;
-            apart += fabs(loss[s] - run(control, (uint64_t)s + 1).loss) / SEEDS;
+            apart += fabs(loss[s] - run(control, (uint64_t)s + 1).loss) / seed_count;
         }
-        for (int a = 0; a < SEEDS; a++)
+        for (int a = 0; a < seed_count; a++)
             for (int b = 0; b < a; b++)
-                seeds += fabs(loss[a] - loss[b]) / (SEEDS * (SEEDS - 1) / 2);
+                seeds += fabs(loss[a] - loss[b]) / (seed_count * (seed_count - 1) / 2);
         print_message("# %s: ggsm and its control %.4f apart, two seeds %.4f\n", readouts[i], apart,
                       seeds);
         assert_true(apart > 0 && 2 * apart < seeds);
@@ -140,9 +143,8 @@ static void ggsm_is_its_control_up_to_less_than_a_seed(void **state)
 /* Real guidance: the weights of ggsm_plus spread over tokens, those of ggsm hardly. */
 static void only_ggsm_plus_tells_tokens_apart(void **state)
 {
-    static const char *const readouts[] = {"user_token", "mean"};
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < readout_count; i++) {
         const recipe plus = {"ggsm_plus", NULL, NULL, readouts[i], 8, WARMUP};
         const recipe plain = {"ggsm", "variant", "paper", readouts[i], 8, WARMUP};
         double wide = run(plus, 1).spread, narrow = run(plain, 1).spread;
@@ -160,5 +162,6 @@ int main(void)
         cmocka_unit_test(ggsm_is_its_control_up_to_less_than_a_seed),
         cmocka_unit_test(only_ggsm_plus_tells_tokens_apart),
     };
+    readout_count = test_short() ? 1 : 2;
     return cmocka_run_group_tests_name("finding", tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@
 
 #include "models/people.h"
 #include "models/use.h"
+#include "scratch.h"
 #include "under_test.h"
 
 #include <assay/metrics.h>
@@ -315,7 +316,7 @@ static void baselines_are_measured_once_and_kept(void **state)
     stage s;
     stage_open(&s, 200, true);
     s.people.functions.benchmarks = one_benchmark;
-    assert_non_null(mkdtemp(folder));
+    assert_true(scratch_make(folder));
     snprintf(s.host.cache, sizeof s.host.cache, "%s", folder);
     use_number(&s.used, "baselines", 1);
     evaluate(&s);

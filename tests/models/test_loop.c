@@ -2,6 +2,7 @@
  * the probe, through the training room and a real store. A run that is broken off goes on with the
  * same bits whatever the mask; what must not matter to training changes no parameter. */
 #include "lab/train/fixture.h"
+#include "scratch.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -90,7 +91,7 @@ static void rig_make(rig *r, const char *mask, version v)
     bench *b = &r->bench;
     bench_make(b);
     strcpy(r->data, "/tmp/assay_users_XXXXXX");
-    assert_non_null(mkdtemp(r->data));
+    assert_true(scratch_make(r->data));
     write_users(r->data, v);
     set_plugin(&b->recipe.dataset, ASSAY_KIND_DATASET, "users");
     set_text(&b->recipe.dataset, "path", r->data);

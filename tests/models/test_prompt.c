@@ -1,6 +1,7 @@
 /* test_prompt.c - cluster-based soft prompt tuning in whole runs: a model that was trained before is
  * frozen, a prompt and prototypes learn one task, and the probe looks at that task's benchmark. */
 #include "lab/train/fixture.h"
+#include "scratch.h"
 
 #include <assay/memory.h>
 #include <assay/weights.h>
@@ -70,7 +71,7 @@ static void rig_make(rig *r)
     bench *b = &r->bench;
     bench_make(b);
     strcpy(r->data, "/tmp/assay_prompt_XXXXXX");
-    assert_non_null(mkdtemp(r->data));
+    assert_true(scratch_make(r->data));
     write_users(r->data);
     set_plugin(&b->recipe.dataset, ASSAY_KIND_DATASET, "users");
     set_text(&b->recipe.dataset, "path", r->data);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "models/labelled.h"
+#include "scratch.h"
 #include "under_test.h"
 
 #include <assay/image.h>
@@ -118,7 +119,7 @@ static void begin(stage *s)
     }
     recorder_begin(&s->host);
     strcpy(s->host.cache, "/tmp/assay_segmentation_XXXXXX");
-    assert_non_null(mkdtemp(s->host.cache));
+    assert_true(scratch_make(s->host.cache));
     s->used = use_open("evaluator_segmentation");
     s->batch = 1;
     s->evaluation = (assay_evaluation){.size = sizeof s->evaluation,

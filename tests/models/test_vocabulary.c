@@ -12,6 +12,7 @@
 
 #include "models/people.h"
 #include "models/use.h"
+#include "scratch.h"
 #include "words/vocabulary.h"
 #include "words/words.h"
 
@@ -178,7 +179,7 @@ static void the_cache_gives_the_same_words_or_is_made_again(void **state)
     people p;
     recorder host;
     recorder_begin(&host);
-    assert_non_null(mkdtemp(folder));
+    assert_true(scratch_make(folder));
     snprintf(host.cache, sizeof host.cache, "%s", folder);
     people_open(&p, 50, 1);
     plain_sample = p.functions.sample;

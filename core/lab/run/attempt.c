@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,18 +23,11 @@ static const char *device_file(const run_options *options)
     return cpu ? NULL : options->device_plugin;
 }
 
-/* The number behind its colon, or the first. */
-static int device_number(const run_options *options)
-{
-    const char *colon = options->device == NULL ? NULL : strchr(options->device, ':');
-    return colon == NULL ? 0 : atoi(colon + 1);
-}
-
 static const assay_device *open_device(const run_options *options, assay_error *error)
 {
     const char *file = device_file(options);
     return file == NULL ? assay_device_cpu(error)
-                        : assay_device_load(file, device_number(options), error);
+                        : assay_device_load(file, options->device_number, error);
 }
 
 bool attempter_open(run_attempter *attempter, assay_error *error)
@@ -255,7 +247,7 @@ static store_claim_result claim(attempt *a, char *holder, int64_t size, assay_er
     if (!by->has_provenance) {
         const char *folder = by->options->folder == NULL ? "." : by->options->folder;
         if (!provenance_look(&by->provenance, folder, device_file(by->options),
-                             device_number(by->options), error))
+                             by->options->device_number, error))
             return STORE_REFUSED;
         by->has_provenance = true;
     }

@@ -53,7 +53,7 @@ static const char **make_line(const job_list *jobs, int job, char numbers[4][24]
     snprintf(numbers[2], 24, "%d", JOB_FD);
     const char *device = options->device == NULL ? "cpu" : options->device;
     snprintf(numbers[3], 24, "%s", device);
-    if (options->device_count > 1 && strchr(device, ':') == NULL)
+    if (options->device_count > 1)
         snprintf(numbers[3], 24, "%.8s:%d", device, job % options->device_count);
     line[n++] = options->program;
     for (int i = 0; i < options->argument_count; i++)

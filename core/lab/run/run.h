@@ -35,7 +35,8 @@ typedef struct run_options {
     int jobs, threads;         /* 0: one job; all cores shared among the jobs */
     const char *device;        /* "cpu" (or NULL), "cuda", "cuda:1" */
     const char *device_plugin; /* the file that has it; unused for the cpu */
-    int device_count;          /* GPUs that jobs are spread over where the word names none */
+    int device_number;         /* which of its devices */
+    int device_count;          /* GPUs that jobs are spread over; 1 where the word names one */
     bool redo, fail_fast;
     /* How to start this program again for a job: its file (/proc/self/exe) and command line without
      * --jobs, --redo, --threads, --device. Added to it are `--device WORD --threads N --job-of PID

@@ -1,5 +1,6 @@
 /* fixture.c - see fixture.h. */
 #include "fixture.h"
+#include "scratch.h"
 #include "under_test.h"
 
 #include <assay/file.h>
@@ -149,7 +150,7 @@ void bench_make(bench *b)
 {
     *b = (bench){.stop_at = -1};
     strcpy(b->folder, "/tmp/assay_train_XXXXXX");
-    assert_non_null(mkdtemp(b->folder));
+    assert_true(scratch_make(b->folder));
     snprintf(b->store, sizeof b->store, "%s/a.db", b->folder);
     snprintf(b->files, sizeof b->files, "%s.files/%.16s", b->store, HASH);
     make_recipe(b);
