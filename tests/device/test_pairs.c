@@ -229,28 +229,30 @@ static void a_query_sees_its_window_alone(void **state)
 /* Prices of pairs and their gradients at a size that is shared between blocks, device by device. */
 static void closed_keys_agree_with_the_common_body(void **state)
 {
-    enum { BATCH = 2, HEADS = 3, TOKENS = 131, ALL = BATCH * HEADS * TOKENS * TOKENS };
-    static const int32_t span[] = {0, 40, 17, 131};
-    static const int64_t extents[][4] = {
-        {1, 1, 1, 1}, {1, 3, 1, TOKENS}, {2, 3, TOKENS, 1}, {2, 3, TOKENS, TOKENS}};
+    enum { BATCH = 2, HEADS = 3, MOST = 131, ALL = BATCH * HEADS * MOST * MOST };
+    static const int32_t span[] = {0, 9, 4, 17};
+    /* With the number of tokens behind. */
+    static const int64_t extents[][5] = {
+        {1, 1, 1, 1, MOST}, {1, 3, 1, MOST, MOST}, {2, 3, MOST, 1, MOST}, {2, 3, 17, 17, 17}};
     (void)state;
     float *price = twin_normals("price", ALL, 1.0f), *d_y = twin_normals("d_y", ALL, 1.0f);
     float *y[2] = {twin_floats(ALL), twin_floats(ALL)};
     float *d_price[2] = {twin_normals("d", ALL, 1.0f), twin_normals("d", ALL, 1.0f)};
-    float future[BATCH * TOKENS], always[BATCH * TOKENS];
-    for (int i = 0; i < BATCH * TOKENS; i++) {
+    float future[BATCH * MOST], always[BATCH * MOST];
+    for (int i = 0; i < BATCH * MOST; i++) {
         future[i] = i % 3 == 0 ? -INFINITY : 0.0f;
         always[i] = i % 5 == 0 ? -2.0f : 0.0f;
     }
     for (int k = 1; kernels_at(k) != NULL; k++)
         for (int e = 0; e < 4; e++)
             for (int whole = 0; whole < 2; whole++) {
-                int64_t queries = whole ? TOKENS : extents[e][2], next = 1, count = 1;
+                int64_t tokens = extents[e][4], next = 1, count = 1;
+                int64_t queries = whole ? tokens : extents[e][2];
                 int64_t heads = extents[e][1];
                 device_closing call = {.batch = BATCH,
                                        .heads = heads,
                                        .queries = queries,
-                                       .keys = TOKENS,
+                                       .keys = tokens,
                                        .whole = whole,
                                        .future = future,
                                        .always = always,
@@ -270,8 +272,8 @@ static void closed_keys_agree_with_the_common_body(void **state)
                     kernels_at(side * k)->close_keys(&call);
                     kernels_at(side * k)->d_close_keys(&call);
                 }
-                twin_expect_close("close_keys", BATCH * heads * queries * TOKENS, y[1], y[0], 0, 0);
-                double pairs = (double)(BATCH * heads * queries * TOKENS) / (double)count;
+                twin_expect_close("close_keys", BATCH * heads * queries * tokens, y[1], y[0], 0, 0);
+                double pairs = (double)(BATCH * heads * queries * tokens) / (double)count;
                 twin_expect_close("d_close_keys", count, d_price[1], d_price[0], 1e-6,
                                   2e-7 * pairs);
                 memcpy(d_price[1], d_price[0], (size_t)count * sizeof(float));
