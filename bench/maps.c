@@ -1,8 +1,8 @@
 /* bench/maps.c - the speed of operations on maps.
  *
- * A 3 x 3 convolution of 384 to 384 channels on 2 maps of 128 x 128, forward and backward, in GFLOP/s
- * beside those of a matrix product of like size, as one JSON line. What a whole segmenter's step takes,
- * by operation, is bench_upernet's to say (--profile).
+ * A 3 x 3 convolution of 384 to 384 channels on 2 maps of 128 x 128, forward and backward, in
+ * GFLOP/s beside those of a matrix product of like size, as one JSON line. What a whole segmenter's
+ * step takes, by operation, is bench_upernet's to say (--profile).
  *
  * usage: bench_maps [threads] [steps] */
 #include <assay/assay.h>

@@ -1,9 +1,10 @@
 /* bench/synth.c - how fast dataset.user_synth makes users, and what an epoch of a million takes.
  *
- * One thread, in processor time. Events: lives of 120 days as labels and futures need them, with nothing told as text.
- * Users: whole lives, counted after start-up. Samples: as a model is given them, texts, features,
- * question and answer included. Epoch: every training sample of a million users, the peak of resident
- * memory after the first thousand users and at the end. Prints one JSON line.
+ * One thread, in processor time. Events: lives of 120 days as labels and futures need them, with
+ * nothing told as text. Users: whole lives, counted after start-up. Samples: as a model is given
+ * them, texts, features, question and answer included. Epoch: every training sample of a million
+ * users, the peak of resident memory after the first thousand users and at the end. Prints one JSON
+ * line.
  *
  * usage: synth [users of the epoch] */
 #include "synth.h"

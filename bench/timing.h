@@ -1,12 +1,13 @@
-/* bench/timing.h - times a training step of the engine: one to warm up, then the median of the rest, as
- * one JSON line that scripts/bench sets beside its peer's. */
+/* bench/timing.h - times a training step of the engine: one to warm up, then the median of the
+ * rest, as one JSON line that scripts/bench sets beside its peer's. */
 #ifndef BENCH_TIMING_H
 #define BENCH_TIMING_H
 
 #include <assay/assay.h>
 
-/* BENCH_TINY is 1 in the programs named ..._tiny: the same step at a size that the stand-in of a GPU takes in
- * seconds, to rehearse scripts/gpu-check. Its times mean nothing. The peers read PEER_TINY. */
+/* BENCH_TINY is 1 in the programs named ..._tiny: the same step at a size that the stand-in of a
+ * GPU takes in seconds, to rehearse scripts/gpu-check. Its times mean nothing. The peers read
+ * PEER_TINY. */
 
 typedef struct timed {
     const char *name; /* "decoder": of the program */

@@ -1,10 +1,12 @@
-/* bench/tokenizer.c - the tokenizer benchmark: lines of a file to ids, one text a line, on one core.
+/* bench/tokenizer.c - the tokenizer benchmark: lines of a file to ids, one text a line, on one
+ * core.
  *
  * usage: tokenizer TOKENIZER TEXT [passes]      times passes over the file, after one to warm up
  *        tokenizer --random LINES               writes lines of words that hardly ever come again
  *
- * Prints one JSON line: megabytes a second of processor time in the fastest pass, as bench/peers/hf_tokenizer.py does
- * for the same files, and a sum over the ids that both must agree on. */
+ * Prints one JSON line: megabytes a second of processor time in the fastest pass, as
+ * bench/peers/hf_tokenizer.py does for the same files, and a sum over the ids that both must agree
+ * on. */
 #include <assay/assay.h>
 
 #include <inttypes.h>

@@ -1,11 +1,12 @@
 /* bench/upernet.c - the segmenter benchmark: the fine-tuning step that bench/peers/torch_upernet.py
  * defines, through the plugins model.segmenter and loss.segmentation as a run opens them.
  *
- * A ViT-S/16 (width 384, 12 blocks, 6 heads, layer scale, no drop path) takes 2 images of 512 random
- * pixels a side; a pyramid of blocks 4, 6, 8 and 12, UPerNet of 384 channels and the auxiliary head
- * (infrared spec 2.9), no dropout; both cross-entropies with 21 random classes a pixel; AdamW at 1e-4.
- * One step to warm up, then the median of the rest. Prints one JSON line. In bf16 the ViT's products and
- * states are; operations on maps compute in fp32 and give fp32 on every tape.
+ * A ViT-S/16 (width 384, 12 blocks, 6 heads, layer scale, no drop path) takes 2 images of 512
+ * random pixels a side; a pyramid of blocks 4, 6, 8 and 12, UPerNet of 384 channels and the
+ * auxiliary head (infrared spec 2.9), no dropout; both cross-entropies with 21 random classes a
+ * pixel; AdamW at 1e-4. One step to warm up, then the median of the rest. Prints one JSON line. In
+ * bf16 the ViT's products and states are; operations on maps compute in fp32 and give fp32 on every
+ * tape.
  *
  * usage: upernet [fp32|bf16] [threads] [steps] [--profile] */
 #include "timing.h"

@@ -1,8 +1,9 @@
 /* bench/vit.c - the ViT benchmark: the training step that bench/peers/torch_vit.py defines.
  *
- * A ViT-S/16 (width 384, 12 blocks, 6 heads) takes 16 images of 224 pixels of three random channels; the
- * class token's state goes through a linear layer to 1000 classes; mean cross-entropy with random
- * classes; AdamW at 1e-4. One step to warm up, then the median of the rest. Prints one JSON line.
+ * A ViT-S/16 (width 384, 12 blocks, 6 heads) takes 16 images of 224 pixels of three random
+ * channels; the class token's state goes through a linear layer to 1000 classes; mean cross-entropy
+ * with random classes; AdamW at 1e-4. One step to warm up, then the median of the rest. Prints one
+ * JSON line.
  *
  * usage: vit [fp32|bf16] [threads] [steps] [--profile] */
 #include "timing.h"
@@ -64,7 +65,8 @@ static bool train_step(void *user, uint64_t clock, double *loss_value, assay_err
     return true;
 }
 
-/* 6 n per token and 12 L D T for attention, without positions, class token and head, as the peer does. */
+/* 6 n per token and 12 L D T for attention, without positions, class token and head, as the peer
+ * does. */
 static double work(const void *user)
 {
     const bench *b = user;

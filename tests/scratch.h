@@ -1,5 +1,5 @@
-/* scratch.h - a test's own folder, which goes when its process ends: also when a case failed before it could
- * remove it. */
+/* scratch.h - a test's own folder, which goes when its process ends: also when a case failed before
+ * it could remove it. */
 #ifndef ASSAY_TESTS_SCRATCH_H
 #define ASSAY_TESTS_SCRATCH_H
 

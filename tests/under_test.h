@@ -1,5 +1,5 @@
-/* under_test.h - the device that tests of the engine and of plugins compute on: the CPU's best, or the
- * plugin named by ASSAY_TEST_DEVICE (its file), for which the same tests are run once more. */
+/* under_test.h - the device that tests of the engine and of plugins compute on: the CPU's best, or
+ * the plugin named by ASSAY_TEST_DEVICE (its file), for which the same tests are run once more. */
 #ifndef ASSAY_TESTS_UNDER_TEST_H
 #define ASSAY_TESTS_UNDER_TEST_H
 
@@ -22,8 +22,8 @@ static inline const assay_device *device_under_test(assay_error *error)
     return device;
 }
 
-/* ASSAY_TEST_SHORT=1: tests that take minutes on the stand-in of a GPU do fewer of the same cases; 2, under
- * sanitizers: fewer still. 0: all, as with ASSAY_TEST_LONG=1 (scripts/test --long). */
+/* ASSAY_TEST_SHORT=1: tests that take minutes on the stand-in of a GPU do fewer of the same cases;
+ * 2, under sanitizers: fewer still. 0: all, as with ASSAY_TEST_LONG=1 (scripts/test --long). */
 static inline int test_short(void)
 {
     const char *few = getenv("ASSAY_TEST_SHORT"), *all = getenv("ASSAY_TEST_LONG");

@@ -135,8 +135,8 @@ static bool read_flag(arguments *args, int argc, char **argv, int *i, assay_erro
     return add_flag(args, flag, attached != NULL ? attached : argv[++*i], error);
 }
 
-/* The first word that is no flag, nor the value of one, names the command. 0 without one, and when a
- * flag that nobody knows stands before it. */
+/* The first word that is no flag, nor the value of one, names the command. 0 without one, and when
+ * a flag that nobody knows stands before it. */
 static int find_command_word(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {

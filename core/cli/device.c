@@ -33,7 +33,8 @@ static bool unknown_word(const char *word, assay_error *error)
                       .hint = near != NULL ? assay_text("did you mean '%s'?", near) : NULL);
 }
 
-/* "", the first, or ":N" with N below 1,000. The only place where the number is read: the lab is told it. */
+/* "", the first, or ":N" with N below 1,000. The only place where the number is read: the lab is
+ * told it. */
 static bool take_number(const char *rest, int *number)
 {
     size_t digits = rest[0] == ':' ? strspn(rest + 1, "0123456789") : 0;

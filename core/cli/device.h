@@ -11,8 +11,8 @@ typedef struct device_choice {
     int count;         /* GPUs to spread jobs over; 1 where the word names one, 0 for the cpu */
 } device_choice;
 
-/* A word that is none, a device that is not in this build or finds no GPU: an error that says what is
- * missing. */
+/* A word that is none, a device that is not in this build or finds no GPU: an error that says what
+ * is missing. */
 bool device_choose(const arguments *args, device_choice *out, assay_error *error);
 
 /* The file of a device's plugin ("cuda") in the folders of plugins; false when there is none. */

@@ -1,5 +1,5 @@
-/* export_runs.c - runs as files that other programs read: weights as Hugging Face folders, scores and
- * series as CSV (export.h). */
+/* export_runs.c - runs as files that other programs read: weights as Hugging Face folders, scores
+ * and series as CSV (export.h). */
 #include "cli/export.h"
 
 #include "lab/run/run.h"

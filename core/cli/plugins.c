@@ -1,4 +1,5 @@
-/* plugins.c - `assay plugins`: what is installed, what was refused, and what a plugin can be told. */
+/* plugins.c - `assay plugins`: what is installed, what was refused, and what a plugin can be
+ * told. */
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/places.h"

@@ -167,8 +167,8 @@ static bool inspect(const plan_run *run, preparation *out, assay_error *error)
                       .expected = found.expected, .got = found.got, .hint = found.hint);
 }
 
-/* Whether run i differs from the one before in its seed only. An input's place in the plan follows the
- * seed, so runs with inputs are looked at themselves. */
+/* Whether run i differs from the one before in its seed only. An input's place in the plan follows
+ * the seed, so runs with inputs are looked at themselves. */
 static bool is_as_before(const plan *of, int i)
 {
     return i > 0 && of->runs[i].input_count == 0 &&
@@ -215,8 +215,8 @@ done:
 
 /* ---- all of it ---- */
 
-/* Indexing data the first time takes its time: somebody who watches a terminal is told, and the line
- * is gone when it is done. */
+/* Indexing data the first time takes its time: somebody who watches a terminal is told, and the
+ * line is gone when it is done. */
 static void tell_watcher(const arguments *args, const preparing *how, bool begins)
 {
     if (how->without_inspection || args_has(args, "quiet") || isatty(STDERR_FILENO) != 1)

@@ -1,6 +1,6 @@
-/* cli/prepare.h - from a command line to a plan that can be run: plugins loaded, the script read, its
- * data opened, every different recipe inspected. Nothing is written to the store, so whatever is
- * wrong with the user's input is known before a run starts. */
+/* cli/prepare.h - from a command line to a plan that can be run: plugins loaded, the script read,
+ * its data opened, every different recipe inspected. Nothing is written to the store, so whatever
+ * is wrong with the user's input is known before a run starts. */
 #ifndef CLI_PREPARE_H
 #define CLI_PREPARE_H
 

@@ -1,5 +1,5 @@
-/* cli/progress.h - what is seen of runs at work: on a terminal one line per active run, redrawn; in a
- * pipe plain lines now and then. Warnings of the libraries pass through here meanwhile. */
+/* cli/progress.h - what is seen of runs at work: on a terminal one line per active run, redrawn; in
+ * a pipe plain lines now and then. Warnings of the libraries pass through here meanwhile. */
 #ifndef CLI_PROGRESS_H
 #define CLI_PROGRESS_H
 

@@ -1,5 +1,5 @@
-/* rois.c - `assay rois`: candidates for PAD's crops of the images in folders, found once and written
- * to files beside them (infrared spec 3.3.1). */
+/* rois.c - `assay rois`: candidates for PAD's crops of the images in folders, found once and
+ * written to files beside them (infrared spec 3.3.1). */
 #include "cli/commands.h"
 #include "cli/output.h"
 

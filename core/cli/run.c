@@ -39,8 +39,8 @@ static void listen_to(int signal_number, void (*handler)(int))
     sigaction(signal_number, &action, NULL);
 }
 
-/* A run goes on when nobody reads what it prints. A job is asked by the process that started it, and
- * dies with that. */
+/* A run goes on when nobody reads what it prints. A job is asked by the process that started it,
+ * and dies with that. */
 static void listen_to_signals(bool is_job)
 {
     listen_to(SIGTERM, ask_to_stop);

@@ -10,8 +10,8 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
-/* Insertions, deletions, substitutions and transpositions of neighbours that lead from a to b. Three
- * rows of the table are enough: the one under way and the two before it. */
+/* Insertions, deletions, substitutions and transpositions of neighbours that lead from a to b.
+ * Three rows of the table are enough: the one under way and the two before it. */
 static int edits(const char *a, int a_length, const char *b, int b_length)
 {
     int rows[3][LONGEST + 1];

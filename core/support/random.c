@@ -128,8 +128,8 @@ void assay_random_permutation(assay_stream stream, int64_t n, int64_t *out)
     }
 }
 
-/* A Feistel network of eight rounds over the numbers of `low` + `high` bits, whose round function is a
- * word of the stream at (round, half): a permutation whatever that function is. */
+/* A Feistel network of eight rounds over the numbers of `low` + `high` bits, whose round function
+ * is a word of the stream at (round, half): a permutation whatever that function is. */
 static uint64_t scramble(assay_stream stream, int low, int high, uint64_t x)
 {
     uint64_t low_mask = (UINT64_C(1) << low) - 1, high_mask = (UINT64_C(1) << high) - 1;
@@ -142,7 +142,8 @@ static uint64_t scramble(assay_stream stream, int low, int high, uint64_t x)
 }
 
 /* The network permutes a power of two that is less than twice n; numbers from n on are walked
- * through, which takes fewer than two walks on average and always ends, since the walk is a cycle. */
+ * through, which takes fewer than two walks on average and always ends, since the walk is a
+ * cycle. */
 int64_t assay_random_permuted(assay_stream stream, int64_t n, int64_t index)
 {
     int bits = 0;

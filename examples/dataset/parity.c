@@ -1,9 +1,9 @@
 /* parity.c - a dataset of one's own: rows of coins, and whether the number of heads is even.
  *
- * Everything that a dataset needs is in <assay/dataset.h>. This one makes its samples up, so that it
- * needs no file; one that reads a file does that in `open`, and finds there whatever is wrong with it.
- * Its fields are those that the model user_decoder reads: events with a text, a question, an answer. A
- * script uses it as `dataset = dataset.parity { coins = 8 }`. */
+ * Everything that a dataset needs is in <assay/dataset.h>. This one makes its samples up, so that
+ * it needs no file; one that reads a file does that in `open`, and finds there whatever is wrong
+ * with it. Its fields are those that the model user_decoder reads: events with a text, a question,
+ * an answer. A script uses it as `dataset = dataset.parity { coins = 8 }`. */
 #include <assay/dataset.h>
 #include <assay/random.h>
 
@@ -74,8 +74,8 @@ static int64_t parity_count(void *dataset, assay_data_split split, int benchmark
     return split == ASSAY_PRETRAIN && benchmark != ASSAY_NO_BENCHMARK ? 0 : data->chosen.samples;
 }
 
-/* Coin k of a sample. Random numbers have addresses (seed, name, step, index) instead of an order, so
- * samples can be asked for in any order, on any thread, any number of times. */
+/* Coin k of a sample. Random numbers have addresses (seed, name, step, index) instead of an order,
+ * so samples can be asked for in any order, on any thread, any number of times. */
 static bool is_head(const parity *data, assay_data_split split, int64_t index, int64_t k)
 {
     assay_stream stream =

@@ -1,7 +1,7 @@
 /* window.c - an attention mask of one's own: every token sees the past and the next few tokens.
  *
- * Everything that a mask needs is in <assay/mask.h>; `make` here builds window.so with nothing but an
- * installed assay, and a script uses it as `mask = mask.window { ahead = 4 }`. */
+ * Everything that a mask needs is in <assay/mask.h>; `make` here builds window.so with nothing but
+ * an installed assay, and a script uses it as `mask = mask.window { ahead = 4 }`. */
 #include <assay/mask.h>
 
 #include <math.h>
@@ -16,8 +16,8 @@ static const assay_option options[] = {
     ASSAY_INTEGER(settings, ahead, "tokens", 4, 0, 1 << 20, "of the future that each token sees"),
 };
 
-/* A mask's state is whatever it has to know between passes; here only what was chosen. The struct that
- * `chosen` points at lives from open to close, but a copy is as easy. */
+/* A mask's state is whatever it has to know between passes; here only what was chosen. The struct
+ * that `chosen` points at lives from open to close, but a copy is as easy. */
 static void *window_open(const void *chosen, const assay_mask_setup *setup, assay_error *error)
 {
     settings *mask = assay_alloc(sizeof *mask, error); /* on failure *error is set: return NULL */
@@ -27,9 +27,10 @@ static void *window_open(const void *chosen, const assay_mask_setup *setup, assa
     return mask;
 }
 
-/* Called for every tower of every pass. A bias is data: "the future is open, at this price". The price
- * here is a matrix (1, 1, T, T) that all samples and heads share: 0 within the window and -infinity,
- * which hides a key, beyond it. The past is free whatever stands there, and padding is the host's. */
+/* Called for every tower of every pass. A bias is data: "the future is open, at this price". The
+ * price here is a matrix (1, 1, T, T) that all samples and heads share: 0 within the window and
+ * -infinity, which hides a key, beyond it. The past is free whatever stands there, and padding is
+ * the host's. */
 static bool window_bias(void *opened, assay_tape *tape, const assay_clock *clock,
                         const assay_tower *tower, assay_tensor *x, assay_attention_bias *out)
 {

@@ -1,5 +1,5 @@
-/* lora.c - adapter `lora`: low-rank branches beside the linear layers of a frozen stack, as PEFT builds
- * them (user-modelling spec 1.2, 1.3): y = W x + b + scale B A dropout(x).
+/* lora.c - adapter `lora`: low-rank branches beside the linear layers of a frozen stack, as PEFT
+ * builds them (user-modelling spec 1.2, 1.3): y = W x + b + scale B A dropout(x).
  *
  * A starts Kaiming-uniform (a = sqrt 5) and B at zero, so a fresh adapter changes nothing. What is
  * frozen are the stacks that it acts in; the model's own heads and encoders go on learning. */
@@ -320,7 +320,8 @@ static bool lora_attaches(void *opened, const char *place)
     return find_branch(opened, place) != NULL;
 }
 
-/* Two thin products; the scale is applied where the branch is thinnest. Each tower drops its own. */
+/* Two thin products; the scale is applied where the branch is thinnest. Each tower drops its
+ * own. */
 static assay_tensor *lora_apply(void *opened, assay_tape *tape, const char *place,
                                 assay_tensor *input, assay_tensor *output)
 {

@@ -1,5 +1,5 @@
-/* patch_scale.c - adapter `patch_scale`: PAD's patchwise-scale adapter beside the MLP of every block of a
- * frozen vision transformer (infrared spec 3.4).
+/* patch_scale.c - adapter `patch_scale`: PAD's patchwise-scale adapter beside the MLP of every
+ * block of a frozen vision transformer (infrared spec 3.4).
  *
  *   a = up(drop(relu(down(norm(u)))))          u: the stream after the attention
  *   s = sigmoid(w . [m ; a])                   m: the MLP's output; one scale per token, no bias
@@ -171,7 +171,8 @@ static void *scale_open(const void *chosen, const assay_adapter_setup *setup, as
 
 /* ---- acting ---- */
 
-/* The block whose branch ends in `ending` ("mlp" or "mlp.scaled") at this place; NULL: another place. */
+/* The block whose branch ends in `ending` ("mlp" or "mlp.scaled") at this place; NULL: another
+ * place. */
 static branch *branch_at(const patch_scale *p, const char *place, const char *ending)
 {
     size_t length = strlen(p->prefix);

@@ -1,6 +1,6 @@
-/* attention_shift.c - evaluator `attention_shift`: which source the token that is read looks at, for
- * each benchmark's question, and how that differs from another network (user-modelling spec 2.9,
- * Fig. 7; how the paper measured it is not known, the spec's proposal is followed).
+/* attention_shift.c - evaluator `attention_shift`: which source the token that is read looks at,
+ * for each benchmark's question, and how that differs from another network (user-modelling spec
+ * 2.9, Fig. 7; how the paper measured it is not known, the spec's proposal is followed).
  *
  * The share of a source is the attention of the read token that falls on the source's event tokens:
  * the mean over users, layers and heads. What falls on anything else (the question, markers,

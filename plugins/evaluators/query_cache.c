@@ -1,9 +1,9 @@
-/* query_cache.c - evaluator `query_cache`: what a user's prefix cache costs and saves (user-modelling
- * spec 2.7 and 6.3, 5).
+/* query_cache.c - evaluator `query_cache`: what a user's prefix cache costs and saves
+ * (user-modelling spec 2.7 and 6.3, 5).
  *
  * For some users it times, all included (words to ids, passes, readout): one pass over a history, n
- * queries on what that leaves, and n whole sequences; the scores are medians over users and repeats.
- * All queries are of the same number of words, taken from the data's own questions. */
+ * queries on what that leaves, and n whole sequences; the scores are medians over users and
+ * repeats. All queries are of the same number of words, taken from the data's own questions. */
 #include <assay/evaluator.h>
 #include <assay/memory.h>
 

@@ -1,9 +1,10 @@
-/* segmentation.c - evaluator `segmentation`: how well the classes of pixels are named (infrared spec
- * 2.11). Hits are counted over a whole split, at the truth's own size.
+/* segmentation.c - evaluator `segmentation`: how well the classes of pixels are named (infrared
+ * spec 2.11). Hits are counted over a whole split, at the truth's own size.
  *
- * Scores on valid and, at the end, test: miou, macc, aacc and iou/CLASS for every class that is in the
- * truth or in the predictions; n is the number of counted pixels. Artifacts at the end: confusion.SPLIT
- * .csv, rows the truth, columns the predictions; and pictures of the first samples. */
+ * Scores on valid and, at the end, test: miou, macc, aacc and iou/CLASS for every class that is in
+ * the truth or in the predictions; n is the number of counted pixels. Artifacts at the end:
+ * confusion.SPLIT .csv, rows the truth, columns the predictions; and pictures of the first
+ * samples. */
 #include <assay/evaluator.h>
 #include <assay/image.h>
 #include <assay/memory.h>

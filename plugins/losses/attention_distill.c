@@ -1,10 +1,11 @@
-/* attention_distill.c - loss `attention_distill`: the student's attention against that of one layer of a
- * frozen teacher (UNIP's NMI-HAD, infrared spec 2.4, 2.5).
+/* attention_distill.c - loss `attention_distill`: the student's attention against that of one layer
+ * of a frozen teacher (UNIP's NMI-HAD, infrared spec 2.4, 2.5).
  *
  *   L = mean over images, heads, queries of sum over keys of A_t (log A_t - log A_s)
  *
- * with A the softmax of the scaled logits of both, class token included, heads matched one to one. The
- * layer is UNIP's choice by NMI: evaluator `attention_pattern` of the teacher's stage says which. */
+ * with A the softmax of the scaled logits of both, class token included, heads matched one to one.
+ * The layer is UNIP's choice by NMI: evaluator `attention_pattern` of the teacher's stage says
+ * which. */
 #include "teacher.h"
 
 #include <assay/memory.h>

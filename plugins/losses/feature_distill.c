@@ -2,9 +2,10 @@
  * projector, against a frozen teacher's (the ablation of infrared spec 2.13.3: attention against
  * features of the same layers).
  *
- * UNIP's form of it is not known. Taken is the common one: the teacher's tokens are whitened one by one
- * (a layer norm without weights), so that no channel of large magnitude rules, and the projected
- * student is compared by smooth L1, squared error or cosine. The projector belongs to the loss. */
+ * UNIP's form of it is not known. Taken is the common one: the teacher's tokens are whitened one by
+ * one (a layer norm without weights), so that no channel of large magnitude rules, and the
+ * projected student is compared by smooth L1, squared error or cosine. The projector belongs to the
+ * loss. */
 #include "teacher.h"
 
 #include <assay/memory.h>

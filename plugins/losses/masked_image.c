@@ -1,12 +1,14 @@
-/* masked_image.c - loss `masked_image`: hidden patches are predicted from the visible ones, as MAE does
- * (infrared spec 3.5). The loss owns the decoder; the model says what is hidden (its mask_ratio).
+/* masked_image.c - loss `masked_image`: hidden patches are predicted from the visible ones, as MAE
+ * does (infrared spec 3.5). The loss owns the decoder; the model says what is hidden (its
+ * mask_ratio).
  *
- * visible (B, 1 + V, D) -> linear to the decoder's width W -> the mask token at every hidden place, all
- * in the patches' own order, + fixed positions -> blocks -> norm -> linear to the pixels of a patch, in
- * the order (row, column, channel), of which the hidden patches count. The target is the patch of the
- * normalised image, each pixel once per channel; with norm_pix (t - mean) / sqrt(var + 1e-6), the
- * variance unbiased. Parameters have MAE's names behind the loss's prefix: decoder_embed, mask_token,
- * decoder_pos_embed, decoder_blocks.0 ..., decoder_norm, decoder_pred. */
+ * visible (B, 1 + V, D) -> linear to the decoder's width W -> the mask token at every hidden place,
+ * all in the patches' own order, + fixed positions -> blocks -> norm -> linear to the pixels of a
+ * patch, in the order (row, column, channel), of which the hidden patches count. The target is the
+ * patch of the normalised image, each pixel once per channel; with norm_pix (t - mean) / sqrt(var +
+ * 1e-6), the variance unbiased. Parameters have MAE's names behind the loss's prefix:
+ * decoder_embed, mask_token, decoder_pos_embed, decoder_blocks.0 ..., decoder_norm,
+ * decoder_pred. */
 #include <assay/blocks.h>
 #include <assay/loss.h>
 #include <assay/memory.h>
@@ -132,8 +134,8 @@ static bool add_blocks(masked_image *loss, const assay_loss_setup *setup, assay_
 
 /* ---- published decoders ---- */
 
-/* What stands before MAE's names in a file ("", "module.", "loss.masked_image." ...), length -1 without a
- * decoder. Borrowed from the file. */
+/* What stands before MAE's names in a file ("", "module.", "loss.masked_image." ...), length -1
+ * without a decoder. Borrowed from the file. */
 typedef struct base {
     const char *text;
     int length;
@@ -163,8 +165,8 @@ static bool fits(const assay_stored *stored, const assay_tensor *value, const ch
                       .got = assay_shape_text(stored->rank, stored->shape));
 }
 
-/* Fills every parameter of the decoder; one that the file lacks is an error. Parameters before `first`
- * are the model's. */
+/* Fills every parameter of the decoder; one that the file lacks is an error. Parameters before
+ * `first` are the model's. */
 static bool fill(const assay_loss_setup *setup, int64_t first, const assay_weights *file,
                  const char *path, assay_error *error)
 {
@@ -244,9 +246,9 @@ static void *image_open(const void *chosen, const assay_loss_setup *setup, assay
 
 /* ---- what is predicted, and from what ---- */
 
-/* Which rows make the decoder's tokens: of image b's V visible states and the mask token behind all of
- * them, i32 (B (1 + N)); and where the hidden patches are among the tokens and among all patches, i32
- * (B (N - V)) each. */
+/* Which rows make the decoder's tokens: of image b's V visible states and the mask token behind all
+ * of them, i32 (B (1 + N)); and where the hidden patches are among the tokens and among all
+ * patches, i32 (B (N - V)) each. */
 typedef struct places {
     assay_tensor *tokens, *hidden, *patches;
 } places;

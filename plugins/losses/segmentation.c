@@ -1,5 +1,5 @@
-/* segmentation.c - loss `segmentation`: cross-entropy of every pixel's class, on logits brought to the
- * truth's size, and a share of the auxiliary head's (infrared spec 2.9.5).
+/* segmentation.c - loss `segmentation`: cross-entropy of every pixel's class, on logits brought to
+ * the truth's size, and a share of the auxiliary head's (infrared spec 2.9.5).
  *
  * The published implementation's mean (mmsegmentation 0.11) is over all pixels, those that are not
  * counted contributing 0; `mean = "counted"` divides by the counted ones. */

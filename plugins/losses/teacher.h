@@ -1,8 +1,9 @@
 /* teacher.h - what distilling losses share: a frozen network that answers for the student's batch.
  *
  * The teacher is a stage (its own model, whatever its size) or published weights (in a model of the
- * run's own options). The host runs it in evaluation on a tape of its own, up to what is wanted of it
- * and no further, and hands its output over as a constant: nothing of the student's pass reaches it. */
+ * run's own options). The host runs it in evaluation on a tape of its own, up to what is wanted of
+ * it and no further, and hands its output over as a constant: nothing of the student's pass reaches
+ * it. */
 #ifndef LOSSES_TEACHER_H
 #define LOSSES_TEACHER_H
 
@@ -32,8 +33,8 @@ typedef struct teacher {
     int64_t layer;                /* from 0 */
 } teacher;
 
-/* Fails when the teacher has no such layer (counted from 1; 0: its last) or sees other tokens than the student.
- * `outputs` are ASSAY_VIT_LAYERS names (LAYER_NAMES), one per layer. */
+/* Fails when the teacher has no such layer (counted from 1; 0: its last) or sees other tokens than
+ * the student. `outputs` are ASSAY_VIT_LAYERS names (LAYER_NAMES), one per layer. */
 bool teacher_open(teacher *t, const assay_loss_setup *setup, const assay_weights_source *source,
                   int64_t layer, const char *const outputs[], const char *where,
                   assay_error *error);
@@ -41,7 +42,8 @@ void teacher_close(teacher *t);
 /* The output of the batch's samples on `tape`; NULL after a failure, which is on the tape. */
 assay_tensor *teacher_ask(teacher *t, assay_tape *tape, const assay_batch *batch);
 
-/* Heads of block `layer` (from 0; -1: the last) of the ViT in a set; 0 when there is none to look at. */
+/* Heads of block `layer` (from 0; -1: the last) of the ViT in a set; 0 when there is none to look
+ * at. */
 int64_t teacher_heads(const assay_params *params, int64_t layer);
 
 /* The tokens of x (B, T, D) behind the class token. */

@@ -12,8 +12,8 @@ typedef struct history {
 } history;
 history history_at(const assay_tower *tower, int64_t b);
 
-/* The bias with these log-weights: f32 (1, 1, 1, T) of keys, or (B, 1, T, 1) of queries, which may want a
- * gradient. */
+/* The bias with these log-weights: f32 (1, 1, 1, T) of keys, or (B, 1, T, 1) of queries, which may
+ * want a gradient. */
 bool history_prices(assay_tape *tape, const assay_tower *tower, assay_tensor *prices,
                     assay_attention_bias *out);
 /* Position 0 sees the whole history at no cost; everything else is causal. */

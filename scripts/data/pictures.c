@@ -4,8 +4,8 @@
  *
  * LIST has a path a line. Pictures of which no pixel is brighter than ABOVE (0..255; -1: none) are
  * left out; the others become FOLDER/NNNNNNN, counting from FIRST. With CUT above 0 so many pixels
- * are cut off each side and a gray PNG is written; else the file is copied as it is. Prints the next
- * number. */
+ * are cut off each side and a gray PNG is written; else the file is copied as it is. Prints the
+ * next number. */
 #include <assay/file.h>
 #include <assay/image.h>
 

@@ -329,7 +329,8 @@ static assay_tensor *run_vit(bench *b, const assay_vit *vit, assay_tensor *image
     return x;
 }
 
-/* The same at a vision transformer's places, which carry its prefix: fused qkv, and fc1 with its GELU. */
+/* The same at a vision transformer's places, which carry its prefix: fused qkv, and fc1 with its
+ * GELU. */
 static void a_vision_transformer_takes_branches(void **state)
 {
     static const char *const modules[] = {"sight.blocks.0.attn.qkv", "sight.blocks.1.attn.qkv",

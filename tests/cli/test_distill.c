@@ -1,5 +1,5 @@
-/* test_distill.c - UNIP's analysis by the real program: a teacher, a scan that chooses a layer by NMI,
- * and students of that layer; what does not fit is said by `plan`; probes of every layer. */
+/* test_distill.c - UNIP's analysis by the real program: a teacher, a scan that chooses a layer by
+ * NMI, and students of that layer; what does not fit is said by `plan`; probes of every layer. */
 #include "program.h"
 
 #include <setjmp.h>

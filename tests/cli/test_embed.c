@@ -1,5 +1,5 @@
-/* test_embed.c - `assay embed` on the real program: what is written, that the prefix cache changes no
- * vector, and what is refused. */
+/* test_embed.c - `assay embed` on the real program: what is written, that the prefix cache changes
+ * no vector, and what is refused. */
 #include "program.h"
 
 #include <setjmp.h>
@@ -100,8 +100,8 @@ static void users_and_queries_become_rows(void **state)
     free(text);
 }
 
-/* A mask that shuts the question off from the history, and one that cannot: the same vectors with and
- * without the cache, from the store and from the script, in batches of any size. */
+/* A mask that shuts the question off from the history, and one that cannot: the same vectors with
+ * and without the cache, from the store and from the script, in batches of any size. */
 static void the_cache_changes_no_vector(void **state)
 {
     static const char *const lines[] = {

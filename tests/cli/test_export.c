@@ -1,5 +1,6 @@
-/* test_export.c - what the real program exports of finished runs: folders that are whole, weights merged
- * or with their adapter beside them, tables with every row, and refusals that leave nothing behind. */
+/* test_export.c - what the real program exports of finished runs: folders that are whole, weights
+ * merged or with their adapter beside them, tables with every row, and refusals that leave nothing
+ * behind. */
 #include "program.h"
 
 #include <setjmp.h>

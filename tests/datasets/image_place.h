@@ -1,4 +1,5 @@
-/* image_place.h - a folder with images and labels in it, for the tests of the plugin `image_seg`. */
+/* image_place.h - a folder with images and labels in it, for the tests of the plugin
+ * `image_seg`. */
 #ifndef TEST_IMAGE_PLACE_H
 #define TEST_IMAGE_PLACE_H
 
@@ -39,8 +40,8 @@ void must_put_rgba(const image_place *place, const char *name, int64_t width, in
 void must_put_palette(const image_place *place, const char *name, int64_t width, int64_t height,
                       const uint8_t *indices);
 
-/* images/S.png (24 x 16, gray S-dependent) and labels/S.png with classes 0, 1, 2 in columns, for the
- * stems a to f; train.txt a-d, valid.txt e, test.txt f; classes.txt with three. */
+/* images/S.png (24 x 16, gray S-dependent) and labels/S.png with classes 0, 1, 2 in columns, for
+ * the stems a to f; train.txt a-d, valid.txt e, test.txt f; classes.txt with three. */
 void write_small_set(const image_place *place);
 
 void *must_open(image_place *place);

@@ -1,5 +1,5 @@
-/* test_image_mix.c - a mixture of folders: which images, in which order, how many of each part; what
- * is wrong with them; samples. */
+/* test_image_mix.c - a mixture of folders: which images, in which order, how many of each part;
+ * what is wrong with them; samples. */
 #include "image_place.h"
 #include "index.h"
 #include "mix.h"
@@ -242,8 +242,8 @@ static void broken_images_are_named(void **state)
     image_functions()->close(data);
 }
 
-/* More images than are read ahead at once, two of them broken: whatever the threads, it is the first in
- * the set's order that is named, and the rest is the same set. */
+/* More images than are read ahead at once, two of them broken: whatever the threads, it is the
+ * first in the set's order that is named, and the rest is the same set. */
 static void threads_that_read_ahead_find_the_same(void **state)
 {
     enum { HALF = IMAGE_AHEAD + 10, MANY = 2 * HALF, FIRST = HALF + 9, SECOND = MANY - 4 };
@@ -396,8 +396,8 @@ static void regions_are_cropped_around(void **state)
         assay_sample s = must_sample_mix(place, data, i, &draw);
         memcpy(values[i], s.values[0].data, sizeof values[i]);
     }
-    /* A crop of at most 12 x 12 around (14, 14) has grays of about 48 to 130 only; the other image has
-     * no file and a random box. */
+    /* A crop of at most 12 x 12 around (14, 14) has grays of about 48 to 130 only; the other image
+     * has no file and a random box. */
     for (int k = 0; k < SIDE * SIDE; k++) {
         double gray = ((double)values[0][k] * 0.1871 + 0.3801) * 255;
         assert_true(gray > 25 && gray < 150);

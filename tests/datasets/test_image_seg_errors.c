@@ -1,5 +1,5 @@
-/* test_image_seg_errors.c - whatever is wrong with a set is found when it is opened, and the message
- * names the file. */
+/* test_image_seg_errors.c - whatever is wrong with a set is found when it is opened, and the
+ * message names the file. */
 #include "image_place.h"
 
 #include <setjmp.h>

@@ -60,8 +60,8 @@ static void crops_show_the_region(void **state)
     double around = bright(place);
     choose(place, SEG_CROP_RANDOM);
     double random = bright(place);
-    /* A crop of 0.7 to 1.5 of the block's sides, moved by up to 0.4 of them, has about two thirds of
-     * it; the block is 0.27 of the image. */
+    /* A crop of 0.7 to 1.5 of the block's sides, moved by up to 0.4 of them, has about two thirds
+     * of it; the block is 0.27 of the image. */
     assert_true(around > 0.5 && around < 0.85);
     assert_true(random < around - 0.1);
 }

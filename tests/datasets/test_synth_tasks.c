@@ -1,5 +1,5 @@
-/* test_synth_tasks.c - the nineteen tasks: their rates, their labels, and that history tells of them
- * without giving them away. */
+/* test_synth_tasks.c - the nineteen tasks: their rates, their labels, and that history tells of
+ * them without giving them away. */
 #include "synth_place.h"
 
 #include <assay/metrics.h>

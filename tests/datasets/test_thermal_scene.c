@@ -1,6 +1,6 @@
-/* test_thermal_scene.c - what the generator claims about physics, labels and camera: Planck's law in
- * the band, labels that are of what is seen, warm bodies by night and dark ones on a hot road, noise
- * as asked for. */
+/* test_thermal_scene.c - what the generator claims about physics, labels and camera: Planck's law
+ * in the band, labels that are of what is seen, warm bodies by night and dark ones on a hot road,
+ * noise as asked for. */
 #include "thermal_place.h"
 
 #include <math.h>
@@ -74,7 +74,8 @@ static int64_t check_thing(const picture *with, const picture *without, const th
         bool same = !(a < b) && !(a > b);
         uint8_t kind = with->c.kind[i];
         if (same) {
-            /* Equal radiance by chance of two things one behind the other is as good as no change. */
+            /* Equal radiance by chance of two things one behind the other is as good as no
+             * change. */
             if (kind != without->c.kind[i])
                 assert_true(kind == class_of[t->kind]);
             continue;

@@ -304,8 +304,8 @@ static void a_future_is_frequent_and_diverse(void **state)
     users_functions()->close(data);
 }
 
-/* Ten questions about what the user did before the earliest `until`, the most relevant area first: all
- * three bills are of "credit and repayment", two of them of "eating out". */
+/* Ten questions about what the user did before the earliest `until`, the most relevant area first:
+ * all three bills are of "credit and repayment", two of them of "eating out". */
 static void questions_are_answered_from_the_history(void **state)
 {
     static const char *const makers[] = {"uqa"};

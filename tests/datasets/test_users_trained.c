@@ -1,5 +1,5 @@
-/* test_users_trained.c - nothing leaks into a trained model: whole runs of user_decoder on users data
- * that was changed where it must not matter end with the same parameters, bit for bit. */
+/* test_users_trained.c - nothing leaks into a trained model: whole runs of user_decoder on users
+ * data that was changed where it must not matter end with the same parameters, bit for bit. */
 #include "../lab/train/fixture.h"
 
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /* device/devices.h - the devices that a test holds to the plain twins.
  *
- * The CPU's variants; or, where ASSAY_TEST_DEVICE names the file of a device plugin, its device number 0
- * alone. Its kernels are handed arrays of the host, so it is a stand-in that does all work at once
- * (CUDA_LAUNCH_BLOCKING=1). */
+ * The CPU's variants; or, where ASSAY_TEST_DEVICE names the file of a device plugin, its device
+ * number 0 alone. Its kernels are handed arrays of the host, so it is a stand-in that does all work
+ * at once (CUDA_LAUNCH_BLOCKING=1). */
 #ifndef ASSAY_TESTS_DEVICE_DEVICES_H
 #define ASSAY_TESTS_DEVICE_DEVICES_H
 

@@ -1,11 +1,11 @@
-/* device/test_attention_bf16.c - attention of a bf16 run, which a device may fuse and round: against the
- * plain twin, which stays in fp32, and what holds bit for bit whatever is rounded. */
+/* device/test_attention_bf16.c - attention of a bf16 run, which a device may fuse and round:
+ * against the plain twin, which stays in fp32, and what holds bit for bit whatever is rounded. */
 #include "devices.h"
 
 #include "attention_case.h"
 
-/* bf16 has 8 significant bits: a factor is off by up to 2^-9. What is rounded once more (the probabilities,
- * the output, dS, the gradients) adds to that. */
+/* bf16 has 8 significant bits: a factor is off by up to 2^-9. What is rounded once more (the
+ * probabilities, the output, dS, the gradients) adds to that. */
 static const double out_limit = 5e-3, lse_limit = 5e-3, gradient_limit = 1e-2;
 
 static void compare_with_plain(const attention_shape *shape)
@@ -24,7 +24,8 @@ static void compare_with_plain(const attention_shape *shape)
     case_free(&plain);
 }
 
-/* Both masks, with and without lengths, at lengths about one tile and two; the rest turns with the count. */
+/* Both masks, with and without lengths, at lengths about one tile and two; the rest turns with the
+ * count. */
 static void a_bf16_call_agrees_with_the_plain_one(void **state)
 {
     static const int64_t widths[] = {8, 24, 64, 128, 72}, sizes[] = {1, 63, 64, 90};
@@ -109,7 +110,8 @@ static void assert_same_rows(const float *a, const float *b, int64_t stride, int
                             (size_t)((to - from) * stride) * sizeof(float));
 }
 
-/* A token's output is made of itself and what came before; its gradient, of itself and what comes after. */
+/* A token's output is made of itself and what came before; its gradient, of itself and what comes
+ * after. */
 static void the_future_does_not_leak(void **state)
 {
     static const int64_t firsts[] = {1, 64};
@@ -141,8 +143,8 @@ static void the_future_does_not_leak(void **state)
         }
 }
 
-/* What is hidden holds NaN from the start (case_poison). Its rows come out as zeros, and its sums as
- * infinity. */
+/* What is hidden holds NaN from the start (case_poison). Its rows come out as zeros, and its sums
+ * as infinity. */
 static void hidden_tokens_give_zeros(void **state)
 {
     attention_shape shape = shape_of_leaks;

@@ -1,6 +1,6 @@
-/* Shapes that a GPU shares out in other ways than small ones: rows that a block takes or that are read
- * four at a time, channels cut into pieces, windows that a warp adds up, more planes than are taken beside
- * each other. Every device against plain. */
+/* Shapes that a GPU shares out in other ways than small ones: rows that a block takes or that are
+ * read four at a time, channels cut into pieces, windows that a warp adds up, more planes than are
+ * taken beside each other. Every device against plain. */
 #include "twins.h"
 
 /* ---- rows ---- */
@@ -33,8 +33,9 @@ static void long_rows_agree_with_plain(void **state)
             twin_compare_shape(2, row_cases, 3, widths[w], add ? 30.0f : 1.0f, add, w == 1);
 }
 
-/* Rows of `width`, width at least 9: one with nothing but -infinity before and after its last but one
- * number, one that starts with -infinity, one of nothing else, one with a NaN among them, one with infinity. */
+/* Rows of `width`, width at least 9: one with nothing but -infinity before and after its last but
+ * one number, one that starts with -infinity, one of nothing else, one with a NaN among them, one
+ * with infinity. */
 static void fill_with_odd_numbers(int64_t width, float *x)
 {
     for (int64_t i = 0; i < 5 * width; i++)

@@ -1,8 +1,9 @@
-/* test_pairs.c - guided masks' kernels: norms by position, importance, prices of keys and of pairs. The CPUs
- * share one body, which is held to the formulas; other devices are held to it. */
+/* test_pairs.c - guided masks' kernels: norms by position, importance, prices of keys and of pairs.
+ * The CPUs share one body, which is held to the formulas; other devices are held to it. */
 #include "twins.h"
 
-/* The device `index` of those under test, with the CPU's common body before them; NULL past the last. */
+/* The device `index` of those under test, with the CPU's common body before them; NULL past the
+ * last. */
 static const assay_kernels *kernels_at(int index)
 {
     const assay_device *device = index > 0 ? tested_device_at(index - 1) : NULL;

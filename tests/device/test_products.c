@@ -45,9 +45,9 @@ typedef struct product_shape {
     bool shared;   /* all items have the same A */
 } product_shape;
 
-/* op(A) (m, k) op(B) (k, n) against the plain product: to `tolerance` of the size that a sum of k products
- * of normal numbers has. Without `add` the destination starts as NaN, which must not shine through, and what
- * lies between the rows and items is left alone. */
+/* op(A) (m, k) op(B) (k, n) against the plain product: to `tolerance` of the size that a sum of k
+ * products of normal numbers has. Without `add` the destination starts as NaN, which must not shine
+ * through, and what lies between the rows and items is left alone. */
 static void expect_same_products(const assay_device *device, device_precision precision,
                                  product_shape s, int way, double tolerance)
 {
@@ -111,7 +111,8 @@ static void expect_same_product(const assay_device *device, device_precision pre
                          way, tolerance);
 }
 
-/* The large ones once with each way to transpose, whatever becomes of the sum, the rest in all ways. */
+/* The large ones once with each way to transpose, whatever becomes of the sum, the rest in all
+ * ways. */
 static void products_agree_with_the_triple_loop(void **state)
 {
     (void)state;
@@ -139,8 +140,8 @@ static void long_sums_agree_with_the_triple_loop(void **state)
         }
 }
 
-/* A product of two numbers of 11 bits is off by at most 2^-10 of itself; the sum over k of such errors
- * grows as the root of k. */
+/* A product of two numbers of 11 bits is off by at most 2^-10 of itself; the sum over k of such
+ * errors grows as the root of k. */
 static void tf32_is_as_exact_as_its_factors(void **state)
 {
     (void)state;
@@ -164,8 +165,8 @@ static void products_of_bf16_values_lose_nothing(void **state)
         }
 }
 
-/* The same of factors in memory as bf16: rows of odd widths and starts, and, with sums of one product, a way
- * for which the stand-in has no algorithm. */
+/* The same of factors in memory as bf16: rows of odd widths and starts, and, with sums of one
+ * product, a way for which the stand-in has no algorithm. */
 static void products_of_stored_bf16_lose_nothing(void **state)
 {
     (void)state;
@@ -181,8 +182,8 @@ static void products_of_stored_bf16_lose_nothing(void **state)
         }
 }
 
-/* Batches, with a factor of each item's own and with one that is shared. Those of single numbers are computed
- * one by one on the stand-in. */
+/* Batches, with a factor of each item's own and with one that is shared. Those of single numbers
+ * are computed one by one on the stand-in. */
 static void batches_agree_with_the_triple_loop(void **state)
 {
     (void)state;

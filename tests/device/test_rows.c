@@ -186,8 +186,8 @@ static void softmax_shows_nan_in_its_whole_row_and_no_other(void **state)
     }
 }
 
-/* Equal rows are no distance apart whatever their size and common shift; a key that neither sees adds
- * nothing; a NaN shows. */
+/* Equal rows are no distance apart whatever their size and common shift; a key that neither sees
+ * adds nothing; a NaN shows. */
 static void divergence_is_exact_where_it_can_be(void **state)
 {
     (void)state;

@@ -104,7 +104,8 @@ static inline void twin_shift(float **x, int64_t n, int shift)
     *x = to + shift;
 }
 
-/* The same numbers, none of them aligned as malloc aligns: a part of a tensor may begin anywhere. */
+/* The same numbers, none of them aligned as malloc aligns: a part of a tensor may begin
+ * anywhere. */
 static inline void twin_input_shift(twin_input *in, int shift)
 {
     in->shift = shift;
@@ -208,8 +209,8 @@ static inline void twin_compare_shape(int count, const twin_case *cases, int64_t
 static const int64_t twin_large[2][2] = {{331, 131}, {37, 1201}};
 
 /* Every variant against plain: rows and widths around vector and block lengths with three
- * magnitudes in turn, the large shapes, a wide one that divides well, and one whose arrays begin anywhere;
- * added to and overwritten. */
+ * magnitudes in turn, the large shapes, a wide one that divides well, and one whose arrays begin
+ * anywhere; added to and overwritten. */
 static inline void twin_compare_all(int count, const twin_case *cases)
 {
     static const int64_t sizes[] = {0, 1, 3, 63, 64, 65};
@@ -247,7 +248,8 @@ static inline void twin_expect_bits_of_one_thread(const twin_case *tested,
     }
 }
 
-/* The bits of every variant at 1, 2 and 3 threads, and of a stand-in in both orders of its blocks. */
+/* The bits of every variant at 1, 2 and 3 threads, and of a stand-in in both orders of its
+ * blocks. */
 static inline void twin_expect_same_bits(int count, const twin_case *cases)
 {
     for (int large = 0; large < 2; large++) {

@@ -1,4 +1,5 @@
-/* devices/faults.cu - small kernels for test_faults.c, and one of each fault that a kernel can have. */
+/* devices/faults.cu - small kernels for test_faults.c, and one of each fault that a kernel can
+ * have. */
 #include "faults.h"
 #include "launch.h"
 

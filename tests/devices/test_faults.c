@@ -1,5 +1,5 @@
-/* devices/test_faults.c - the stand-in of a GPU computes what CUDA promises, and catches what CUDA leaves
- * undefined: each fault is planted in a child process, which must die and name it. */
+/* devices/test_faults.c - the stand-in of a GPU computes what CUDA promises, and catches what CUDA
+ * leaves undefined: each fault is planted in a child process, which must die and name it. */
 #include "faults.h"
 #include "standin/standin.h"
 
@@ -87,8 +87,8 @@ static int tear_down(void **state)
 
 /* ---- children ---- */
 
-/* Runs `play` in a child with a compute stream, and fails unless it ends as `clean` says (with status 0, or
- * otherwise) and has written each of the NULL-terminated words to stderr. */
+/* Runs `play` in a child with a compute stream, and fails unless it ends as `clean` says (with
+ * status 0, or otherwise) and has written each of the NULL-terminated words to stderr. */
 static void expect_child(void (*play)(void), bool clean, const char *const words[])
 {
     FILE *file = tmpfile();
@@ -158,7 +158,8 @@ static void lanes_get_what_the_shuffle_says(void **state)
     expect_ok(cudaFree(y));
 }
 
-/* y = 2 x, x uploaded on a stream of its own: with the event that makes `compute` wait for it, or without. */
+/* y = 2 x, x uploaded on a stream of its own: with the event that makes `compute` wait for it, or
+ * without. */
 static float doubled_upload(bool waits)
 {
     float got[N];

@@ -1,10 +1,10 @@
-/* devices/test_gpu_code.c - what the real CUDA module holds for a GPU: every kernel file as code for sm_80
- * and for sm_90, and as PTX that a driver compiles for what comes later. The module is named by
- * ASSAY_TEST_MODULE.
+/* devices/test_gpu_code.c - what the real CUDA module holds for a GPU: every kernel file as code
+ * for sm_80 and for sm_90, and as PTX that a driver compiles for what comes later. The module is
+ * named by ASSAY_TEST_MODULE.
  *
- * nvcc leaves one "fat binary" per file in the module: a header (magic number, version, its own length,
- * the length of what follows) and entries with headers of their own (kind: 1 PTX, 2 code; length of the
- * header; length of the content; at byte 28 the architecture). */
+ * nvcc leaves one "fat binary" per file in the module: a header (magic number, version, its own
+ * length, the length of what follows) and entries with headers of their own (kind: 1 PTX, 2 code;
+ * length of the header; length of the content; at byte 28 the architecture). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

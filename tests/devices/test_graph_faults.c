@@ -1,5 +1,5 @@
-/* What the stand-in of cuDNN's graphs catches: each case is a right attention but for one planted fault,
- * which must come back as the library's error, with a line on stderr that names it. */
+/* What the stand-in of cuDNN's graphs catches: each case is a right attention but for one planted
+ * fault, which must come back as the library's error, with a line on stderr that names it. */
 #include "captured.h"
 #include "cuda.h"
 #include "sdpa_graph.h"

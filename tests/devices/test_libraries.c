@@ -1,6 +1,6 @@
-/* Products, convolutions and softmax of a device in its own memory, with nothing waited for between the
- * calls. The other tests of kernels hand over arrays of the host and let each call end; here the work
- * lies in the stream until the result is fetched, as it does in a training step. */
+/* Products, convolutions and softmax of a device in its own memory, with nothing waited for between
+ * the calls. The other tests of kernels hand over arrays of the host and let each call end; here
+ * the work lies in the stream until the result is fetched, as it does in a training step. */
 #include "device/twins.h"
 
 enum { IMAGES = 3, CHANNELS = 5, SIDE = 9, FILTERS = 17, PIXELS = SIDE * SIDE, WIDTH = 301 };
@@ -43,7 +43,8 @@ enum {
     Z_COUNT = IMAGES * FILTERS * WIDTH,
 };
 
-/* y = convolution of x; p = softmax of its maps; z = max(p weight + bias, 0), a long sum; then back to d_w. */
+/* y = convolution of x; p = softmax of its maps; z = max(p weight + bias, 0), a long sum; then back
+ * to d_w. */
 static void run_chain(const assay_kernels *k, const chain *c)
 {
     device_conv conv = {.batch = IMAGES,
@@ -230,8 +231,8 @@ static void convolutions_of_nothing_are_their_bias(void **state)
     free(want);
 }
 
-/* C (5, 7) of n normal numbers each, stored as bf16: sums of 1, for which the stand-in has no algorithm, and
- * of 300, whose parts lie in the memory where the first were widened. */
+/* C (5, 7) of n normal numbers each, stored as bf16: sums of 1, for which the stand-in has no
+ * algorithm, and of 300, whose parts lie in the memory where the first were widened. */
 static void products_of_bf16_follow_each_other_without_a_wait(void **state)
 {
     (void)state;

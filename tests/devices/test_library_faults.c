@@ -1,5 +1,5 @@
-/* What the stand-ins of cuBLASLt and cuDNN catch: each case is right but for one planted fault, which must
- * come back as the library's error, with a line on stderr that names it. */
+/* What the stand-ins of cuBLASLt and cuDNN catch: each case is right but for one planted fault,
+ * which must come back as the library's error, with a line on stderr that names it. */
 #include "captured.h"
 #include "standin/standin.h"
 
@@ -25,8 +25,8 @@ static float *device_floats(int64_t n)
 
 /* ---- products ---- */
 
-/* D (ROWS, COLUMNS) = A (ROWS, DEPTH) B (DEPTH, COLUMNS), column-major; long enough a sum for an algorithm
- * with a workspace. */
+/* D (ROWS, COLUMNS) = A (ROWS, DEPTH) B (DEPTH, COLUMNS), column-major; long enough a sum for an
+ * algorithm with a workspace. */
 enum { ROWS = 3, COLUMNS = 5, DEPTH = 300 };
 
 typedef struct product {

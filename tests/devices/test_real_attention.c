@@ -1,9 +1,9 @@
 /* The graphs of fused attention, planned by the real cuDNN for a GPU that is not here.
  *
- * cuDNN plans for a GPU that is described to it. It recognises the graph, chooses an engine, and compiles
- * the fused kernel to the GPU's machine code; a driver of ours (driver/driver.c) takes that in. So this
- * proves that the real library knows each graph that the device asks it for, and that its engines give the
- * same bits at every run. Argument: the architecture, 90 or 80. */
+ * cuDNN plans for a GPU that is described to it. It recognises the graph, chooses an engine, and
+ * compiles the fused kernel to the GPU's machine code; a driver of ours (driver/driver.c) takes
+ * that in. So this proves that the real library knows each graph that the device asks it for, and
+ * that its engines give the same bits at every run. Argument: the architecture, 90 or 80. */
 #include "cuda.h"
 #include "driver/driver.h"
 #include "sdpa_graph.h"
@@ -40,8 +40,8 @@ cudaStream_t cuda_compute_stream(void)
 static int architecture;
 static graph_object gpu;
 
-/* The fields that cuDNN 9 reads, of an H100 or an A100 with 80 GB: NVIDIA's data sheets and the CUDA
- * programming guide's table of compute capabilities. */
+/* The fields that cuDNN 9 reads, of an H100 or an A100 with 80 GB: NVIDIA's data sheets and the
+ * CUDA programming guide's table of compute capabilities. */
 static const char format[] =
     "{\"cudaDeviceId\":0,\"deviceName\":\"described\",\"deviceVer\":%d,\"driverVer\":13000,"
     "\"isTccDriver\":0,\"supportCoopLaunch\":1,\"pciDeviceId\":0,\"warpSize\":32,"
@@ -158,7 +158,8 @@ static void a_width_that_no_engine_takes_has_no_plan(void **state)
     assert_false(is_planned(&shape));
 }
 
-/* cuDNN takes fp32 numbers for nothing of this kind, and a graph that it does not know for nothing. */
+/* cuDNN takes fp32 numbers for nothing of this kind, and a graph that it does not know for
+ * nothing. */
 static void a_graph_in_another_order_has_no_plan(void **state)
 {
     const graph_shape rows = {{1, 1, 64, 64}, {4096, 4096, 64, 1}};

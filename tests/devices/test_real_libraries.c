@@ -1,8 +1,8 @@
 /* What the device describes to cuBLASLt and cuDNN, taken by the real libraries.
  *
- * Without a GPU they make no handles, but they do make descriptors, and check what they are told. The
- * device asks for the handle last, so the first thing that fails must be that. On a machine with a GPU
- * there is nothing to see here: the suites run on it. */
+ * Without a GPU they make no handles, but they do make descriptors, and check what they are told.
+ * The device asks for the handle last, so the first thing that fails must be that. On a machine
+ * with a GPU there is nothing to see here: the suites run on it. */
 #include "cuda.h"
 #include "kernels.h"
 

@@ -1,7 +1,7 @@
-/* ggsm_run.h - a whole GG-SM training run as the golden files hold it: two towers with shared weights,
- * a mask that follows the gradients of the steps before (user-modelling spec 3.5, the code's
- * variant), and AdamW. Who computes the mask is the test's choice: written out in the test, or the
- * plugin. Include after golden.h. */
+/* ggsm_run.h - a whole GG-SM training run as the golden files hold it: two towers with shared
+ * weights, a mask that follows the gradients of the steps before (user-modelling spec 3.5, the
+ * code's variant), and AdamW. Who computes the mask is the test's choice: written out in the test,
+ * or the plugin. Include after golden.h. */
 #ifndef ASSAY_TESTS_GGSM_RUN_H
 #define ASSAY_TESTS_GGSM_RUN_H
 

@@ -1,8 +1,8 @@
 /* golden.h - what the golden tests share: finding files, agreeing with values, and saying how well.
  *
  * The files lie under the folder ASSAY_GOLDEN, or under golden/ of the test data. A test whose file
- * is absent is skipped and counted; a tensor that a present file lacks fails, and so do a group that
- * compared nothing and a folder without any file of the suite. Include after <cmocka.h>. */
+ * is absent is skipped and counted; a tensor that a present file lacks fails, and so do a group
+ * that compared nothing and a folder without any file of the suite. Include after <cmocka.h>. */
 #ifndef ASSAY_TESTS_GOLDEN_H
 #define ASSAY_TESTS_GOLDEN_H
 

@@ -163,8 +163,8 @@ static void gradients_of_a_dense_bias_agree(void **state)
 
 /* ---- bf16 ---- */
 
-/* Eight significant bits in every factor and activation of three layers. A device may fuse attention here:
- * causal and open without costs, with lengths, two query heads to a key head. */
+/* Eight significant bits in every factor and activation of three layers. A device may fuse
+ * attention here: causal and open without costs, with lengths, two query heads to a key head. */
 static void a_bf16_stack_agrees_with_fp32_numbers(void **state)
 {
     static const char *const names[] = {"hidden.causal", "hidden.full"};

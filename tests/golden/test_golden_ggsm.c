@@ -1,5 +1,5 @@
-/* test_golden_ggsm.c - whole GG-SM training runs (ggsm_run.h) with the mask written out pair by pair,
- * against runs computed independently in another framework. */
+/* test_golden_ggsm.c - whole GG-SM training runs (ggsm_run.h) with the mask written out pair by
+ * pair, against runs computed independently in another framework. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

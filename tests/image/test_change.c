@@ -1,5 +1,5 @@
-/* test_change.c - the random changes: what they may give, how often, and that a sample of an epoch is
- * the same whoever asks for it. */
+/* test_change.c - the random changes: what they may give, how often, and that a sample of an epoch
+ * is the same whoever asks for it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -114,8 +114,8 @@ static void sizes_keep_the_aspect(void **state)
     }
 }
 
-/* Class = gray / 64 in every pixel before; all changes but the photometric one keep it where nearest
- * and bilinear agree, so image and labels are known to have moved together. */
+/* Class = gray / 64 in every pixel before; all changes but the photometric one keep it where
+ * nearest and bilinear agree, so image and labels are known to have moved together. */
 static void image_and_labels_move_together(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* test_files.c - pictures from files: formats, gray, labels, and files that are wrong or hostile. */
+/* test_files.c - pictures from files: formats, gray, labels, and files that are wrong or
+ * hostile. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -53,7 +54,8 @@ static void add_chunk(bytes *to, const char *kind, const void *data, size_t coun
     add_u32(to, (uint32_t)crc32(0, to->data + from, (uInt)(to->count - from)));
 }
 
-/* A PNG of `kind` (0 gray, 2 RGB, 3 palette, 6 RGBA) with rows as given, each behind a filter byte. */
+/* A PNG of `kind` (0 gray, 2 RGB, 3 palette, 6 RGBA) with rows as given, each behind a filter
+ * byte. */
 static void make_png(bytes *out, uint32_t width, uint32_t height, int bits, int kind,
                      const uint8_t *rows, size_t count)
 {

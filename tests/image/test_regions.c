@@ -126,8 +126,8 @@ static void segments_end_where_the_step_is_high(void **state)
 {
     uint8_t data[WIDTH * HEIGHT];
     int32_t labels[WIDTH * HEIGHT];
-    /* Halves of 120 pixels, 100 of 255 apart: the step costs sqrt(3) 100 / 255 = 0.679, a half bears
-     * scale / 255 / 120, which is as much at scale 20785. */
+    /* Halves of 120 pixels, 100 of 255 apart: the step costs sqrt(3) 100 / 255 = 0.679, a half
+     * bears scale / 255 / 120, which is as much at scale 20785. */
     assay_image image = halves(data, 50, 150, 50);
     assert_int_equal(count_segments(&image, (assay_search){20700, 0, 1, false}, labels, *state), 2);
     for (int i = 0; i < WIDTH * HEIGHT; i++)
@@ -148,7 +148,8 @@ static void the_corrected_search_joins_what_touches(void **state)
     int64_t count = 0;
     assay_image image = halves(data, 50, 150, 90);
     assay_search how = {10, 0, 4, false};
-    /* As published the halves have no corner inside each other, and boxes lack a row and a column. */
+    /* As published the halves have no corner inside each other, and boxes lack a row and a
+     * column. */
     assert_true(assay_regions_find(&image, &how, &regions, &count, *state, &error));
     assert_int_equal(count, 4);
     assert_true(regions[0].box.width == 11 && regions[0].box.height == 9);

@@ -178,7 +178,8 @@ static void large_crops_have_their_share_of_the_image(void **state)
         assay_box b = assay_roi_box(640, 480, &rois, &crop, &chance);
         small += (double)(b.width * b.height) < 0.15 * 640 * 480;
     }
-    /* 0.85 of the crops may be small; those of the small box always are, of the large one about half. */
+    /* 0.85 of the crops may be small; those of the small box always are, of the large one about
+     * half. */
     assert_true(small > DRAWS * 0.85 * 0.6 && small < DRAWS * 0.85 * 0.9);
     crop.p = 0;
     for (int64_t i = 0; i < DRAWS; i++) {

@@ -53,7 +53,8 @@ static void probe_row(probe *p, const assay_decoder *decoder, int64_t b, int64_t
         }
 }
 
-/* In evaluation the weights are frozen, as in a finished model. The short form pads in evaluation only. */
+/* In evaluation the weights are frozen, as in a finished model. The short form pads in evaluation
+ * only. */
 static void probe_tokens(assay_tape *tape, const fixture_model *model, int64_t tokens)
 {
     for (int kind = 0; kind < mask_kind_count(); kind++)

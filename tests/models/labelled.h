@@ -1,5 +1,6 @@
-/* labelled.h - images with the classes of their pixels, in memory, and a segmenter on them: a batch, a
- * pass, a loss and a step as the training loop makes them. Failures fail the running test. */
+/* labelled.h - images with the classes of their pixels, in memory, and a segmenter on them: a
+ * batch, a pass, a loss and a step as the training loop makes them. Failures fail the running
+ * test. */
 #ifndef TESTS_MODELS_LABELLED_H
 #define TESTS_MODELS_LABELLED_H
 

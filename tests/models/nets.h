@@ -1,11 +1,12 @@
-/* nets.h - a vit on images that a test holds, as losses and evaluators see it: a dataset, a network, a
- * host that knows the teacher, an evaluation that remembers scores and artifacts. */
+/* nets.h - a vit on images that a test holds, as losses and evaluators see it: a dataset, a
+ * network, a host that knows the teacher, an evaluation that remembers scores and artifacts. */
 #ifndef TESTS_MODELS_NETS_H
 #define TESTS_MODELS_NETS_H
 
 #include "models/use.h"
 
-/* Images side x side, every split the same; with truth (255: ignored) of as many pixels a benchmark. */
+/* Images side x side, every split the same; with truth (255: ignored) of as many pixels a
+ * benchmark. */
 typedef struct photos {
     assay_data data;
     assay_dataset_functions functions;

@@ -1,5 +1,5 @@
-/* pictures.h - a dataset of gray images that a test holds in its hands: drawn from a seed, every split
- * the same, sizes free to change. */
+/* pictures.h - a dataset of gray images that a test holds in its hands: drawn from a seed, every
+ * split the same, sizes free to change. */
 #ifndef TESTS_MODELS_PICTURES_H
 #define TESTS_MODELS_PICTURES_H
 

@@ -1,6 +1,7 @@
 /* six.h - the six sources of the papers in memory: bill, app, minipro, sousuo, spm with times, and
- * features. Event e of source s of user b reads "NAME item<b>x<e>", so that no two events are alike;
- * a test sets how many there are, slots, questions and answers, or texts and features of its own. */
+ * features. Event e of source s of user b reads "NAME item<b>x<e>", so that no two events are
+ * alike; a test sets how many there are, slots, questions and answers, or texts and features of its
+ * own. */
 #ifndef TESTS_MODELS_SIX_H
 #define TESTS_MODELS_SIX_H
 

@@ -194,8 +194,8 @@ static void a_student_learns_the_attention_and_the_teacher_stays(void **state)
     end(&b);
 }
 
-/* A student that is its teacher has no distance to it, at any temperature, with and without the class
- * token; the cross-entropy of a softmax with itself is its entropy. */
+/* A student that is its teacher has no distance to it, at any temperature, with and without the
+ * class token; the cross-entropy of a softmax with itself is its entropy. */
 static void equals_are_no_distance_apart(void **state)
 {
     (void)state;

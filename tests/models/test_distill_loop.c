@@ -1,6 +1,6 @@
-/* test_distill_loop.c - UNIP's distillation in whole runs, through the training room and a real store: a
- * teacher that was pre-trained by another run, a student that learns its attention or its features, and a
- * student that is broken off and goes on. */
+/* test_distill_loop.c - UNIP's distillation in whole runs, through the training room and a real
+ * store: a teacher that was pre-trained by another run, a student that learns its attention or its
+ * features, and a student that is broken off and goes on. */
 #include "lab/train/fixture.h"
 
 #include <setjmp.h>
@@ -87,8 +87,8 @@ static void make_student(bench *b, const char *loss, bench *teacher)
 
 /* ---- tests ---- */
 
-/* Crops, drop path and the passes of the teacher are addressed by the step: a student that is broken off
- * ends with the bits of one that was not. */
+/* Crops, drop path and the passes of the teacher are addressed by the step: a student that is
+ * broken off ends with the bits of one that was not. */
 static void check(const char *loss, bench *teacher)
 {
     outcome whole = {0};

@@ -310,8 +310,8 @@ static void near_row(const float *row, const double *expected, const char *what)
             fail_msg("%s, number %d: %g, expected %g", what, k, (double)row[k], expected[k]);
 }
 
-/* By the paper's equation 2 they are means of what stands in the history: of the events' tokens, and
- * of the features'. */
+/* By the paper's equation 2 they are means of what stands in the history: of the events' tokens,
+ * and of the features'. */
 static void summaries_of_the_paper_are_means_of_tokens(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* test_layer_probe.c - linear probes on the layers of a frozen vit: they learn what a layer shows, alone
- * or together, on images of any size, and leave the network as it was. */
+/* test_layer_probe.c - linear probes on the layers of a frozen vit: they learn what a layer shows,
+ * alone or together, on images of any size, and leave the network as it was. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,8 @@
 
 enum { SIDE = 16, PATCH = 4, IMAGES = 12, CLASSES = 3 };
 
-/* Squares of one patch, each cold, warm or hot with noise; the last row of pixels is not counted. */
+/* Squares of one patch, each cold, warm or hot with noise; the last row of pixels is not
+ * counted. */
 typedef struct bench {
     photos photos;
     net net;
@@ -78,7 +79,8 @@ static double miou(const bench *b, int layer)
     return jury_value(&b->jury, assay_text("layer_probe/layer.%d/miou@valid", layer));
 }
 
-/* Logits of squares blur into each other where they are resized, so not every pixel can be right. */
+/* Logits of squares blur into each other where they are resized, so not every pixel can be
+ * right. */
 static void squares_that_tokens_show_are_named(void **state)
 {
     (void)state;
@@ -93,7 +95,8 @@ static void squares_that_tokens_show_are_named(void **state)
     assert_true(best == (miou(&b, 2) > miou(&b, 1) ? 2 : 1));
     const char *table = b.jury.file_data[jury_file(&b.jury, "layer_probe.valid.csv")];
     assert_non_null(strstr(table, "\n2,1,warm,0."));
-    /* Truth that has nothing to do with the image cannot be learnt: the probe looks at the image. */
+    /* Truth that has nothing to do with the image cannot be learnt: the probe looks at the
+     * image. */
     const assay_stream stream = assay_stream_of(5, "nothing", 0);
     for (int i = 0; i < IMAGES * SIDE * SIDE; i++)
         b.truth[i] = (uint8_t)assay_random_below(stream, (uint64_t)i, CLASSES);
@@ -116,8 +119,9 @@ static void a_layer_alone_is_what_it_is_among_others(void **state)
     end(&b);
 }
 
-/* Four images in a square are judged as they are one by one where windows do not overlap: the counts are
- * the same. Where they do, other windows see other neighbours, and most pixels keep their class. */
+/* Four images in a square are judged as they are one by one where windows do not overlap: the
+ * counts are the same. Where they do, other windows see other neighbours, and most pixels keep
+ * their class. */
 static void larger_images_are_seen_through_windows(void **state)
 {
     (void)state;
@@ -185,8 +189,8 @@ static void the_network_stays_as_it_was(void **state)
     end(&b);
 }
 
-/* With these of the network's numbers at 0 a classifier sees nothing in layer 1 or in layer 2 and names
- * one class everywhere; with all of them as they are, it sees the squares. */
+/* With these of the network's numbers at 0 a classifier sees nothing in layer 1 or in layer 2 and
+ * names one class everywhere; with all of them as they are, it sees the squares. */
 static void features_are_what_their_name_says(void **state)
 {
     (void)state;

@@ -39,8 +39,9 @@ static int64_t row_of_id(const content *c, int32_t id)
     return -1;
 }
 
-/* "+user" and "+bill" are summaries, "bill#2" is an event, "bill#" a padding slot, "tabular#1" a token
- * of the features, "front#0", "extra#0" other people's, "<...>" a marker, anything else a word. */
+/* "+user" and "+bill" are summaries, "bill#2" is an event, "bill#" a padding slot, "tabular#1" a
+ * token of the features, "front#0", "extra#0" other people's, "<...>" a marker, anything else a
+ * word. */
 static int64_t row_named(const model *m, const content *c, int64_t rows, int64_t b,
                          const char *name)
 {

@@ -150,7 +150,8 @@ static void assert_near(const assay_weights *file, const char *name, const float
     assay_tensor_free(want);
 }
 
-/* Temperature 0.02 makes e^(1/tau) 5e21: only a log-sum-exp stays finite. Margin 2 filters nothing. */
+/* Temperature 0.02 makes e^(1/tau) 5e21: only a log-sum-exp stays finite. Margin 2 filters
+ * nothing. */
 static void every_variant_agrees_with_the_reference(void **state)
 {
     static const char *const variants[] = {"qa_code", "qa_paper", "gg_paper", "gg_code"};
@@ -286,7 +287,8 @@ static assay_tensor *prototypes_compute(prototypes *p, assay_tape *tape, assay_t
     return use_loss(&p->used)->compute(p->loss, tape, &clock, &batch, &outputs);
 }
 
-/* User-modelling spec 2.6: both with cosines and with products, for all four vectors have length 1. */
+/* User-modelling spec 2.6: both with cosines and with products, for all four vectors have length
+ * 1. */
 static void prototype_gives_the_golden_value(void **state)
 {
     static const float u[] = {.6f, .8f, 1, 0}, points[] = {.8f, .6f, -.6f, .8f};
@@ -409,7 +411,8 @@ static void labels_that_are_no_classes_are_refused(void **state)
     }
 }
 
-/* A batch of one class is a batch; a sample without label, or of a class without prototype, is none. */
+/* A batch of one class is a batch; a sample without label, or of a class without prototype, is
+ * none. */
 static void labels_of_a_batch_are_checked(void **state)
 {
     static const float u[] = {.6f, .8f, 1, 0};

@@ -1,6 +1,6 @@
-/* test_masked_image.c - loss `masked_image` and adapter `patch_scale`: the published numbers of MAE and
- * PAD (golden values computed in another framework), what a fresh adapter changes, what learns, and how
- * many parameters there are. */
+/* test_masked_image.c - loss `masked_image` and adapter `patch_scale`: the published numbers of MAE
+ * and PAD (golden values computed in another framework), what a fresh adapter changes, what learns,
+ * and how many parameters there are. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -65,8 +65,9 @@ static void collate(rig *r, assay_sample *samples, int64_t count, assay_part_of 
     must(use_model(&r->model)->collate(r->opened, &in, out, &error), &error);
 }
 
-/* Copies the embeddings (ROWS, E) of a pass out; d_readout receives the gradient of the sum of their
- * squares with respect to the extra tokens before what is read (NULL: it is not asked for). */
+/* Copies the embeddings (ROWS, E) of a pass out; d_readout receives the gradient of the sum of
+ * their squares with respect to the extra tokens before what is read (NULL: it is not asked
+ * for). */
 static void take(rig *r, const assay_outputs *outputs, float *out, float *d_readout)
 {
     assay_tensor *e = rig_output(outputs, names[0]);

@@ -1,5 +1,5 @@
-/* test_pretraining.c - infrared pre-training in whole runs: model vit on synthetic thermal images, MAE's
- * loss, PAD's adapter, through the training room and a real store. */
+/* test_pretraining.c - infrared pre-training in whole runs: model vit on synthetic thermal images,
+ * MAE's loss, PAD's adapter, through the training room and a real store. */
 #include "lab/train/fixture.h"
 
 #include <assay/memory.h>
@@ -62,8 +62,9 @@ static assay_weights *weights_of(const bench *b)
     return weights;
 }
 
-/* Which patches are hidden, dropout in the adapter, and the start of the scales' learning are addressed:
- * a run that is broken off before and after it (step 6 of 10) goes on with the same bits. */
+/* Which patches are hidden, dropout in the adapter, and the start of the scales' learning are
+ * addressed: a run that is broken off before and after it (step 6 of 10) goes on with the same
+ * bits. */
 static void broken_off_runs_go_on_with_the_same_bits(void **state)
 {
     (void)state;
@@ -143,8 +144,8 @@ static void the_loss_falls(void **state)
     bench_remove(&b);
 }
 
-/* Other roundings, and a step in two micro-batches of two pieces (which hide other patches), learn nearly
- * the same. */
+/* Other roundings, and a step in two micro-batches of two pieces (which hide other patches), learn
+ * nearly the same. */
 static void bf16_and_pieces_learn_nearly_the_same(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
-/* test_prompt.c - cluster-based soft prompt tuning in whole runs: a model that was trained before is
- * frozen, a prompt and prototypes learn one task, and the probe looks at that task's benchmark. */
+/* test_prompt.c - cluster-based soft prompt tuning in whole runs: a model that was trained before
+ * is frozen, a prompt and prototypes learn one task, and the probe looks at that task's
+ * benchmark. */
 #include "lab/train/fixture.h"
 #include "scratch.h"
 

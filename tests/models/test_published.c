@@ -1,5 +1,6 @@
-/* test_published.c - published weights, tokenizers and sizes in user_decoder: what is loaded is what the
- * files hold, ids are the published ones, counts are the papers', and what does not fit is refused. */
+/* test_published.c - published weights, tokenizers and sizes in user_decoder: what is loaded is
+ * what the files hold, ids are the published ones, counts are the papers', and what does not fit is
+ * refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,7 @@
 /* test_segmentation.c - evaluator `segmentation`: hits are counted over a whole split whatever the
- * batches, classes that are nowhere have no number, the test split is left alone before the end, and
- * pictures and the confusion are kept as files. Predictions come from the test instead of a model. */
+ * batches, classes that are nowhere have no number, the test split is left alone before the end,
+ * and pictures and the confusion are kept as files. Predictions come from the test instead of a
+ * model. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

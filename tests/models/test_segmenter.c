@@ -1,6 +1,6 @@
-/* test_segmenter.c - model `segmenter`: its size and cost beside the published table, how images become
- * windows and windows predictions, what is trained, and what is refused. Its numbers are compared with
- * another framework's by test_segmenter_golden. */
+/* test_segmenter.c - model `segmenter`: its size and cost beside the published table, how images
+ * become windows and windows predictions, what is trained, and what is refused. Its numbers are
+ * compared with another framework's by test_segmenter_golden. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -149,7 +149,8 @@ static double bilinear(const double *in, int64_t height, int64_t width, int64_t 
 
 enum { WINDOW = 12, FINE = 6, TALL = 17, WIDE = 23, OUT_TALL = 9, OUT_WIDE = 31, NAMES = 3 };
 
-/* The prediction of one frame, pixel by pixel in double; `clear`: how far the best is from the next. */
+/* The prediction of one frame, pixel by pixel in double; `clear`: how far the best is from the
+ * next. */
 static int slow_class(const frame *f, const grid *g, const float *logits, int64_t y, int64_t x,
                       double *clear)
 {
@@ -361,8 +362,8 @@ static double training_step(training *t, segmenting *s, float lr)
     return value;
 }
 
-/* Mean IoU of the predictions over all images: a class that is never hit costs its whole share, however
- * few its pixels. */
+/* Mean IoU of the predictions over all images: a class that is never hit costs its whole share,
+ * however few its pixels. */
 static double mean_iou(segmenting *s)
 {
     assay_error error = {0};

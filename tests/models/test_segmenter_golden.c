@@ -1,6 +1,6 @@
 /* test_segmenter_golden.c - model and loss `segmenter`, `segmentation` beside values computed
- * independently in another framework: the loss with its gradients in training mode, and the logits in
- * evaluation mode, for the pyramid of several blocks and of the last one. */
+ * independently in another framework: the loss with its gradients in training mode, and the logits
+ * in evaluation mode, for the pyramid of several blocks and of the last one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* test_segmenter_loop.c - the segmenter in whole runs, on generated thermal pictures, through the
  * training room and a real store: a run that is broken off goes on with the same bits, running
- * statistics included; a pre-trained vit of another image size starts it; what the training room offers
- * (pieces, an early stop, adapters, layer-wise rates) works with it. */
+ * statistics included; a pre-trained vit of another image size starts it; what the training room
+ * offers (pieces, an early stop, adapters, layer-wise rates) works with it. */
 #include "lab/train/fixture.h"
 
 #include <assay/memory.h>

@@ -1,6 +1,7 @@
 /* test_segmenter_own.c - the segmenter beside a reference that shares no code with it
- * (scripts/reference/segmenter_own.py, in double precision): relative position bias, layer scale and
- * the linear head by a step's values and every gradient, sliding windows by the classes of pixels. */
+ * (scripts/reference/segmenter_own.py, in double precision): relative position bias, layer scale
+ * and the linear head by a step's values and every gradient, sliding windows by the classes of
+ * pixels. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -135,7 +136,8 @@ static void a_step_with_bias_scale_and_linear_head_agrees(void **state)
     assay_weights_close(file);
 }
 
-/* Every pixel has the class with the largest of the reference's mean logits; returns the classes met. */
+/* Every pixel has the class with the largest of the reference's mean logits; returns the classes
+ * met. */
 static unsigned check_classes(const assay_weights *file, int image, const int32_t *classes)
 {
     const assay_stored *stored = golden_get(file, assay_text("scores.%d", image));

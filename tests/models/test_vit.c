@@ -1,5 +1,5 @@
-/* test_vit.c - model `vit`: its outputs, what a mask hides, and what it refuses. The network's numbers
- * are compared with published ones by the golden tests. */
+/* test_vit.c - model `vit`: its outputs, what a mask hides, and what it refuses. The network's
+ * numbers are compared with published ones by the golden tests. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -227,7 +227,8 @@ static void a_mask_shows_the_first_patches_of_an_order(void **state)
     close_rig(&r);
 }
 
-/* Another pass or seed hides others; who stands beside an image does not matter; evaluation is fixed. */
+/* Another pass or seed hides others; who stands beside an image does not matter; evaluation is
+ * fixed. */
 static void the_order_is_addressed_by_pass_and_sample(void **state)
 {
     (void)state;

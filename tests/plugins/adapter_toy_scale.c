@@ -1,5 +1,5 @@
-/* adapter_toy_scale.c - a learned scale on one branch of a frozen model, and a soft prompt: an adapter
- * that uses everything an adapter may, for the lab's tests. */
+/* adapter_toy_scale.c - a learned scale on one branch of a frozen model, and a soft prompt: an
+ * adapter that uses everything an adapter may, for the lab's tests. */
 #include <assay/adapter.h>
 #include <assay/ops.h>
 

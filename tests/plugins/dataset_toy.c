@@ -1,9 +1,9 @@
-/* dataset_toy.c - sequences that walk up or down through a small vocabulary, made up on the spot: the
- * dataset of the lab's tests.
+/* dataset_toy.c - sequences that walk up or down through a small vocabulary, made up on the spot:
+ * the dataset of the lab's tests.
  *
- * A sample begins in its direction's half of the vocabulary, walks one token per step in it, and now
- * and then jumps to another token of that half. Its label (suite "toy",
- * benchmark "sign") is the direction, its answer the walk's continuation. */
+ * A sample begins in its direction's half of the vocabulary, walks one token per step in it, and
+ * now and then jumps to another token of that half. Its label (suite "toy", benchmark "sign") is
+ * the direction, its answer the walk's continuation. */
 #include <assay/dataset.h>
 #include <assay/random.h>
 
@@ -91,7 +91,8 @@ static int64_t toy_count(void *dataset, assay_data_split split, int benchmark)
     }
 }
 
-/* Numbers of one sample of a split: its direction at 0, length at 1, start at 2, then two a step. */
+/* Numbers of one sample of a split: its direction at 0, length at 1, start at 2, then two a
+ * step. */
 static assay_stream stream_of(const toy *t, assay_data_split split, int64_t index)
 {
     static const char *const names[ASSAY_SPLITS] = {"toy/pretrain", "toy/train", "toy/valid",

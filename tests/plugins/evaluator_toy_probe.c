@@ -1,5 +1,5 @@
-/* evaluator_toy_probe.c - a logistic probe on embeddings, for the lab's tests: train fits it, valid is
- * scored always, test at the end; or, told to be hasty, test too early. */
+/* evaluator_toy_probe.c - a logistic probe on embeddings, for the lab's tests: train fits it, valid
+ * is scored always, test at the end; or, told to be hasty, test too early. */
 #include <assay/evaluator.h>
 #include <assay/metrics.h>
 

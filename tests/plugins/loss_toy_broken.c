@@ -1,4 +1,5 @@
-/* loss_toy_broken.c - a loss that goes wrong at a step of one's choice, in a way of one's choice. */
+/* loss_toy_broken.c - a loss that goes wrong at a step of one's choice, in a way of one's
+ * choice. */
 #include <assay/loss.h>
 #include <assay/ops.h>
 

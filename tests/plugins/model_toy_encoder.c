@@ -1,8 +1,9 @@
-/* model_toy_encoder.c - a decoder of a few thousand parameters with two towers, for the lab's tests.
+/* model_toy_encoder.c - a decoder of a few thousand parameters with two towers, for the lab's
+ * tests.
  *
- * Tower "user": [front tokens] history [readout tokens] READ; tower "answer": answer READ. The state
- * at READ is the embedding. Tokens of others stand as READ in the ids; embed puts their vectors
- * there. */
+ * Tower "user": [front tokens] history [readout tokens] READ; tower "answer": answer READ. The
+ * state at READ is the embedding. Tokens of others stand as READ in the ids; embed puts their
+ * vectors there. */
 #include <assay/blocks.h>
 #include <assay/model.h>
 

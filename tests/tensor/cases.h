@@ -1,8 +1,8 @@
 /* cases.h - every operation in every form that has a gradient, as data.
  *
  * A case is a forward function with the shapes of its inputs. The families of cases (layers, shape,
- * losses, attention, maps) are each linked with two mains: test_gradients.c holds the backward pass to
- * differences of the forward pass, test_twins.c holds the fast kernels to the plain ones. */
+ * losses, attention, maps) are each linked with two mains: test_gradients.c holds the backward pass
+ * to differences of the forward pass, test_twins.c holds the fast kernels to the plain ones. */
 #ifndef ASSAY_TESTS_TENSOR_CASES_H
 #define ASSAY_TESTS_TENSOR_CASES_H
 

@@ -224,8 +224,8 @@ static void add_sizes(case_list *list)
     add_form(list, f, "an empty batch");
 }
 
-/* What a device may fuse and round on a bf16 tape: heads a multiple of 8 wide, and no costs. The rounding
- * of the scores, the probabilities and their gradients adds to that of the results. */
+/* What a device may fuse and round on a bf16 tape: heads a multiple of 8 wide, and no costs. The
+ * rounding of the scores, the probabilities and their gradients adds to that of the results. */
 #define FUSED_TOLERANCE 2e-2
 
 static void add_fusable(case_list *list)

@@ -103,7 +103,8 @@ static assay_tensor *batch_norm(assay_tape *tape, assay_tensor *const in[], int 
                : assay_batch_norm(tape, in[0], in[1], in[2], &stats, (float)c->number);
 }
 
-/* With a ReLU, x is so far from its mean and the weight so large that nothing comes near the kink. */
+/* With a ReLU, x is so far from its mean and the weight so large that nothing comes near the
+ * kink. */
 static op_case *add_norm(case_list *list, const int64_t s[4], int option, bool training)
 {
     op_case *c = case_add(list, batch_norm, "batch_norm%s %lld x %lld x %lld x %lld in %s",

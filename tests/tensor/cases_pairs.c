@@ -1,5 +1,5 @@
-/* cases_pairs.c - prices of pairs of a query and a key: inside a history, and of closed keys. What comes
- * out is infinite where a pair is hidden: cases look at its exponential. */
+/* cases_pairs.c - prices of pairs of a query and a key: inside a history, and of closed keys. What
+ * comes out is infinite where a pair is hidden: cases look at its exponential. */
 #include "cases.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
-/* test_ahead.c - batches that are sent ahead arrive as they were, and overwrite nothing that is still to be read. */
+/* test_ahead.c - batches that are sent ahead arrive as they were, and overwrite nothing that is
+ * still to be read. */
 #include "under_test.h"
 
 #include <assay/ahead.h>
@@ -13,7 +14,8 @@
 
 #include <cmocka.h>
 
-/* A batch is larger than half of what may be on its way, so that copies are done while earlier work waits. */
+/* A batch is larger than half of what may be on its way, so that copies are done while earlier work
+ * waits. */
 enum { BATCHES = 5, ROWS = 5200, WIDTH = 1024 };
 
 static void put_number(void *user, const void *note, const void *numbers, int64_t count)
@@ -47,7 +49,8 @@ static void fill(const assay_tensor *batch, float value)
         to[i] = value;
 }
 
-/* Batch k is sent, and its memory on the host taken for another, while the work on those before it waits. */
+/* Batch k is sent, and its memory on the host taken for another, while the work on those before it
+ * waits. */
 static void batches_go_beside_the_work(void **state)
 {
     (void)state;

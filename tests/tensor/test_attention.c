@@ -1,5 +1,5 @@
-/* test_attention.c - who sees whom at what cost: the rules of assay/attention.h written out once more
- * and compared with the operations, and what the header promises to the bit. */
+/* test_attention.c - who sees whom at what cost: the rules of assay/attention.h written out once
+ * more and compared with the operations, and what the header promises to the bit. */
 #include "under_test.h"
 
 #include <assay/attention.h>

@@ -215,7 +215,8 @@ typedef struct attended {
     int64_t out_count, grad_count;
 } attended;
 
-/* Attention of q, k and v that hold bf16 values, as bf16 tensors or as fp32 ones, and its gradients. */
+/* Attention of q, k and v that hold bf16 values, as bf16 tensors or as fp32 ones, and its
+ * gradients. */
 static attended attend(int64_t tokens, bool open, const assay_rotary *rotary, bool lengths,
                        bool narrow)
 {
@@ -262,8 +263,8 @@ static attended attend(int64_t tokens, bool open, const assay_rotary *rotary, bo
     return a;
 }
 
-/* To the bit, also where a device fuses them and reads them where they lie: whole tiles of 64 tokens, and
- * fewer. */
+/* To the bit, also where a device fuses them and reads them where they lie: whole tiles of 64
+ * tokens, and fewer. */
 static void attention_of_bf16_tensors_is_that_of_their_numbers(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-/* test_factors.c - what operations ask of products: on a bf16 tape factors that are called values of bf16
- * are some, so that a device may multiply them as such; on an fp32 tape none is called so. Where the bias
- * is added changes nothing, nor does how factors of bf16 are stored. */
+/* test_factors.c - what operations ask of products: on a bf16 tape factors that are called values
+ * of bf16 are some, so that a device may multiply them as such; on an fp32 tape none is called so.
+ * Where the bias is added changes nothing, nor does how factors of bf16 are stored. */
 #include "cases.h"
 
 #include "engine/device/cpu/variants.h"
@@ -170,8 +170,8 @@ static void where_the_bias_is_added_changes_nothing(void **state)
     assert_true(more > 0 || strcmp(FAMILY, "layers") != 0);
 }
 
-/* A product of factors in fp32 is one of stored factors, but for rows of an odd width, which a head gathers in
- * fp32. */
+/* A product of factors in fp32 is one of stored factors, but for rows of an odd width, which a head
+ * gathers in fp32. */
 static void how_bf16_is_stored_changes_nothing(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* test_texts.c - texts at the edges: bytes that are no UTF-8, NULs, long words, ids without tokens. */
+/* test_texts.c - texts at the edges: bytes that are no UTF-8, NULs, long words, ids without
+ * tokens. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -163,8 +164,8 @@ static void special_tokens_are_left_out(void **state)
     assay_ids_free(&ids);
 }
 
-/* A word of any length, joined by search or by heap, comes back whole, of tokens that each are joined
- * from their own letters too. The ids of long words are the reference's business. */
+/* A word of any length, joined by search or by heap, comes back whole, of tokens that each are
+ * joined from their own letters too. The ids of long words are the reference's business. */
 static void long_words_join_in_order(void **state)
 {
     (void)state;

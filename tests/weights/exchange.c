@@ -1,12 +1,12 @@
-/* exchange.c - loads a published folder into a stack, computes on it, and saves it again: our side of
- * scripts/reference/hf_exchange.py, and of test_published.c.
+/* exchange.c - loads a published folder into a stack, computes on it, and saves it again: our side
+ * of scripts/reference/hf_exchange.py, and of test_published.c.
  *
  *     exchange IN IDS OUT [DTYPE [SHARD_BYTES [ADAPTER]]]
  *
- * IDS holds "ids" (B, T) i32 and "lengths" (B) i32. OUT gets config.json, the weights in DTYPE (F32, F16,
- * BF16) and values.safetensors with "hidden" and, of a decoder with a head, "logits"; with ADAPTER, a
- * PEFT folder, "hidden" is of the adapted stack, OUT/adapter holds the adapter again, and the weights are
- * merged. */
+ * IDS holds "ids" (B, T) i32 and "lengths" (B) i32. OUT gets config.json, the weights in DTYPE
+ * (F32, F16, BF16) and values.safetensors with "hidden" and, of a decoder with a head, "logits";
+ * with ADAPTER, a PEFT folder, "hidden" is of the adapted stack, OUT/adapter holds the adapter
+ * again, and the weights are merged. */
 #include "weights/exchanging.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* exchanging.h - a published folder through our stack and out again (exchange.c, test_published.c). */
+/* exchanging.h - a published folder through our stack and out again (exchange.c,
+ * test_published.c). */
 #ifndef TESTS_WEIGHTS_EXCHANGING_H
 #define TESTS_WEIGHTS_EXCHANGING_H
 

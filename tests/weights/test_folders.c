@@ -1,5 +1,5 @@
-/* test_folders.c - weights in several files and other floating types: what is written comes back, and
- * every way in which an index and its shards can disagree is an error that names the file. */
+/* test_folders.c - weights in several files and other floating types: what is written comes back,
+ * and every way in which an index and its shards can disagree is an error that names the file. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -83,7 +83,8 @@ static void a_set_above_the_limit_becomes_shards(void **state)
     assay_params_free(saved);
 }
 
-/* The nearest number of `bits` fraction bits and smallest exponent `low`, ties to even, by doubles. */
+/* The nearest number of `bits` fraction bits and smallest exponent `low`, ties to even, by
+ * doubles. */
 static double rounded(double value, int bits, int low)
 {
     int exponent = 0;

@@ -1,5 +1,6 @@
-/* test_published.c - folders that transformers and PEFT saved (scripts/reference/hf_exchange.py): their
- * numbers come out of our stacks, also after our own saving; and what does not fit is refused by name. */
+/* test_published.c - folders that transformers and PEFT saved (scripts/reference/hf_exchange.py):
+ * their numbers come out of our stacks, also after our own saving; and what does not fit is refused
+ * by name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -161,7 +162,8 @@ static assay_params *tiny(assay_stack_kind kind, const char *prefix, uint64_t se
     return params;
 }
 
-/* Writes the stack's parameters as others name them: `rename` makes a name, or NULL to leave it out. */
+/* Writes the stack's parameters as others name them: `rename` makes a name, or NULL to leave it
+ * out. */
 static void write_as(const assay_params *params, const char *(*rename)(const char *), int extra,
                      const char *const *names)
 {

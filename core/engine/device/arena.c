@@ -182,7 +182,8 @@ void device_arena_reset(device_arena *arena)
     arena->unused = NULL;
     arena->extent = 0;
     arena->stats.used_bytes = 0;
-    /* The same requests cut the same bytes whatever the chunks, so one of the whole size serves all. */
+    /* The same requests cut the same bytes whatever the chunks, so one of the whole size serves
+     * all. */
     if (arena->count > 1)
         arena->next_capacity = drop_chunks(arena);
     else if (arena->count == 1)

@@ -1,8 +1,8 @@
 /* device/arena.h - step memory on a device.
  *
- * What assay_arena is to the host's memory (assay/memory.h): pieces by lifetime, chunks that a reset
- * joins to one, early release by rounded size. The books are kept on the host, since the host can't
- * write into the pieces. */
+ * What assay_arena is to the host's memory (assay/memory.h): pieces by lifetime, chunks that a
+ * reset joins to one, early release by rounded size. The books are kept on the host, since the host
+ * can't write into the pieces. */
 #ifndef ASSAY_DEVICE_ARENA_H
 #define ASSAY_DEVICE_ARENA_H
 

@@ -1,10 +1,10 @@
 /* convolution.c - convolutions of maps: oneDNN's for the fast variants, the loops of the definition
  * for `plain`.
  *
- * A 1 x 1 convolution is a product per image and is computed as one. Others are oneDNN's: 3 x 3 ones
- * by Winograd's method where it has it (4 x 4 results from 6 x 6 inputs in the domain of their
- * polynomials: a quarter of the multiplications, the result within 1e-6 of the definition, and
- * a few times the memory), the rest directly. oneDNN chooses the layouts, in which channels stand in
+ * A 1 x 1 convolution is a product per image and is computed as one. Others are oneDNN's: 3 x 3
+ * ones by Winograd's method where it has it (4 x 4 results from 6 x 6 inputs in the domain of their
+ * polynomials: a quarter of the multiplications, the result within 1e-6 of the definition, and a
+ * few times the memory), the rest directly. oneDNN chooses the layouts, in which channels stand in
  * blocks as wide as its vectors; arrays are copied into them and back. What it prepares for a shape
  * is kept, see `prepared`, and so is the scratch of the largest. */
 #include "engine/device/cpu/variants.h"
@@ -53,7 +53,8 @@ void cpu_conv_plain(const device_conv *g)
     }
 }
 
-/* The sum over the outputs that read cell (i, j) of channel c, each by the weight it reads it by. */
+/* The sum over the outputs that read cell (i, j) of channel c, each by the weight it reads it
+ * by. */
 static double plain_d_cell(const device_conv *g, int64_t b, int64_t c, int64_t i, int64_t j)
 {
     int64_t height = out_height(g), width = out_width(g), side = g->side;
@@ -363,8 +364,8 @@ static bool take_plan(pass *p, pass_kind kind, const layouts *l, const dnnl_prim
     return dnnl_primitive_create(&p->conv, plan) == dnnl_success;
 }
 
-/* The fastest method is tried first. Winograd's tiles are 4 x 4: smaller maps would mostly fill them
- * with padding. */
+/* The fastest method is tried first. Winograd's tiles are 4 x 4: smaller maps would mostly fill
+ * them with padding. */
 static bool plan_pass(const device_conv *g, pass_kind kind, const layouts *l,
                       dnnl_primitive_desc_t *plan)
 {
@@ -511,7 +512,8 @@ static int64_t images_of_part(const device_conv *g)
     return fitting >= 1.0 ? (int64_t)fitting : 1;
 }
 
-/* Images first .. of the batch, as many as a part holds; later parts add to the weight's gradient. */
+/* Images first .. of the batch, as many as a part holds; later parts add to the weight's
+ * gradient. */
 static device_conv part_of(const device_conv *g, int64_t first)
 {
     device_conv part = *g;

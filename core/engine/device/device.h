@@ -1,13 +1,14 @@
 /* device/device.h - the table of kernels that every device fills, and nothing else knows.
  *
  * Operations (tensor/) check shapes and dtypes, find memory and call these; kernels trust their
- * arguments. Every array lies in the device's memory (below), structs and the arrays of structs on the
- * host. All numbers are fp32 and all arrays contiguous unless a stride is named; bf16 tensors are widened
- * before and rounded after, but for factors of products (DEVICE_BF16_STORED). A destination with an `add`
- * flag is added to when it is true and overwritten when it is false. Pointers marked "or NULL" switch a
- * part off. A size may be 0. `times` is one number in the device's memory that multiplies, or NULL for 1:
- * the gradient of a loss, which the host need not know. A kernel returns nothing, since what it computes
- * may be under way still when it returns; work is done in the order of the calls.
+ * arguments. Every array lies in the device's memory (below), structs and the arrays of structs on
+ * the host. All numbers are fp32 and all arrays contiguous unless a stride is named; bf16 tensors
+ * are widened before and rounded after, but for factors of products (DEVICE_BF16_STORED). A
+ * destination with an `add` flag is added to when it is true and overwritten when it is false.
+ * Pointers marked "or NULL" switch a part off. A size may be 0. `times` is one number in the
+ * device's memory that multiplies, or NULL for 1: the gradient of a loss, which the host need not
+ * know. A kernel returns nothing, since what it computes may be under way still when it returns;
+ * work is done in the order of the calls.
  *
  * Results may not depend on scheduling: a sum over rows is cut into DEVICE_PARTITIONS fixed pieces
  * whose partial sums are added in order, whatever the number of threads.
@@ -57,9 +58,9 @@ typedef struct device_gemm {
     const float *bias;            /* (n), added to every row of C, or NULL */
     device_activation activation; /* DEVICE_IDENTITY or DEVICE_RELU, which may turn a NaN into 0 */
     device_precision precision;
-    /* More than 1: so many products at once. Item i's arrays begin i steps behind the first's, a step being
-     * counted in elements; one of 0 shares a factor. The C's lie one behind the other, and the bias is the
-     * same for all. */
+    /* More than 1: so many products at once. Item i's arrays begin i steps behind the first's, a
+     * step being counted in elements; one of 0 shares a factor. The C's lie one behind the other,
+     * and the bias is the same for all. */
     int64_t items, step_a, step_b, step_c;
 } device_gemm;
 
@@ -100,11 +101,11 @@ typedef struct device_attention {
     bool add_bias;
     int64_t bias_count; /* elements of log_weight */
     void *scratch;      /* attention_scratch() bytes, aligned */
-    /* With DEVICE_BF16 the device may round q, k, v, the output and the gradients to bf16, q and k after
-     * they are rotated, and so may differ for what is visible at no cost; sums stay fp32. */
+    /* With DEVICE_BF16 the device may round q, k, v, the output and the gradients to bf16, q and k
+     * after they are rotated, and so may differ for what is visible at no cost; sums stay fp32. */
     device_precision precision;
-    /* Where the device fuses the call (assay_device.fuses_attention) and q, k, v and out lie in memory as
-     * bf16: they, in place of the four above, with the same strides. */
+    /* Where the device fuses the call (assay_device.fuses_attention) and q, k, v and out lie in
+     * memory as bf16: they, in place of the four above, with the same strides. */
     const uint16_t *narrow_q, *narrow_k, *narrow_v;
     uint16_t *narrow_out;
 } device_attention;
@@ -128,8 +129,8 @@ typedef struct device_suffix {
     /* Rotary tables with a row for every position, or NULL. */
     const float *cosine, *sine;
     const int32_t *lengths; /* (batch) tokens of the suffixes, or NULL for `keys` */
-    /* (batch, queries): the token that a query is; outside 0 .. length - 1 it sees nothing and gives
-     * zeros. NULL: query i is token i. */
+    /* (batch, queries): the token that a query is; outside 0 .. length - 1 it sees nothing and
+     * gives zeros. NULL: query i is token i. */
     const int32_t *positions;
     const device_prefix *prefix; /* (batch) */
     /* forward results, backward inputs */
@@ -195,8 +196,8 @@ typedef struct device_adamw {
     int64_t n;
     float *value, *first, *second; /* parameter, first and second moment */
     const float *grad;
-    /* One number, the factor of `clip` on grad, or NULL for 1. With a NaN nothing is changed: a step
-     * whose gradients are no numbers leaves everything as it was. */
+    /* One number, the factor of `clip` on grad, or NULL for 1. With a NaN nothing is changed: a
+     * step whose gradients are no numbers leaves everything as it was. */
     const float *grad_scale;
     float lr, beta1, beta2, eps, weight_decay;
     float correction1, correction2; /* 1 - beta^t */
@@ -213,8 +214,8 @@ typedef struct device_importance {
     float *updates;    /* (tokens) how often each changed; only of a relative one */
 } device_importance;
 
-/* What keys pay for it: log((1 - rise) logistic(gain (I - centre) + offset) + rise + floor) in double. I is
- * the importance, with `updates` over 1 - rho^updates, or 1 where there were none. */
+/* What keys pay for it: log((1 - rise) logistic(gain (I - centre) + offset) + rise + floor) in
+ * double. I is the importance, with `updates` over 1 - rho^updates, or 1 where there were none. */
 typedef struct device_key_prices {
     int64_t keys;
     const float *importance, *updates; /* (keys) each; updates or NULL */
@@ -236,8 +237,8 @@ typedef struct device_history {
     bool add;
 } device_history;
 
-/* y (B, H, Q, T) = future + always of the key, + price. With `whole` Q is T, `future` counts for keys j > i
- * only, and so does price, unless i and j are both in the row's span. */
+/* y (B, H, Q, T) = future + always of the key, + price. With `whole` Q is T, `future` counts for
+ * keys j > i only, and so does price, unless i and j are both in the row's span. */
 typedef struct device_closing {
     int64_t batch, heads, queries, keys;
     bool whole;
@@ -307,9 +308,9 @@ typedef struct assay_kernels {
     void (*d_cross_entropy_rows)(int64_t rows, int64_t classes, const float *x,
                                  const int32_t *target, int32_t ignore, const float *lse,
                                  float factor, const float *times, float *d_x, bool add);
-    /* loss[r] = sum_j p (log p - log q), p and q the softmax of row r of teacher and student (R, D);
-     * `cross`: sum_j -p log q. lse (R, 2): of teacher and student. A key of probability p = 0 costs
-     * nothing. */
+    /* loss[r] = sum_j p (log p - log q), p and q the softmax of row r of teacher and student (R,
+     * D); `cross`: sum_j -p log q. lse (R, 2): of teacher and student. A key of probability p = 0
+     * costs nothing. */
     void (*divergence_rows)(int64_t rows, int64_t width, const float *teacher, const float *student,
                             bool cross, float *loss, float *lse);
     /* d_student = [d_student +] factor times (q - p), of both */
@@ -362,8 +363,8 @@ typedef struct assay_kernels {
                       const float *d_patches, float *d_image, bool add);
 
     /* ---- attention ---- */
-    /* Bytes of scratch in the device's memory, on the CPU for omp_get_max_threads() threads; the maps need the
-     * same. */
+    /* Bytes of scratch in the device's memory, on the CPU for omp_get_max_threads() threads; the
+     * maps need the same. */
     int64_t (*attention_scratch)(const device_attention *attention, bool backward);
     void (*attention)(const device_attention *attention);
     void (*d_attention)(const device_attention *attention);
@@ -374,8 +375,8 @@ typedef struct assay_kernels {
      * probability is 0 contributes nothing, whatever stands in d_out. */
     void (*d_attention_map)(const device_attention *attention);
 
-    /* Attention of suffixes on constant prefixes. Neighbouring rows whose prefixes have the same keys
-     * share one product with them; a row's result does not depend on its neighbours. */
+    /* Attention of suffixes on constant prefixes. Neighbouring rows whose prefixes have the same
+     * keys share one product with them; a row's result does not depend on its neighbours. */
     int64_t (*suffix_scratch)(const device_suffix *suffix, bool backward);
     void (*suffix_attention)(const device_suffix *suffix);
     void (*d_suffix_attention)(const device_suffix *suffix);
@@ -389,9 +390,9 @@ typedef struct assay_kernels {
     /* mean (C) and biased variance (C) of x (B, C, pixels), by two passes over it */
     void (*channel_moments)(int64_t batch, int64_t channels, int64_t pixels, const float *x,
                             float *mean, float *variance);
-    /* Of this pass's mean and biased variance (C), over n values each: running = (1 - momentum) running
-     * + momentum of the mean and of n / (n - 1) variance, unless momentum is 0; then variance becomes
-     * 1 / sqrt(variance + eps). */
+    /* Of this pass's mean and biased variance (C), over n values each: running = (1 - momentum)
+     * running + momentum of the mean and of n / (n - 1) variance, unless momentum is 0; then
+     * variance becomes 1 / sqrt(variance + eps). */
     void (*batch_statistics)(int64_t channels, double n, double momentum, float eps,
                              const float *mean, float *variance, float *running_mean,
                              float *running_variance);
@@ -447,8 +448,8 @@ typedef struct assay_kernels {
     void (*adamw)(const device_adamw *step);
 
     /* ---- guided masks ---- */
-    /* norms (seen) += the norm of row t of x (B, T, D), over the rows b with t < lengths[b] (NULL: all) in
-     * order; seen <= T */
+    /* norms (seen) += the norm of row t of x (B, T, D), over the rows b with t < lengths[b] (NULL:
+     * all) in order; seen <= T */
     void (*position_norms)(int64_t batch, int64_t tokens, int64_t seen, int64_t width,
                            const float *x, const int32_t *lengths, double *norms);
     void (*learn_importance)(const device_importance *importance);
@@ -461,14 +462,15 @@ typedef struct assay_kernels {
     void (*d_close_keys)(const device_closing *closing);
 
     /* ---- masked images ---- */
-    /* targets (R, N C) of patches (.., N): pixel i of patch index[r] at i C + c for each of C channels; with
-     * `normalise` less the mean, over sqrt(var + 1e-6), the variance unbiased over all N C, in double */
+    /* targets (R, N C) of patches (.., N): pixel i of patch index[r] at i C + c for each of C
+     * channels; with `normalise` less the mean, over sqrt(var + 1e-6), the variance unbiased over
+     * all N C, in double */
     void (*patch_targets)(int64_t rows, int64_t pixels, int64_t channels, const float *patches,
                           const int32_t *index, bool normalise, float *targets);
 } assay_kernels;
 
-/* Every entry of the table once, for who fills or declares it: those that a library computes where one is
- * there, those that all CPUs compute by one body, and the rest. */
+/* Every entry of the table once, for who fills or declares it: those that a library computes where
+ * one is there, those that all CPUs compute by one body, and the rest. */
 #define DEVICE_LIBRARY_KERNELS(X)                                                                  \
     X(gemm)                                                                                        \
     X(conv)                                                                                        \
@@ -550,39 +552,42 @@ typedef struct assay_kernels {
     X(clip)                                                                                        \
     X(adamw)
 
-/* Memory that the host can't touch. Everything but `take` and the waiting calls returns before the work
- * is done and, `upload_after` apart, keeps its place in the order of the kernels. */
+/* Memory that the host can't touch. Everything but `take` and the waiting calls returns before the
+ * work is done and, `upload_after` apart, keeps its place in the order of the kernels. */
 typedef struct device_memory {
     /* `bytes` uninitialised, aligned to ASSAY_ALIGNMENT, out of a pool that grows; NULL with
-     * ASSAY_NO_MEMORY, saying how much was asked for and how much is held and free. `bytes` of 0 gives a
-     * pointer that differs from every other. */
+     * ASSAY_NO_MEMORY, saying how much was asked for and how much is held and free. `bytes` of 0
+     * gives a pointer that differs from every other. */
     void *(*take)(int64_t bytes, assay_error *error);
     /* Gives it back to the pool, for work that is called later; NULL is accepted. */
     void (*give)(void *piece);
-    /* to = from, host to device. What stands at `from` is taken at once: it may change afterwards. */
+    /* to = from, host to device. What stands at `from` is taken at once: it may change
+     * afterwards. */
     void (*upload)(void *to, const void *from, int64_t bytes);
     /* to = from, device to host, after everything called before. Waits. */
     void (*download)(void *to, const void *from, int64_t bytes);
-    /* A number for this place in the order of the work, above all before it; the first is at least 1. */
+    /* A number for this place in the order of the work, above all before it; the first is at least
+     * 1. */
     int64_t (*mark)(void);
-    /* Waits for what was called before the mark; it may wait for more when many marks came after it. */
+    /* Waits for what was called before the mark; it may wait for more when many marks came after
+     * it. */
     void (*wait_for)(int64_t mark);
-    /* As upload, ahead of the work that is under way: the copy waits only for what was called before
-     * the mark (0: for nothing), since nothing that was called after it uses `to`. What is called from now on
-     * waits for the copy. */
+    /* As upload, ahead of the work that is under way: the copy waits only for what was called
+     * before the mark (0: for nothing), since nothing that was called after it uses `to`. What is
+     * called from now on waits for the copy. */
     void (*upload_after)(int64_t mark, void *to, const void *from, int64_t bytes);
     /* Memory of the host for `fetch`, which must be done before it is given back. */
     void *(*take_host)(int64_t bytes, assay_error *error);
     void (*give_host)(void *piece);
-    /* to = from, device to host, `to` in memory of take_host. Does not wait: the numbers are there when
-     * a later mark has been waited for. */
+    /* to = from, device to host, `to` in memory of take_host. Does not wait: the numbers are there
+     * when a later mark has been waited for. */
     void (*fetch)(void *to, const void *from, int64_t bytes);
     void (*copy)(void *to, const void *from, int64_t bytes); /* device to device */
     void (*clear)(void *to, int64_t bytes);                  /* zero bits */
     /* Waits for everything. */
     void (*wait)(void);
-    /* True, with *error filled, when a kernel or copy has failed since the device was opened. Does not
-     * wait: after a download or `wait` it covers everything before. */
+    /* True, with *error filled, when a kernel or copy has failed since the device was opened. Does
+     * not wait: after a download or `wait` it covers everything before. */
     bool (*failed)(assay_error *error);
     int64_t (*held)(void); /* bytes taken from the GPU, used or pooled */
     int64_t (*peak)(void); /* most bytes handed out at once since the device was opened */
@@ -592,13 +597,13 @@ struct assay_device {
     const char *name, *variant;
     const assay_kernels *kernels;
     const device_memory *memory; /* NULL: the host's own, which kernels use directly */
-    /* `gemm` adds a bias as it writes C. Elsewhere that is one more pass over C, which is better left to a
-     * pass that follows anyway. */
+    /* `gemm` adds a bias as it writes C. Elsewhere that is one more pass over C, which is better
+     * left to a pass that follows anyway. */
     bool gemm_adds_bias;
     /* Factors of bf16 are best handed to `gemm` as they are stored (DEVICE_BF16_STORED). */
     bool gemm_takes_bf16;
-    /* True when `attention`, or `d_attention`, of this call reads and writes bf16 as it lies; NULL: never. The
-     * pointers of the call do not matter. */
+    /* True when `attention`, or `d_attention`, of this call reads and writes bf16 as it lies; NULL:
+     * never. The pointers of the call do not matter. */
     bool (*fuses_attention)(const device_attention *attention, bool backward);
 };
 

@@ -1,7 +1,7 @@
 /* importance.c - what positions weigh for their gradients: the body of all CPUs.
  *
- * A few numbers per position, in double and in one order, so that a mask's state is the same bits on every
- * instruction set. Bound by reading the gradients. */
+ * A few numbers per position, in double and in one order, so that a mask's state is the same bits
+ * on every instruction set. Bound by reading the gradients. */
 #include "engine/device/cpu/variants.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* load.c - devices that are plugins (assay/device.h): loaded when a run asks for one, so that the same
- * program runs with and without a GPU. */
+/* load.c - devices that are plugins (assay/device.h): loaded when a run asks for one, so that the
+ * same program runs with and without a GPU. */
 #include "engine/device/device.h"
 
 #include <dlfcn.h>

@@ -87,9 +87,9 @@ static void finish(const device_gemm *g)
 
 static void multiply(const device_gemm *g)
 {
-    /* A sum over nothing is left to the plain product, which clears C or keeps it. So are factors stored as
-     * bf16, which the CPU does not ask for, and a product that oneDNN refuses, for want of scratch
-     * memory say: kernels have no way to fail. */
+    /* A sum over nothing is left to the plain product, which clears C or keeps it. So are factors
+     * stored as bf16, which the CPU does not ask for, and a product that oneDNN refuses, for want
+     * of scratch memory say: kernels have no way to fail. */
     bool done =
         g->k > 0 && g->precision != DEVICE_BF16_STORED &&
         dnnl_sgemm(g->transpose_a ? 'T' : 'N', g->transpose_b ? 'T' : 'N', g->m, g->n, g->k, 1.0f,

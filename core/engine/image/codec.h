@@ -23,7 +23,8 @@ bool image_fail(const image_source *source, const char *what, const char *why, a
 
 bool is_png(const image_source *source);
 bool look_png(assay_image_header *out, const image_source *source, assay_error *error);
-/* `stored`: numbers as they are (palette indices, gray of few bits) instead of 8 bits of a colour. */
+/* `stored`: numbers as they are (palette indices, gray of few bits) instead of 8 bits of a
+ * colour. */
 bool read_png(image_pixels *out, const image_source *source, bool stored, assay_error *error);
 
 /* JPEG and BMP. */

@@ -1,5 +1,5 @@
-/* felzenszwalb.c - segments of an image: Felzenszwalb and Huttenlocher, "Efficient graph-based image
- * segmentation", IJCV 2004, with the choices of scikit-image's felzenszwalb. */
+/* felzenszwalb.c - segments of an image: Felzenszwalb and Huttenlocher, "Efficient graph-based
+ * image segmentation", IJCV 2004, with the choices of scikit-image's felzenszwalb. */
 #include <assay/regions.h>
 
 #include <math.h>

@@ -1,8 +1,8 @@
 /* png.c - PNG by libpng: pictures, label images whose numbers stay as they are, and writing.
  *
  * The image's memory is taken only when the file is large enough to hold what its header promises:
- * deflate makes at most 1032 bytes of one. libpng reports by longjmp; everything that outlives a jump
- * is in one struct, and each jump ends in the function that set its mark. */
+ * deflate makes at most 1032 bytes of one. libpng reports by longjmp; everything that outlives a
+ * jump is in one struct, and each jump ends in the function that set its mark. */
 #include "engine/image/codec.h"
 
 #include <assay/file.h>

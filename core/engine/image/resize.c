@@ -94,8 +94,8 @@ static bool taps_new(taps *t, int64_t out, int64_t count, assay_error *error)
     return t->at != NULL && t->weight != NULL;
 }
 
-/* Pillow's: the kernel is as wide as the step between outputs when the image shrinks, and weights of
- * inputs that exist add up to 1. */
+/* Pillow's: the kernel is as wide as the step between outputs when the image shrinks, and weights
+ * of inputs that exist add up to 1. */
 static bool make_wide(taps *t, int64_t in, int64_t out, assay_error *error)
 {
     double scale = (double)in / (double)out, stretch = fmax(scale, 1), support = 2 * stretch;
@@ -141,7 +141,8 @@ static uint8_t round_gray(float value)
     return value <= 0 ? 0 : value >= 255 ? 255 : (uint8_t)(value + 0.5f);
 }
 
-/* A row of `in` along x, as floats. Pillow rounds between its two passes; the other kinds do not. */
+/* A row of `in` along x, as floats. Pillow rounds between its two passes; the other kinds do
+ * not. */
 static void resize_row(const uint8_t *in, const taps *t, int64_t width, bool rounds, float *out)
 {
     for (int64_t x = 0; x < width; x++) {

@@ -2,9 +2,9 @@
  * (Uijlings et al., "Selective search for object recognition", IJCV 2013), as the Python package
  * selectivesearch 0.4 does it, quirks included unless `corrected`.
  *
- * A gray image of three equal channels has hue 0 and saturation 0 everywhere, so of the three colour
- * histograms only that of the value differs between regions, and the three of texture are equal;
- * what the others add is kept, so that sums round as they do there. */
+ * A gray image of three equal channels has hue 0 and saturation 0 everywhere, so of the three
+ * colour histograms only that of the value differs between regions, and the three of texture are
+ * equal; what the others add is kept, so that sums round as they do there. */
 #include <assay/regions.h>
 
 #include <math.h>
@@ -230,8 +230,8 @@ static pair most_alike(const search *s)
     return s->pairs[best];
 }
 
-/* The two become one; whatever was a neighbour of either is one of it. `met` (areas) holds the newest
- * area that an area was paired with. */
+/* The two become one; whatever was a neighbour of either is one of it. `met` (areas) holds the
+ * newest area that an area was paired with. */
 static bool merge(search *s, int32_t *met, assay_error *error)
 {
     pair chosen = most_alike(s);

@@ -1,7 +1,7 @@
 /* stb.c - JPEG and BMP by stb_image, compiled here and nowhere else.
  *
- * stb_image takes a file that ends too early for one that goes on with zeros. A JPEG therefore has to
- * have its end marker behind its last scan, and a BMP all its rows. PNG is libpng's: stb_image's
+ * stb_image takes a file that ends too early for one that goes on with zeros. A JPEG therefore has
+ * to have its end marker behind its last scan, and a BMP all its rows. PNG is libpng's: stb_image's
  * inflater has no limit on what a file unpacks to. */
 #include "engine/image/codec.h"
 

@@ -30,8 +30,8 @@ struct assay_adamw {
     assay_adamw_options options;
     adamw_slot *slots;
     int64_t slot_count;
-    /* Where the device computes: the squares of each parameter's gradient (slots), 0 where there is none, and
-     * the factor on all gradients (1). */
+    /* Where the device computes: the squares of each parameter's gradient (slots), 0 where there is
+     * none, and the factor on all gradients (1). */
     double *squares;
     float *grad_scale;
     /* The squares of steps that were asked for and not read, on the host, oldest first in turn. */
@@ -208,7 +208,8 @@ static bool update(const assay_adamw *adamw, adamw_slot *slot, const assay_param
     return true;
 }
 
-/* The squares of each gradient, and the factor that clips them all; then they set out for the host. */
+/* The squares of each gradient, and the factor that clips them all; then they set out for the
+ * host. */
 static void measure(assay_adamw *adamw, float clip, adamw_asked *asked)
 {
     const assay_device *device = adamw->device;

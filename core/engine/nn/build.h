@@ -28,8 +28,8 @@ void nn_build_begin(nn_builder *builder, assay_params *params, const char *prefi
                     assay_init matrix, assay_error *error);
 /* Takes back everything added since nn_build_begin if any of it failed; then returns false. */
 bool nn_build_end(nn_builder *builder);
-/* Remembers what was built since nn_build_begin as a stack of this kind and configuration; the other
- * members are filled here. */
+/* Remembers what was built since nn_build_begin as a stack of this kind and configuration; the
+ * other members are filled here. */
 void nn_build_stack(nn_builder *builder, assay_stack stack);
 /* printf into builder->path. */
 void nn_build_path(nn_builder *builder, const char *format, ...)

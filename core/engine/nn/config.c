@@ -209,8 +209,8 @@ static json_t *parse_json(const char *text, int64_t bytes, const char *path, ass
     return NULL;
 }
 
-/* Rotary positions: rope_theta by itself or, newer, in rope_parameters (which transformers writes since
- * its version 5); any other way of scaling them is not implemented. */
+/* Rotary positions: rope_theta by itself or, newer, in rope_parameters (which transformers writes
+ * since its version 5); any other way of scaling them is not implemented. */
 static double read_rope_base(reader *r)
 {
     static const char *const places[] = {"rope_parameters", "rope_scaling"};

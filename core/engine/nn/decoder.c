@@ -124,7 +124,8 @@ static assay_tensor *project(assay_tape *tape, int64_t layer, const char *name, 
     return at_place(tape, layer, name, x, nn_apply(tape, x, linear, ASSAY_IDENTITY));
 }
 
-/* The fused operation keeps less; it is taken apart where an adapter acts on one of its products. */
+/* The fused operation keeps less; it is taken apart where an adapter acts on one of its
+ * products. */
 static assay_tensor *forward_mlp(assay_tape *tape, const decoder_layer *layer, int64_t i,
                                  assay_tensor *n)
 {

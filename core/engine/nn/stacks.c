@@ -1,4 +1,5 @@
-/* stacks.c - what a parameter set remembers of how it was built: its stacks and low-rank adapters. */
+/* stacks.c - what a parameter set remembers of how it was built: its stacks and low-rank
+ * adapters. */
 #include "engine/nn/params.h"
 
 #include <assay/memory.h>

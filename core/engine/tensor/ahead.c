@@ -1,7 +1,8 @@
-/* ahead.c - a batch's tensors into the device's memory, beside the work that is under way (assay/ahead.h).
+/* ahead.c - a batch's tensors into the device's memory, beside the work that is under way
+ * (assay/ahead.h).
  *
- * Batch j goes where batch j - 2 was. All work on that had been asked for when batch j - 1 was sent, so the
- * mark that was set then is what its copies must wait for. */
+ * Batch j goes where batch j - 2 was. All work on that had been asked for when batch j - 1 was
+ * sent, so the mark that was set then is what its copies must wait for. */
 #include <assay/ahead.h>
 #include <assay/tensor.h>
 

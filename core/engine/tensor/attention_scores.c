@@ -1,5 +1,5 @@
-/* attention_scores.c - the products of queries and keys themselves, for losses and analysis that look
- * at attention before its softmax. B batch, T tokens, H heads, d head width, D = H d. */
+/* attention_scores.c - the products of queries and keys themselves, for losses and analysis that
+ * look at attention before its softmax. B batch, T tokens, H heads, d head width, D = H d. */
 #include <assay/attention.h>
 
 #include "engine/tensor/operand.h"
@@ -34,8 +34,8 @@ static int64_t scores_step(const scores_saved *s)
     return s->heads * s->tokens * s->tokens;
 }
 
-/* d_q = scale d_s k, d_k = scale d_s' q, of a head in all images, through `part` (B, T, d): the scaled
- * products are added to a gradient that may hold others. */
+/* d_q = scale d_s k, d_k = scale d_s' q, of a head in all images, through `part` (B, T, d): the
+ * scaled products are added to a gradient that may hold others. */
 static void scores_back(assay_tape *tape, const scores_saved *s, float *qkv, float *d_scores,
                         float *part, float *d_qkv)
 {

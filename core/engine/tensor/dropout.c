@@ -1,5 +1,5 @@
-/* dropout.c - dropout, of elements, channels or paths, at addressed random numbers: the backward pass draws the same
- * ones again instead of keeping a mask. */
+/* dropout.c - dropout, of elements, channels or paths, at addressed random numbers: the backward
+ * pass draws the same ones again instead of keeping a mask. */
 #include <assay/maps.h>
 
 #include "engine/tensor/operand.h"

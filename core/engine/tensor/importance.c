@@ -1,4 +1,5 @@
-/* importance.c - importance of positions from the gradients of their states (assay/importance.h). */
+/* importance.c - importance of positions from the gradients of their states
+ * (assay/importance.h). */
 #include <assay/importance.h>
 #include <assay/memory.h>
 

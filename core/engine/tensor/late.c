@@ -1,7 +1,7 @@
 /* late.c - numbers that are read at the end of a step, or of the one after it (assay/late.h).
  *
- * Where the device has them they are fetched at once, into pinned memory, in the order of its work; the host
- * waits for a mark behind the last of them. */
+ * Where the device has them they are fetched at once, into pinned memory, in the order of its work;
+ * the host waits for a mark behind the last of them. */
 #include <assay/late.h>
 #include <assay/memory.h>
 
@@ -61,7 +61,8 @@ static void trim_pinned(const device_memory *memory, late_pinned **newest, bool 
     *newest = kept;
 }
 
-/* Forgets the group's items. What is still on its way must arrive before its memory serves others. */
+/* Forgets the group's items. What is still on its way must arrive before its memory serves
+ * others. */
 static void clear_group(const assay_late *late, late_group *g, bool arrived)
 {
     if (g->fetching && !arrived)

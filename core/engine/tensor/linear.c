@@ -118,8 +118,8 @@ static bool weight_fits(assay_tape *tape, const char *op, const assay_tensor *x,
 
 typedef struct linear_saved {
     assay_activation activation;
-    /* What the activation's gradient is worked out from: its input, for ReLU its output, which is positive
-     * where the input is. NULL for the identity. */
+    /* What the activation's gradient is worked out from: its input, for ReLU its output, which is
+     * positive where the input is. NULL for the identity. */
     assay_tensor *z;
 } linear_saved;
 
@@ -158,9 +158,9 @@ static bool linear_backward(assay_tape *tape, const assay_node *node)
 
 static const assay_op linear_op = {sizeof(assay_op), "linear", linear_backward};
 
-/* y = activation(x w^T + b). Identity and ReLU are computed with the product. The other activations take
- * a pass of their own, which keeps z = x w^T + b where `z` is another array and adds the bias unless the
- * product does so at no cost. */
+/* y = activation(x w^T + b). Identity and ReLU are computed with the product. The other activations
+ * take a pass of their own, which keeps z = x w^T + b where `z` is another array and adds the bias
+ * unless the product does so at no cost. */
 static void layer(const assay_tape *tape, device_gemm g, const float *bias,
                   assay_activation activation, float *y)
 {

@@ -10,8 +10,8 @@
 #define BLOCK_FLOATS (8 * 1024 * 1024)
 #define BLOCK_ROWS   64
 
-/* A known reduction, and targets in 0 .. classes-1 or ASSAY_IGNORE, one per row; counts those that are
- * not ignored. */
+/* A known reduction, and targets in 0 .. classes-1 or ASSAY_IGNORE, one per row; counts those that
+ * are not ignored. */
 static bool takes_targets(assay_tape *tape, const char *op, assay_reduction reduction,
                           const assay_tensor *target, int64_t rows, int64_t classes,
                           int64_t *counted)
@@ -130,8 +130,8 @@ static int64_t block_rows(int64_t counted, int64_t classes)
     return rows < counted ? rows : counted;
 }
 
-/* The two factors of the logits, and room for a block: its rows (n, D) and their logits (n, C). Two numbers
- * that are stored as bf16 travel as one float: gathering copies. */
+/* The two factors of the logits, and room for a block: its rows (n, D) and their logits (n, C). Two
+ * numbers that are stored as bf16 travel as one float: gathering copies. */
 typedef struct head {
     device_precision precision;
     int64_t width, classes, row_floats;

@@ -136,15 +136,16 @@ assay_tensor *assay_conv2d(assay_tape *tape, assay_tensor *x, assay_tensor *weig
     return assay_tape_record(tape, &conv2d_op, 3, inputs, 1, &y, saved) ? y : NULL;
 }
 
-/* ---- transposed: products of a few images at once, whose rows (O, k, k) are then woven into maps ---- */
+/* ---- transposed: products of a few images at once, whose rows (O, k, k) are then woven into maps
+ * ---- */
 
 enum {
     PARTS_FLOATS =
         4 * 1024 * 1024, /* of the images taken at once, unless one has more: a cache holds them */
 };
 
-/* Sizes of one image: x (C, pixels), parts (O k k, pixels), y (O, k H, k W); and how many are taken at
- * once. */
+/* Sizes of one image: x (C, pixels), parts (O k k, pixels), y (O, k H, k W); and how many are taken
+ * at once. */
 typedef struct transposed {
     int64_t channels, filters, side, height, width, pixels, parts, at_once;
 } transposed;

@@ -1,7 +1,8 @@
 /* maps_join.c - maps of several sizes brought together: side by side along the channels, or added.
  *
- * Each would be a resize and a concatenation or a sum; done as one operation the resized maps, and on
- * the way back their gradients, are never there by themselves. A feature pyramid's are its largest. */
+ * Each would be a resize and a concatenation or a sum; done as one operation the resized maps, and
+ * on the way back their gradients, are never there by themselves. A feature pyramid's are its
+ * largest. */
 #include "engine/tensor/maps.h"
 
 #include <inttypes.h>

@@ -64,8 +64,8 @@ static bool takes_stats(assay_tape *tape, const assay_batch_stats *stats, int64_
     return true;
 }
 
-/* mean and rstd (C) of this pass: x's own, which a pass that learns also adds to the running ones, or the
- * running ones. */
+/* mean and rstd (C) of this pass: x's own, which a pass that learns also adds to the running ones,
+ * or the running ones. */
 static void take_statistics(assay_tape *tape, const assay_tensor *x, const float *data,
                             const assay_batch_stats *stats, float eps, batch_norm_saved *saved)
 {

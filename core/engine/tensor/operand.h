@@ -32,8 +32,8 @@ bool op_sound(const assay_tape *tape);
 assay_dtype op_activation_dtype(const assay_tape *tape);
 const assay_kernels *op_kernels(const assay_tape *tape);
 
-/* An fp32 view of a tensor for kernels: the numbers themselves, or step memory that is given back at the
- * end. */
+/* An fp32 view of a tensor for kernels: the numbers themselves, or step memory that is given back
+ * at the end. */
 typedef struct operand {
     float *data;
     int64_t bytes; /* of step memory; 0: the tensor's own */
@@ -50,8 +50,8 @@ operand operand_scratch(assay_tape *tape, int64_t n);
 void operand_store(assay_tape *tape, operand *o, assay_tensor *y);
 void operand_end(assay_tape *tape, operand *o);
 
-/* A factor of a product: numbers, on a bf16 tape rounded to bf16, stored as `precision` says. The tensor's
- * own memory where that holds them so, step memory otherwise. */
+/* A factor of a product: numbers, on a bf16 tape rounded to bf16, stored as `precision` says. The
+ * tensor's own memory where that holds them so, step memory otherwise. */
 typedef struct op_factor {
     const void *data; /* NULL after a failure */
     int64_t bytes;    /* of step memory; 0: another's */

@@ -1,5 +1,5 @@
-/* pairs.c - prices of pairs of a query and a key that masks and models make of simpler ones: inside a
- * history alone, and of keys that are closed (assay/attention.h). */
+/* pairs.c - prices of pairs of a query and a key that masks and models make of simpler ones: inside
+ * a history alone, and of keys that are closed (assay/attention.h). */
 #include <assay/attention.h>
 
 #include "engine/tensor/operand.h"

@@ -1,7 +1,9 @@
-/* relative.c - a table of biases by displacement, spread over the pairs of a grid (infrared spec 1.4).
+/* relative.c - a table of biases by displacement, spread over the pairs of a grid (infrared spec
+ * 1.4).
  *
- * T = 1 + grid^2 tokens, the class token first. A pair of tokens reads one row of the table: a gather of
- * rows by pair, turned to a map by head; the gradients of a row are added in the order of the pairs. */
+ * T = 1 + grid^2 tokens, the class token first. A pair of tokens reads one row of the table: a
+ * gather of rows by pair, turned to a map by head; the gradients of a row are added in the order of
+ * the pairs. */
 #include <assay/attention.h>
 
 #include "engine/tensor/operand.h"

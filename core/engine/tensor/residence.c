@@ -49,8 +49,8 @@ static void *room_for(assay_arena *room, int64_t bytes)
     return room ? assay_arena_alloc(room, bytes, NULL) : assay_alloc(bytes, NULL);
 }
 
-/* The tensor's numbers on the host, up to date and free to be written. Only the residence changes, which
- * is no part of a tensor's value: hence the const of those who ask. */
+/* The tensor's numbers on the host, up to date and free to be written. Only the residence changes,
+ * which is no part of a tensor's value: hence the const of those who ask. */
 static void *here(const assay_tensor *asked)
 {
     assay_tensor *t = (assay_tensor *)(uintptr_t)asked;
@@ -195,8 +195,8 @@ static void *leaf_out(const assay_device *device, assay_tensor *leaf, assay_erro
     return leaf->side.there;
 }
 
-/* A tensor of this or another step, or a batch's: has memory that lasts as long as this pass. Numbers that
- * only the device has stay where they are. */
+/* A tensor of this or another step, or a batch's: has memory that lasts as long as this pass.
+ * Numbers that only the device has stay where they are. */
 static bool visit(assay_tape *tape, assay_tensor *t)
 {
     if (t->side.there && (t->side.old_here || t->side.pass == 0 || t->side.pass == tape->pass))

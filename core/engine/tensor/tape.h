@@ -1,5 +1,5 @@
-/* tensor/tape.h - what a tape is made of, for the two files that keep it: tape.c (the record and the
- * walk back) and places.c (the names under which others reach into a model's pass). */
+/* tensor/tape.h - what a tape is made of, for the two files that keep it: tape.c (the record and
+ * the walk back) and places.c (the names under which others reach into a model's pass). */
 #ifndef ASSAY_TENSOR_TAPE_H
 #define ASSAY_TENSOR_TAPE_H
 

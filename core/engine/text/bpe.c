@@ -1,7 +1,7 @@
 /* bpe.c - byte-pair encoding: a word's symbols, joined pair by pair in the order of the merges.
  *
- * The pair of the lowest rank is joined first, of equal ones the leftmost, until no pair is a merge.
- * Short words search for it; in long ones a heap knows it. */
+ * The pair of the lowest rank is joined first, of equal ones the leftmost, until no pair is a
+ * merge. Short words search for it; in long ones a heap knows it. */
 #include "engine/text/tokenizer.h"
 
 #include <assay/memory.h>

@@ -1,8 +1,8 @@
 /* pattern.c - Oniguruma's regular expressions, said in PCRE2's words, and matched.
  *
  * The two agree on most of the language. Where a word means something else (`\s` is White_Space and
- * `\w` wider there; `^` and `$` are of every line; `\v` is one character) it is translated; what has
- * no counterpart, or could be read otherwise, is refused by name. */
+ * `\w` wider there; `^` and `$` are of every line; `\v` is one character) it is translated; what
+ * has no counterpart, or could be read otherwise, is refused by name. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "engine/text/pattern.h"
 

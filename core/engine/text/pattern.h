@@ -1,7 +1,7 @@
 /* pattern.h - what a tokenizer.json searches for: a text, or a regular expression.
  *
- * Private to this folder. The expressions are Oniguruma's, matched by PCRE2. A pattern is immutable;
- * what a match needs is the caller's. */
+ * Private to this folder. The expressions are Oniguruma's, matched by PCRE2. A pattern is
+ * immutable; what a match needs is the caller's. */
 #ifndef ASSAY_TEXT_PATTERN_H
 #define ASSAY_TEXT_PATTERN_H
 

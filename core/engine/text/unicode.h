@@ -47,8 +47,8 @@ bool unicode_is_control(uint32_t code);     /* category C, unassigned ones apart
 bool unicode_is_chinese(uint32_t code);     /* an ideograph that BERT puts spaces around */
 
 /* Appends what `\w` means in a pattern of the file besides \p{L}, \p{M}, \p{Nd} and \p{Pc}, as
- * ranges for a character class. Inside a class of the file's own it is a little less: Oniguruma looks
- * Latin-1 up elsewhere then. */
+ * ranges for a character class. Inside a class of the file's own it is a little less: Oniguruma
+ * looks Latin-1 up elsewhere then. */
 bool unicode_add_pattern_word(bool in_class, text_buffer *out, assay_error *error);
 
 /* Writes the lower case of a code point to out[2]: how many. */

@@ -30,8 +30,8 @@ typedef struct vocabulary {
 bool vocabulary_init(vocabulary *of, int64_t size, assay_error *error);
 void vocabulary_clear(vocabulary *of);
 
-/* Gives the token its id, both unused so far; false without an error when one is taken. A token that
- * is `outside` is none of those that a model finds. */
+/* Gives the token its id, both unused so far; false without an error when one is taken. A token
+ * that is `outside` is none of those that a model finds. */
 bool vocabulary_put(vocabulary *of, int32_t id, const char *token, int64_t bytes, bool outside,
                     bool *taken, assay_error *error);
 

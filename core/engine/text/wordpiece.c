@@ -1,4 +1,5 @@
-/* wordpiece.c - WordPiece: a word as its longest token, then the longest that goes on, to its end. */
+/* wordpiece.c - WordPiece: a word as its longest token, then the longest that goes on, to its
+ * end. */
 #include "engine/text/tokenizer.h"
 
 #include <assay/memory.h>

@@ -32,7 +32,8 @@ workspace *workspace_take(const assay_tokenizer *of, assay_error *error);
 void workspace_give(const assay_tokenizer *of, workspace *space);
 void workspace_free(workspace *space);
 
-/* The slot of a word of 1 .. CACHED_BYTES bytes: the word's own, or another's that it may replace. */
+/* The slot of a word of 1 .. CACHED_BYTES bytes: the word's own, or another's that it may
+ * replace. */
 cached_word *workspace_slot(workspace *space, const char *word, int64_t bytes);
 
 #endif

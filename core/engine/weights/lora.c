@@ -158,8 +158,8 @@ static bool read_config(const assay_weights *weights, const assay_lora *lora, as
 
 /* ---- loading ---- */
 
-/* Whether one name is the other or its end behind a dot: prefixes of stacks, and "model." of decoders
- * that were wrapped otherwise, may stand before either. */
+/* Whether one name is the other or its end behind a dot: prefixes of stacks, and "model." of
+ * decoders that were wrapped otherwise, may stand before either. */
 static bool same_end(const char *a, size_t a_length, const char *b, size_t b_length)
 {
     if (a_length < b_length)

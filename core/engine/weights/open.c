@@ -1,5 +1,5 @@
-/* open.c - weights as published: one safetensors file, the shards that an index names, or a folder that
- * holds either. However many files there are, they are one set of tensors. */
+/* open.c - weights as published: one safetensors file, the shards that an index names, or a folder
+ * that holds either. However many files there are, they are one set of tensors. */
 #include "engine/weights/safetensors.h"
 
 #include <assay/memory.h>
@@ -41,7 +41,8 @@ static bool exists_in(const char *folder, const char *name, char *out, int64_t s
            S_ISREG(info.st_mode);
 }
 
-/* The only file of that ending in a folder, into `name`; how many there are, -1 if it cannot be read. */
+/* The only file of that ending in a folder, into `name`; how many there are, -1 if it cannot be
+ * read. */
 static int only_file(const char *folder, const char *ending, char name[NAME_MAX + 1])
 {
     int count = 0;

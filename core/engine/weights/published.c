@@ -1,5 +1,5 @@
-/* published.c - how others name the parameters of a vision transformer (infrared spec 2.14): timm's names,
- * which are ours, behind prefixes that wrappers of training have left in the files. */
+/* published.c - how others name the parameters of a vision transformer (infrared spec 2.14): timm's
+ * names, which are ours, behind prefixes that wrappers of training have left in the files. */
 #include <assay/weights.h>
 
 #include <stdio.h>
@@ -84,7 +84,8 @@ const assay_stored *assay_find_published(const assay_params *params, const assay
     const char *own = own_name(params, name);
     if (strlen(name) >= LONGEST || !base_of(weights, base))
         return NULL;
-    if (!own) /* what stands beside the ViT in one module: mmsegmentation's "backbone.fpn1.0.weight" */
+    /* what stands beside the ViT in one module: mmsegmentation's "backbone.fpn1.0.weight" */
+    if (!own)
         return is_taken(params, name) ? NULL : find_behind(weights, base, name);
     const assay_stored *stored = find_behind(weights, base, own);
     return !stored && other_gamma(own, other) ? find_behind(weights, base, other) : stored;

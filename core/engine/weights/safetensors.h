@@ -25,8 +25,8 @@ int64_t stored_dtype_size(assay_stored_dtype dtype);
 /* The dtype of that name in a header; false when there is none. */
 bool stored_dtype_parse(const char *name, assay_stored_dtype *out);
 
-/* Elements first .. first + n - 1 of an f32 or bf16 tensor as F32, F16 or BF16 into `out`; false when
- * a finite value is too large for the type. */
+/* Elements first .. first + n - 1 of an f32 or bf16 tensor as F32, F16 or BF16 into `out`; false
+ * when a finite value is too large for the type. */
 bool stored_convert(const assay_tensor *tensor, int64_t first, int64_t n, assay_stored_dtype type,
                     void *out);
 

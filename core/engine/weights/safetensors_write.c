@@ -1,5 +1,5 @@
-/* safetensors_write.c - writes tensors as one safetensors file, whole or not at all. Floating tensors
- * may be stored as another floating type; each value is rounded once, to nearest even. */
+/* safetensors_write.c - writes tensors as one safetensors file, whole or not at all. Floating
+ * tensors may be stored as another floating type; each value is rounded once, to nearest even. */
 #include "engine/weights/safetensors.h"
 
 #include <assay/file.h>

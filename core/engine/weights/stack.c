@@ -112,8 +112,8 @@ static bool check_bert(const char *path, const assay_bert_config *a, const assay
     return check_agreement(path, sizeof fields / sizeof fields[0], fields, error);
 }
 
-/* What shapes do not show (heads, the rotary base) is compared with the config.json beside the weights,
- * if there is one. */
+/* What shapes do not show (heads, the rotary base) is compared with the config.json beside the
+ * weights, if there is one. */
 static bool check_config(const assay_stack *stack, const assay_weights *weights, assay_error *error)
 {
     char path[PATH_MAX];
@@ -133,8 +133,8 @@ static bool check_config(const assay_stack *stack, const assay_weights *weights,
 
 /* ---- loading ---- */
 
-/* Whether a tensor that the stack does not take is a part of some stack of its kind: of more layers, say;
- * what else there is serves another purpose. */
+/* Whether a tensor that the stack does not take is a part of some stack of its kind: of more
+ * layers, say; what else there is serves another purpose. */
 static bool belongs_to_stack(const assay_stack *stack, const naming *how, const char *name)
 {
     if (stack->kind == ASSAY_STACK_BERT)

@@ -133,8 +133,8 @@ static uint16_t double_to_bf16(double value)
     return assay_to_bf16(u.number);
 }
 
-/* float to binary16, to nearest even: normal numbers keep 10 bits of fraction, those below 2^-14 are
- * multiples of 2^-24. */
+/* float to binary16, to nearest even: normal numbers keep 10 bits of fraction, those below 2^-14
+ * are multiples of 2^-24. */
 static uint16_t float_to_half(float value)
 {
     union {

@@ -57,27 +57,28 @@ assay_attention_bias assay_bias_full(void);
  * between them a step tensor (1,1,1,1) of log(weight). An error of the tape outside 0..1. */
 assay_attention_bias assay_bias_future(assay_tape *tape, float weight);
 
-/* Prices of the future inside histories alone, (B, 1, T, T) f32 for T `tokens`: a query of the row's span
- * (i32 (B, 2): first and end, exclusive) pays for a later key of it what `prices` says, f32 (B|1, 1,
- * T|1, T|1); every other pair is hidden. A query's own price is (B, 1, T, 1), a key's (1, 1, 1, T). */
+/* Prices of the future inside histories alone, (B, 1, T, T) f32 for T `tokens`: a query of the
+ * row's span (i32 (B, 2): first and end, exclusive) pays for a later key of it what `prices` says,
+ * f32 (B|1, 1, T|1, T|1); every other pair is hidden. A query's own price is (B, 1, T, 1), a key's
+ * (1, 1, 1, T). */
 assay_tensor *assay_history_prices(assay_tape *tape, assay_tensor *prices, const assay_tensor *span,
                                    int64_t tokens);
 
-/* Prices (B, 1, T, T) f32 that leave a query the keys of its window alone, at no cost: window i32 (B, T, 2),
- * first key and end, exclusive. */
+/* Prices (B, 1, T, T) f32 that leave a query the keys of its window alone, at no cost: window i32
+ * (B, T, 2), first key and end, exclusive. */
 assay_tensor *assay_window_prices(assay_tape *tape, const assay_tensor *window);
 
 /* Keys that cost more than a mask says, up to infinity. */
 typedef struct assay_closed_keys {
     const assay_tensor *future; /* f32 (B, T): added where the key is future; NULL: none is */
     const assay_tensor *always; /* f32 (B, T): added for whatever query; NULL: none is */
-    /* The result is for bias scope ASSAY_BIAS_EVERYWHERE while the given prices were of the future: they
-     * are paid for later keys alone, unless both are in the row's span, i32 (B, 2) or NULL. */
+    /* The result is for bias scope ASSAY_BIAS_EVERYWHERE while the given prices were of the future:
+     * they are paid for later keys alone, unless both are in the row's span, i32 (B, 2) or NULL. */
     bool whole;
     const assay_tensor *span;
 } assay_closed_keys;
-/* prices (B|1, H, Q|1, T|1) f32 and the costs of closed keys, (B, H, Q, T); Q is T where they are made
- * whole. A key that costs nothing more passes its gradient on. */
+/* prices (B|1, H, Q|1, T|1) f32 and the costs of closed keys, (B, H, Q, T); Q is T where they are
+ * made whole. A key that costs nothing more passes its gradient on. */
 assay_tensor *assay_close_keys(assay_tape *tape, assay_tensor *prices, int64_t batch,
                                int64_t tokens, const assay_closed_keys *closed);
 
@@ -132,10 +133,11 @@ typedef struct assay_attention_args {
     const assay_tensor *lengths;
     assay_attention_bias bias;
     /* With a prefix for each row (B; the same one may stand in many rows, and neighbours that share
-     * one are attended together) q, k and v are those of the suffix, Tk tokens at most per row, whose
-     * token j stands at position prefix tokens + j. It sees the whole prefix and is causal among
-     * itself: the bias must hide the future, and spans concern the prefix, not the suffix. A row
-     * depends on its own tokens and its prefix alone, bit for bit. NULL: no row has a prefix. */
+     * one are attended together) q, k and v are those of the suffix, Tk tokens at most per row,
+     * whose token j stands at position prefix tokens + j. It sees the whole prefix and is causal
+     * among itself: the bias must hide the future, and spans concern the prefix, not the suffix. A
+     * row depends on its own tokens and its prefix alone, bit for bit. NULL: no row has a
+     * prefix. */
     const assay_prefix *const *prefix;
     int64_t layer; /* of the prefixes that this call reads */
     /* i32 (B, Tq), with a prefix: where in the suffix each query stands, when not all of the
@@ -152,13 +154,13 @@ assay_tensor *assay_attention(assay_tape *tape, const assay_attention_args *args
 assay_tensor *assay_attention_map(assay_tape *tape, const assay_attention_args *args);
 
 /* The scaled products q k' of a fused qkv (B, T, 3 H d) before any softmax, (B, H, T, T) f32, scale
- * 1 / sqrt(d): what a distillation of attention compares (infrared spec 2.4, 2.5). Gradients: q and k;
- * those of v are zero. */
+ * 1 / sqrt(d): what a distillation of attention compares (infrared spec 2.4, 2.5). Gradients: q and
+ * k; those of v are zero. */
 assay_tensor *assay_attention_scores(assay_tape *tape, assay_tensor *qkv, int64_t heads);
 
-/* Relative position bias of a grid of patches behind a class token (infrared spec 1.4): a table
- * ((2 grid - 1)^2 + 3, H) spread over the pairs, (1, H, T, T) f32 with T = 1 + grid^2. Query patch
- * (y, x) and key patch (y', x') share the entry (y - y' + grid - 1) (2 grid - 1) + x - x' + grid - 1;
+/* Relative position bias of a grid of patches behind a class token (infrared spec 1.4): a table ((2
+ * grid - 1)^2 + 3, H) spread over the pairs, (1, H, T, T) f32 with T = 1 + grid^2. Query patch (y,
+ * x) and key patch (y', x') share the entry (y - y' + grid - 1) (2 grid - 1) + x - x' + grid - 1;
  * the last three are class to any, any to class, class to class. */
 assay_tensor *assay_relative_bias(assay_tape *tape, assay_tensor *table, int64_t grid);
 

@@ -72,9 +72,9 @@ bool assay_decoder_prefill(assay_tape *tape, const assay_decoder *decoder, assay
                            assay_prefix **out);
 /* States after the final norm (B, S, D) of continuations x (B, S, D) of the prefixes, one per row;
  * equal to those that assay_decoder_forward gives to the whole sequences. With `read` i32 (B) only
- * those positions of the suffixes are computed in the last layer and returned: (B, 1, D).
- * Gradients flow to x and to the parameters through the suffix. Names of states and places are those
- * of assay_decoder_forward. */
+ * those positions of the suffixes are computed in the last layer and returned: (B, 1, D). Gradients
+ * flow to x and to the parameters through the suffix. Names of states and places are those of
+ * assay_decoder_forward. */
 assay_tensor *assay_decoder_resume(assay_tape *tape, const assay_decoder *decoder, assay_tensor *x,
                                    const assay_tensor *lengths, const assay_prefix *const *prefix,
                                    const assay_tensor *read);
@@ -113,8 +113,12 @@ assay_tensor *assay_bert_forward(assay_tape *tape, const assay_bert *bert, const
 
 /* ---- ViT (infrared spec 1.1): pre-norm, fused qkv, exact GELU, class token ---- */
 typedef enum assay_vit_start { /* spec 1.6 */
-                               ASSAY_VIT_PRETRAINING, /* linear layers Xavier-uniform, the convolution as the matrix it is */
-                               ASSAY_VIT_SEGMENTATION /* linear layers N(0, 0.02) cut at +-2, the convolution U(+-1/sqrt(fan)) */
+                               /* linear layers Xavier-uniform, the convolution as the matrix it
+                                * is */
+                               ASSAY_VIT_PRETRAINING,
+                               /* linear layers N(0, 0.02) cut at +-2, the convolution
+                                * U(+-1/sqrt(fan)) */
+                               ASSAY_VIT_SEGMENTATION
 } assay_vit_start;
 
 typedef struct assay_vit_config {
@@ -140,8 +144,8 @@ typedef struct assay_vit assay_vit;
 
 /* Parameters by timm/MAE names: "PREFIXcls_token" (1,1,D), "PREFIXpos_embed" (1,T,D),
  * "PREFIXpatch_embed.proj.weight" (D,C,P,P), "PREFIXblocks.0.attn.qkv.weight" ...,
- * "PREFIXnorm.weight"; with relative_bias "PREFIXblocks.0.attn.relative_position_bias_table" (M, H),
- * M = (2 grid - 1)^2 + 3. Positions start as sines and cosines. All are trainable; pre-training
+ * "PREFIXnorm.weight"; with relative_bias "PREFIXblocks.0.attn.relative_position_bias_table" (M,
+ * H), M = (2 grid - 1)^2 + 3. Positions start as sines and cosines. All are trainable; pre-training
  * freezes "PREFIXpos_embed" by assay_params_train. */
 assay_vit *assay_vit_new(assay_params *params, const char *prefix, const assay_vit_config *config,
                          assay_error *error);
@@ -151,8 +155,8 @@ const assay_vit_config *assay_vit_config_get(const assay_vit *vit);
 /* Patch tokens with positions, class token first: images (B, C, S, S) f32 -> (B, 1 + N, D). */
 assay_tensor *assay_vit_embed(assay_tape *tape, const assay_vit *vit, assay_tensor *images);
 /* Block `layer` (from 0) on x (B, T, D). `bias` NULL: the block's relative bias if it has one, else
- * none; a given one stands alone. `map` (or NULL) receives the attention probabilities (B, H, T, T),
- * computed only then.
+ * none; a given one stands alone. `map` (or NULL) receives the attention probabilities (B, H, T,
+ * T), computed only then.
  * Places (assay/tape.h): the linear layers "PREFIXblocks.0.attn.qkv", "...attn.proj", "...mlp.fc1"
  * (before its GELU), "...mlp.fc2", and the branches "PREFIXblocks.0.mlp", whose input is the stream
  * after the attention and whose output that of fc2, and "PREFIXblocks.0.mlp.scaled", the same after
@@ -177,24 +181,25 @@ typedef struct assay_vit_trace {
      * logits that the softmax takes (B, H, T, T). NULL where there is none. */
     assay_tensor *layers[ASSAY_VIT_LAYERS], *maps[ASSAY_VIT_LAYERS], *scores[ASSAY_VIT_LAYERS];
 } assay_vit_trace;
-/* x (B, T, D) after trace->blocks blocks, before the final norm. `bias` as in assay_vit_block. Blocks
- * beyond the first ASSAY_VIT_LAYERS are not traced. */
+/* x (B, T, D) after trace->blocks blocks, before the final norm. `bias` as in assay_vit_block.
+ * Blocks beyond the first ASSAY_VIT_LAYERS are not traced. */
 assay_tensor *assay_vit_traced(assay_tape *tape, const assay_vit *vit, assay_tensor *x,
                                const assay_attention_bias *bias, assay_vit_trace *trace);
 /* The final norm; x itself in a stack without one. */
 assay_tensor *assay_vit_norm(assay_tape *tape, const assay_vit *vit, assay_tensor *x);
 
 /* How deep the parameter of this name (without the stack's prefix) stands, for layer-wise learning
- * rates (spec 2.9.6): 0 the patches, class token and positions, i block i - 1, layers + 1 the rest. */
+ * rates (spec 2.9.6): 0 the patches, class token and positions, i block i - 1, layers + 1 the
+ * rest. */
 int64_t assay_vit_depth(const assay_vit_config *config, const char *parameter);
 /* The fixed 2-D sine-cosine table (1 + grid^2, D) of spec 1.2, class row zero, into out. D is a
  * multiple of 4. */
 void assay_sincos_positions(int64_t grid, int64_t width, float *out);
 
 /* ---- what a set remembers ----
- * Which stacks were built in it, and which low-rank adapters stand beside their matrices: so weights
- * are exchanged with others, and adapters freeze what they stand in, whatever model uses the
- * stacks. */
+ * Which stacks were built in it, and which low-rank adapters stand beside their matrices: so
+ * weights are exchanged with others, and adapters freeze what they stand in, whatever model uses
+ * the stacks. */
 typedef enum assay_stack_kind {
     ASSAY_STACK_DECODER,
     ASSAY_STACK_BERT,
@@ -221,16 +226,18 @@ const assay_stack *assay_stack_find(const assay_params *params, assay_stack_kind
 /* Notes a stack whose parameters are in the set; the stacks' constructors do it. Copied. */
 bool assay_stack_note(assay_params *params, const assay_stack *stack, assay_error *error);
 
-/* The config.json of a decoder (Qwen2 with q/k/v biases, else Llama) or a BERT; `dtype` is "float32",
- * "float16" or "bfloat16". Owned by the caller (assay_free). */
+/* The config.json of a decoder (Qwen2 with q/k/v biases, else Llama) or a BERT; `dtype` is
+ * "float32", "float16" or "bfloat16". Owned by the caller (assay_free). */
 char *assay_stack_config_text(const assay_stack *stack, const char *dtype, assay_error *error);
-/* Fills stack->config, stack->kind being set, from a config.json's text; `where` is for messages. */
+/* Fills stack->config, stack->kind being set, from a config.json's text; `where` is for
+ * messages. */
 bool assay_stack_config_parse(assay_stack *stack, const char *text, const char *where,
                               assay_error *error);
 
-/* Low-rank branches y = W x + b + scale B A x beside matrices "MODULE.weight" (O, I) of the set, with
- * A in "PREFIXMODULE.lora_A.weight" (rank, I) and B in "PREFIXMODULE.lora_B.weight" (O, rank):
- * names and shapes as PEFT's. The scale is alpha / rank or, with `rank_stable`, alpha / sqrt(rank). */
+/* Low-rank branches y = W x + b + scale B A x beside matrices "MODULE.weight" (O, I) of the set,
+ * with A in "PREFIXMODULE.lora_A.weight" (rank, I) and B in "PREFIXMODULE.lora_B.weight" (O, rank):
+ * names and shapes as PEFT's. The scale is alpha / rank or, with `rank_stable`, alpha /
+ * sqrt(rank). */
 typedef struct assay_lora {
     const char *prefix; /* "adapter.lora." */
     int64_t rank;

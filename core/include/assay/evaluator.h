@@ -1,8 +1,8 @@
 /* assay/evaluator.h - the functions of an evaluator plugin: a trained network and data to scores.
  *
- * An evaluator runs at the end of training and, if the script says train.evaluate_every, in between.
- * In between (`final` false) it looks at train and valid only; the host refuses samples and scores of
- * the test split then, so that nothing can be chosen by it. */
+ * An evaluator runs at the end of training and, if the script says train.evaluate_every, in
+ * between. In between (`final` false) it looks at train and valid only; the host refuses samples
+ * and scores of the test split then, so that nothing can be chosen by it. */
 #ifndef ASSAY_EVALUATOR_H
 #define ASSAY_EVALUATOR_H
 

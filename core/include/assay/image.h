@@ -134,10 +134,10 @@ bool assay_image_change_box(assay_image *out, const assay_image *in, assay_box b
                             assay_arena *arena, assay_error *error);
 
 /* The changes of segmentation, in this order: resize to fit (long, short) * U(ratio), bilinear and
- * nearest; a window of at most side x side with, if 10 redraws can find one, two classes or more and
- * no class of `most` of the counted pixels or more; flip; brightness and contrast; padding at the
- * right and the bottom with `ignore`. The image is padded after it is normalised, with 0, so its
- * part that holds something is given back. */
+ * nearest; a window of at most side x side with, if 10 redraws can find one, two classes or more
+ * and no class of `most` of the counted pixels or more; flip; brightness and contrast; padding at
+ * the right and the bottom with `ignore`. The image is padded after it is normalised, with 0, so
+ * its part that holds something is given back. */
 typedef struct assay_segment_change {
     int64_t long_side, short_side, side;
     double ratio[2];
@@ -149,8 +149,8 @@ bool assay_segment_change_apply(assay_image *image, assay_image *truth,
                                 const assay_segment_change *change, assay_chance *chance,
                                 assay_arena *arena, assay_error *error);
 
-/* Brightness + U(-32, 32) with probability 1/2, then contrast * U(0.5, 1.5) with probability 1/2, on
- * 8 bits; each clips to 0..255 and cuts to whole numbers. */
+/* Brightness + U(-32, 32) with probability 1/2, then contrast * U(0.5, 1.5) with probability 1/2,
+ * on 8 bits; each clips to 0..255 and cuts to whole numbers. */
 void assay_image_distort(assay_image *image, assay_chance *chance);
 /* The normalised image in the upper left of side x side floats that are 0 elsewhere. */
 void assay_image_pad(const assay_image *image, double mean, double sd, int64_t height,

@@ -8,9 +8,9 @@
  * Batches larger than memory (train.pieces). A loss that `couples` samples (contrastive) needs the
  * whole batch's embeddings but nothing else: the host runs the pieces without a tape and keeps the
  * wanted outputs, computes the loss and the gradients of those outputs, and runs each piece again
- * with a tape to carry the gradients back. A loss that does not couple is computed piece by piece in
- * the second pass, weighted by `targets`, so that the sum is the loss of the whole. A coupling loss
- * can't want states or maps then: they are as large as what was to be saved. */
+ * with a tape to carry the gradients back. A loss that does not couple is computed piece by piece
+ * in the second pass, weighted by `targets`, so that the sum is the loss of the whole. A coupling
+ * loss can't want states or maps then: they are as large as what was to be saved. */
 #ifndef ASSAY_LOSS_H
 #define ASSAY_LOSS_H
 
@@ -29,7 +29,8 @@ typedef struct assay_loss_setup {
     assay_data_split split; /* that is trained on */
 } assay_loss_setup;
 
-/* What a loss may look at before the first step: the training set, through the network as it starts. */
+/* What a loss may look at before the first step: the training set, through the network as it
+ * starts. */
 typedef struct assay_loss_start {
     uint32_t size;
     void *user;      /* first argument of `each` */
@@ -46,8 +47,9 @@ typedef struct assay_loss_functions {
     bool (*wants)(const void *options, const char **names, int *count, assay_error *error);
     void *(*open)(const void *options, const assay_loss_setup *setup, assay_error *error);
     void (*close)(void *loss);
-    /* A scalar of the tape, the mean over its targets; NULL after a failure, which is on the tape. A
-     * coupling loss over pieces gets a batch that holds samples and labels of all, and no towers. */
+    /* A scalar of the tape, the mean over its targets; NULL after a failure, which is on the tape.
+     * A coupling loss over pieces gets a batch that holds samples and labels of all, and no
+     * towers. */
     assay_tensor *(*compute)(void *loss, assay_tape *tape, const assay_clock *clock,
                              const assay_batch *batch, const assay_outputs *outputs);
     /* Optional: how many targets the mean of this batch is over; NULL: its samples. */

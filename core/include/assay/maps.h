@@ -2,14 +2,15 @@
  *
  * They follow the rules of assay/ops.h: the tape first, shapes checked, a borrowed tensor or NULL.
  * Inputs may be f32 or bf16; everything is computed in f32 and results are f32, on a bf16 tape too
- * (dropout2d keeps the dtype of x). Letters: B images, C channels, H x W pixels, O output channels. */
+ * (dropout2d keeps the dtype of x). Letters: B images, C channels, H x W pixels, O output
+ * channels. */
 #ifndef ASSAY_MAPS_H
 #define ASSAY_MAPS_H
 
 #include <assay/ops.h>
 
-/* y (B, O, H', W') = x (B, C, H, W) * weight (O, C, k, k) + bias (O) or NULL; zero padding 0 <= pad <
- * k on every side, stride `stride`: H' = (H + 2 pad - k) / stride + 1. */
+/* y (B, O, H', W') = x (B, C, H, W) * weight (O, C, k, k) + bias (O) or NULL; zero padding 0 <= pad
+ * < k on every side, stride `stride`: H' = (H + 2 pad - k) / stride + 1. */
 assay_tensor *assay_conv2d(assay_tape *tape, assay_tensor *x, assay_tensor *weight,
                            assay_tensor *bias, int64_t stride, int64_t pad);
 /* The transposed convolution, weight (C, O, k, k) as PyTorch stores it, bias (O) or NULL, stride k,
@@ -45,10 +46,11 @@ assay_tensor *assay_adaptive_average_pool2d(assay_tape *tape, assay_tensor *x, i
 /* Bilinear, half-pixel centres (align_corners = false), no antialiasing. */
 assay_tensor *assay_resize_bilinear(assay_tape *tape, assay_tensor *x, int64_t height,
                                     int64_t width);
-/* Maps (B, C_i, H_i, W_i), each at the size of the first, side by side: (B, sum of C_i, H_1, W_1). */
+/* Maps (B, C_i, H_i, W_i), each at the size of the first, side by side: (B, sum of C_i, H_1,
+ * W_1). */
 assay_tensor *assay_join_maps(assay_tape *tape, int n, assay_tensor *const xs[]);
-/* x + `other` (B, C, h, w) at the size of x. Both are what a resize followed by a concatenation or a
- * sum gives, to the bit, without keeping the resized maps. */
+/* x + `other` (B, C, h, w) at the size of x. Both are what a resize followed by a concatenation or
+ * a sum gives, to the bit, without keeping the resized maps. */
 assay_tensor *assay_add_resized(assay_tape *tape, assay_tensor *x, assay_tensor *other);
 /* Dropout of whole channels of an image, addressed like assay_dropout. */
 assay_tensor *assay_dropout2d(assay_tape *tape, assay_tensor *x, float p, const char *name);

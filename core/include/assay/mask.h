@@ -5,9 +5,10 @@
  * evaluated with: its `bias` is called with phase ASSAY_EVALUATION then, and nothing is assumed.
  *
  * The hardest masks, and what they use: hybrid_mlp, a bias computed from `x` with a gradient to the
- * mask's own parameters; hybrid_query, `needs.extra.front` = 1 with `front`; ggsm, a gradient tap at
- * "user/final_norm" read in `observe`, with importance and frozen weights as state; ggsm_plus, the
- * same with a tap at "user/embeddings" or "user/layers.L"; the published code's clock, clock.micro. */
+ * mask's own parameters; hybrid_query, `needs.extra.front` = 1 with `front`; ggsm, a gradient tap
+ * at "user/final_norm" read in `observe`, with importance and frozen weights as state; ggsm_plus,
+ * the same with a tap at "user/embeddings" or "user/layers.L"; the published code's clock,
+ * clock.micro. */
 #ifndef ASSAY_MASK_H
 #define ASSAY_MASK_H
 
@@ -46,8 +47,8 @@ typedef struct assay_mask_functions {
                  assay_tensor *x, assay_attention_bias *out);
     /* Optional: the vectors (extra.front, D) of the tokens asked for, of this pass. */
     assay_tensor *(*front)(void *mask, assay_tape *tape);
-    /* Optional: after a training pass's backward walk, once per tower of the micro-batch (or of each
-     * of its pieces): tapped states of the tape have their gradients. */
+    /* Optional: after a training pass's backward walk, once per tower of the micro-batch (or of
+     * each of its pieces): tapped states of the tape have their gradients. */
     bool (*observe)(void *mask, assay_tape *tape, const assay_clock *clock,
                     const assay_tower *tower, assay_error *error);
     /* Optional: once per micro-batch, after all of its towers were observed. */

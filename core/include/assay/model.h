@@ -2,14 +2,15 @@
  *
  * A model owns its layout, the host its parameters and its loop. A sample becomes one or more
  * towers: sequences that run through the model one after another (user and answer; an image). For
- * each tower the host calls `embed`, asks the mask for an attention bias, and calls `forward`, which
- * names its outputs; losses and evaluators take them by name.
+ * each tower the host calls `embed`, asks the mask for an attention bias, and calls `forward`,
+ * which names its outputs; losses and evaluators take them by name.
  *
  * Why it is cut so (each on paper before this header was fixed):
  * - embed and forward are two calls, since hybrid_mlp computes its bias from the input embeddings.
  * - Extra tokens are asked for before the model is opened (assay_model_setup.extra), since
  *   hybrid_query's global token and soft_prompt's tokens change lengths, positions and spans, which
- *   `collate` must know; their vectors come with each pass, for they are somebody else's parameters.
+ *   `collate` must know; their vectors come with each pass, for they are somebody else's
+ *   parameters.
  * - Outputs are produced only when wanted: the first pass of a two-pass contrastive batch wants the
  *   embeddings alone, a distillation wants one layer's attention, nobody else pays for it.
  * - States are marked by assay_state under the tower's scope ("user/embeddings", "user/layers.3",
@@ -120,7 +121,8 @@ static inline assay_tensor *assay_outputs_get(const assay_outputs *outputs, cons
     return NULL;
 }
 
-/* Adds an output if its name is wanted; the name is taken from there, so it may be a passing text. */
+/* Adds an output if its name is wanted; the name is taken from there, so it may be a passing
+ * text. */
 static inline void assay_outputs_put(assay_outputs *outputs, const assay_wanted *wanted,
                                      const char *name, assay_tensor *tensor)
 {
@@ -184,8 +186,8 @@ typedef struct assay_model_facts {
     /* Names of the sources of events that TOWER.sources numbers. */
     int source_count;
     const char *const *sources;
-    /* What published tables of this kind of model count for a sample, by their rule, which the model
-     * says: multiply-adds; 0: not said. */
+    /* What published tables of this kind of model count for a sample, by their rule, which the
+     * model says: multiply-adds; 0: not said. */
     double counted;
 } assay_model_facts;
 
@@ -195,12 +197,13 @@ typedef struct assay_collation {
     assay_phase phase;
     const assay_wanted *wanted; /* towers of which nothing is wanted are left out */
     assay_arena *arena;
-    /* Other than ASSAY_WHOLE only for a model with assay_model_facts.prefix, and then only the tower
-     * that has a question is made, without next-token targets. */
+    /* Other than ASSAY_WHOLE only for a model with assay_model_facts.prefix, and then only the
+     * tower that has a question is made, without next-token targets. */
     assay_part_of part;
 } assay_collation;
 
-/* Vectors of the extra tokens, (front, D), (readout, D), (history, D); NULL where there are none. */
+/* Vectors of the extra tokens, (front, D), (readout, D), (history, D); NULL where there are
+ * none. */
 typedef struct assay_insert {
     assay_tensor *front, *readout, *history;
 } assay_insert;
@@ -213,8 +216,9 @@ typedef struct assay_model_functions {
     void *(*open)(const void *options, const assay_model_setup *setup, assay_error *error);
     void (*close)(void *model);
     void (*facts)(void *model, assay_model_facts *out);
-    /* Raw samples to a batch: ids, padding, towers. The host has set samples, sample, labels. Called
-     * on the loader's thread while the model computes: reads what `open` made, writes nothing. */
+    /* Raw samples to a batch: ids, padding, towers. The host has set samples, sample, labels.
+     * Called on the loader's thread while the model computes: reads what `open` made, writes
+     * nothing. */
     bool (*collate)(void *model, const assay_collation *in, assay_batch *out, assay_error *error);
     /* Input embeddings (B, T, D) of tower number `tower`; NULL after a failure of the tape. */
     assay_tensor *(*embed)(void *model, assay_tape *tape, const assay_batch *batch, int tower,
@@ -223,13 +227,13 @@ typedef struct assay_model_functions {
     bool (*forward)(void *model, assay_tape *tape, const assay_batch *batch, int tower,
                     assay_tensor *x, const assay_attention_bias *bias, const assay_wanted *wanted,
                     assay_outputs *out);
-    /* Optional, both or none. The prefix cache of a batch of histories (part ASSAY_HISTORY), one per
-     * row, owned by the caller. `bias` NULL: the model's own attention; one that lets the history see
-     * what follows is an error. Nothing is recorded. */
+    /* Optional, both or none. The prefix cache of a batch of histories (part ASSAY_HISTORY), one
+     * per row, owned by the caller. `bias` NULL: the model's own attention; one that lets the
+     * history see what follows is an error. Nothing is recorded. */
     bool (*prefill)(void *model, assay_tape *tape, const assay_batch *batch, int tower,
                     assay_tensor *x, const assay_attention_bias *bias, assay_prefix **out);
-    /* The wanted outputs of a batch of questions (part ASSAY_QUESTION), one prefix per row; rows that
-     * share one should be neighbours. Gradients flow through the question's tokens. */
+    /* The wanted outputs of a batch of questions (part ASSAY_QUESTION), one prefix per row; rows
+     * that share one should be neighbours. Gradients flow through the question's tokens. */
     bool (*resume)(void *model, assay_tape *tape, const assay_batch *batch, int tower,
                    assay_tensor *x, const assay_attention_bias *bias,
                    const assay_prefix *const *prefix, const assay_wanted *wanted,
@@ -238,9 +242,10 @@ typedef struct assay_model_functions {
      * out (most, D). How many there were; -1 with the error set. */
     int64_t (*text_vectors)(void *model, const char *text, int64_t bytes, int64_t most, float *out,
                             assay_error *error);
-    /* Optional, for train.layer_decay: how deep the parameter of this name stands: 0 input embeddings,
-     * i block i - 1, facts.layers + 1 whatever follows the blocks or is none of the model's. An
-     * adapter's parameters are asked for without their prefix ("blocks.3.down.weight"). */
+    /* Optional, for train.layer_decay: how deep the parameter of this name stands: 0 input
+     * embeddings, i block i - 1, facts.layers + 1 whatever follows the blocks or is none of the
+     * model's. An adapter's parameters are asked for without their prefix
+     * ("blocks.3.down.weight"). */
     int64_t (*depth)(void *model, const char *parameter);
 } assay_model_functions;
 

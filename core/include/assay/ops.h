@@ -87,9 +87,10 @@ assay_tensor *assay_mask_rows(assay_tape *tape, assay_tensor *x, const assay_ten
  * embedding. f32 only. */
 assay_tensor *assay_patches(assay_tape *tape, assay_tensor *images, int64_t side);
 
-/* What a masked autoencoder predicts of patches (..., N) f32 of one channel: rows `index` (R) i32 of them
- * as (R, N C), each pixel once per channel, channels last. With `normalise` a patch is less its mean,
- * over sqrt(var + 1e-6), the variance unbiased over its N C numbers. Wants no gradient. */
+/* What a masked autoencoder predicts of patches (..., N) f32 of one channel: rows `index` (R) i32
+ * of them as (R, N C), each pixel once per channel, channels last. With `normalise` a patch is less
+ * its mean, over sqrt(var + 1e-6), the variance unbiased over its N C numbers. Wants no
+ * gradient. */
 assay_tensor *assay_patch_targets(assay_tape *tape, const assay_tensor *patches,
                                   const assay_tensor *index, int64_t channels, bool normalise);
 
@@ -131,8 +132,8 @@ assay_tensor *assay_cross_entropy(assay_tape *tape, assay_tensor *x, const assay
 assay_tensor *assay_cross_entropy_head(assay_tape *tape, assay_tensor *hidden, assay_tensor *weight,
                                        const assay_tensor *target, assay_reduction reduction);
 
-/* What the rows of a student's softmax q cost against a teacher's p, from the logits of both: sum_j p
- * (log p - log q), or sum_j -p log q, which is more by the teacher's entropy. */
+/* What the rows of a student's softmax q cost against a teacher's p, from the logits of both: sum_j
+ * p (log p - log q), or sum_j -p log q, which is more by the teacher's entropy. */
 typedef enum assay_divergence { ASSAY_KL, ASSAY_SOFT_CROSS_ENTROPY } assay_divergence;
 
 /* The mean over rows, for logits of one shape (..., D); attention scores (B, H, T, T) give the

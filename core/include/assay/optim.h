@@ -32,11 +32,11 @@ void assay_adamw_free(assay_adamw *adamw); /* accepts NULL */
  * non-finite norm is ASSAY_NOT_FINITE naming the parameter, and nothing is changed. */
 bool assay_adamw_step(assay_adamw *adamw, float lr, float clip, double *norm, assay_error *error);
 
-/* The same in two halves, for who computes on a device and does not want to wait for it: the first has the
- * step done, the second waits for the norm (`measured`) of the oldest step that was asked for and not
- * read, and says what was wrong with it. Two may be under way. A step of no numbers changes nothing on the
- * device either, but one that was asked for behind it has its effect: then the parameters are to be
- * dropped. */
+/* The same in two halves, for who computes on a device and does not want to wait for it: the first
+ * has the step done, the second waits for the norm (`measured`) of the oldest step that was asked
+ * for and not read, and says what was wrong with it. Two may be under way. A step of no numbers
+ * changes nothing on the device either, but one that was asked for behind it has its effect: then
+ * the parameters are to be dropped. */
 bool assay_adamw_ask(assay_adamw *adamw, float lr, float clip, bool measured, assay_error *error);
 bool assay_adamw_read(assay_adamw *adamw, double *norm, assay_error *error);
 

@@ -27,8 +27,9 @@ typedef enum assay_option_type {
     ASSAY_OPTION_NUMBER,  /* double, finite */
     ASSAY_OPTION_TEXT,    /* const char *, UTF-8 */
     ASSAY_OPTION_CHOICE,  /* int: the place in `choices`, from 0 */
-    ASSAY_OPTION_PATH, /* const char *: beside the script or, failing that, in the current folder; it
-                              exists. NULL when left out */
+    /* const char *: beside the script or, failing that, in the current folder; it exists. NULL when
+     * left out */
+    ASSAY_OPTION_PATH,
     ASSAY_OPTION_WEIGHTS,  /* assay_weights_source: a stage, or a path of published weights */
     ASSAY_OPTION_SCHEDULE, /* assay_curve: a number, or a Lua function of (step, total) */
     ASSAY_OPTION_TEXTS,    /* assay_texts: a list of texts */

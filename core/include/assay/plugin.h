@@ -118,8 +118,8 @@ typedef struct assay_clock {
 
 /* ---- state ----
  * What a plugin must remember over a restart, beyond its parameters (which the host keeps): named
- * tensors. save hands each to `put`, which copies; load asks for each by name and gets it as stored,
- * borrowed for the call. Names are the plugin's own; the host sets them apart. */
+ * tensors. save hands each to `put`, which copies; load asks for each by name and gets it as
+ * stored, borrowed for the call. Names are the plugin's own; the host sets them apart. */
 typedef struct assay_state_writer {
     void *user;
     bool (*put)(void *user, const char *name, const assay_tensor *tensor, assay_error *error);
@@ -149,8 +149,8 @@ typedef struct assay_host {
      * distillation's teacher). Borrowed: lives as long as the run. */
     const struct assay_network *(*network)(void *user, const assay_weights_source *source,
                                            assay_error *error);
-    /* Has a reading done when the step under way has been asked for, so that nobody waits for the device
-     * in the middle of it; its `read` may call `series`. NULL outside training. */
+    /* Has a reading done when the step under way has been asked for, so that nobody waits for the
+     * device in the middle of it; its `read` may call `series`. NULL outside training. */
     void (*later)(void *user, const assay_reading *reading);
 } assay_host;
 

@@ -20,7 +20,8 @@ typedef struct assay_search {
                        counts all 256 patterns, and neighbours are segments that touch */
 } assay_search;
 
-/* labels (height, width) becomes 0 .. count-1, numbered by their first pixel. An image of 8 bits. */
+/* labels (height, width) becomes 0 .. count-1, numbered by their first pixel. An image of 8
+ * bits. */
 bool assay_segments(const assay_image *image, const assay_search *how, int32_t *labels,
                     int64_t *count, assay_arena *arena, assay_error *error);
 
@@ -41,7 +42,8 @@ typedef struct assay_rois {
     int64_t count;
 } assay_rois;
 
-/* Which regions are kept: each box once, of at least so many pixels of its region and such sides. */
+/* Which regions are kept: each box once, of at least so many pixels of its region and such
+ * sides. */
 typedef struct assay_roi_rule {
     assay_search search;
     int64_t pixels, side;
@@ -60,13 +62,13 @@ bool assay_rois_find(const assay_image *image, const assay_roi_rule *rule, assay
  * else; whether boxes lie in their image is the crop's business, as published. */
 bool assay_rois_read(const char *path, assay_rois *out, assay_arena *arena, assay_error *error);
 bool assay_rois_write(const char *path, const assay_rois *rois, assay_error *error);
-/* Where an image's file is: DIR/thermal/NAME.png has DIR/roi/NAME.txt, whatever its folder is called.
- * False: too long. */
+/* Where an image's file is: DIR/thermal/NAME.png has DIR/roi/NAME.txt, whatever its folder is
+ * called. False: too long. */
 bool assay_rois_path(const char *image, char *out, int64_t size);
 /* The candidates of an image by its path; none when there is no such file. */
 bool assay_rois_of(const char *image, assay_rois *out, assay_arena *arena, assay_error *error);
-/* Checks an image's file when a data set is opened: its candidates go into `hash`, and *found grows by
- * one if there is a file. */
+/* Checks an image's file when a data set is opened: its candidates go into `hash`, and *found grows
+ * by one if there is a file. */
 bool assay_rois_check(const char *image, assay_sha256 *hash, int64_t *found, assay_arena *arena,
                       assay_error *error);
 
@@ -85,9 +87,9 @@ typedef struct assay_roi_crop {
 /* PAD's numbers, sides multiplied with `unit`. */
 assay_roi_crop assay_roi_crop_of(double unit);
 
-/* A crop around a candidate that is drawn, moved by up to 0.4 and resized by 0.7 to 1.5 of its sides
- * (infrared spec 3.3.3, halves rounded to even); without candidates assay_random_box. Takes at most
- * 141 numbers. */
+/* A crop around a candidate that is drawn, moved by up to 0.4 and resized by 0.7 to 1.5 of its
+ * sides (infrared spec 3.3.3, halves rounded to even); without candidates assay_random_box. Takes
+ * at most 141 numbers. */
 assay_box assay_roi_box(int64_t width, int64_t height, const assay_rois *rois,
                         const assay_roi_crop *crop, assay_chance *chance);
 

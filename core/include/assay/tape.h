@@ -25,8 +25,9 @@
 typedef enum assay_precision {
     ASSAY_PRECISION_FP32,
     ASSAY_PRECISION_BF16,
-    ASSAY_PRECISION_TF32 /* fp32 whose products may round their factors to 11 significant bits, where the
-                            device has that */
+    /* fp32 whose products may round their factors to 11 significant bits, where the device has
+     * that */
+    ASSAY_PRECISION_TF32
 } assay_precision;
 
 typedef struct assay_tape assay_tape;
@@ -35,8 +36,9 @@ typedef struct assay_tape assay_tape;
 assay_tape *assay_tape_new(const assay_device *device, assay_precision precision,
                            assay_error *error);
 void assay_tape_free(assay_tape *tape);
-/* Another tape of the same device, precision, scope and attachments, with nothing tapped: for a part of
- * a pass that is done piece by piece, each piece in the memory of the one before. The caller owns it. */
+/* Another tape of the same device, precision, scope and attachments, with nothing tapped: for a
+ * part of a pass that is done piece by piece, each piece in the memory of the one before. The
+ * caller owns it. */
 assay_tape *assay_tape_sibling(const assay_tape *tape, assay_error *error);
 
 /* What one forward and backward pass is. */
@@ -73,8 +75,8 @@ assay_tensor *assay_tape_constant(assay_tape *tape, assay_dtype dtype, int rank,
                                   const int64_t *shape, const void *data);
 /* A copy of another tape's tensor, as it is now; wants no gradient. */
 assay_tensor *assay_tape_copy(assay_tape *tape, const assay_tensor *from);
-/* Rows first .. of `to`, an f32 leaf, become those of `from` (f32 or bf16) where the tape computes. The rows
- * come in order: those that begin at 0 forget what was there. */
+/* Rows first .. of `to`, an f32 leaf, become those of `from` (f32 or bf16) where the tape computes.
+ * The rows come in order: those that begin at 0 forget what was there. */
 bool assay_tape_keep(assay_tape *tape, assay_tensor *to, int64_t first, const assay_tensor *from);
 /* A scalar's or any f32/bf16 tensor's first value as double; NaN for NULL. */
 double assay_value(const assay_tensor *tensor);
@@ -90,8 +92,9 @@ bool assay_tape_backward(assay_tape *tape, assay_tensor *loss, float scale);
 bool assay_tape_backward_from(assay_tape *tape, int n, assay_tensor *const outputs[],
                               const float *const d_outputs[]);
 
-/* The same from the gradients of other tensors of this device: of kept[i] from element first[i] on, or ones
- * where that is NULL. So a contrastive batch larger than memory goes back through its towers in pieces. */
+/* The same from the gradients of other tensors of this device: of kept[i] from element first[i] on,
+ * or ones where that is NULL. So a contrastive batch larger than memory goes back through its
+ * towers in pieces. */
 bool assay_tape_backward_across(assay_tape *tape, int n, assay_tensor *const outputs[],
                                 const assay_tensor *const kept[], const int64_t first[]);
 
@@ -115,10 +118,10 @@ assay_tensor *assay_tape_tapped(const assay_tape *tape, const char *name);
 
 /* ---- places: where adapters act ----
  * A model marks the branches that may be adapted ("layers.3.self_attn.q_proj", "layers.3.mlp") by
- * assay_place, whatever the scope. An attachment that says it acts there sees the branch's input and
- * output and returns what takes the output's place, of the same shape; several act in the order in
- * which they were attached, each on the result of the one before. Attachments last for the tape's
- * life, and cost nothing where there are none. */
+ * assay_place, whatever the scope. An attachment that says it acts there sees the branch's input
+ * and output and returns what takes the output's place, of the same shape; several act in the order
+ * in which they were attached, each on the result of the one before. Attachments last for the
+ * tape's life, and cost nothing where there are none. */
 typedef struct assay_attachment {
     void *user;
     bool (*attaches)(void *user, const char *place);
@@ -170,12 +173,12 @@ typedef struct assay_grad_target { /* in the memory of the tape's device */
 /* Must be called exactly once per input and backward call, and the result must be filled whole. */
 assay_grad_target assay_tape_grad(assay_tape *tape, assay_tensor *input);
 
-/* For an operation that computes on the host: adds its n = count numbers, read at once, to the gradient of
- * `input`, in place of assay_tape_grad. Nothing happens where none is wanted. */
+/* For an operation that computes on the host: adds its n = count numbers, read at once, to the
+ * gradient of `input`, in place of assay_tape_grad. Nothing happens where none is wanted. */
 bool assay_tape_add_grad(assay_tape *tape, assay_tensor *input, const float *gradient);
 
-/* Step memory, on the host, for an operation's own use; NULL with the tape's error set when memory is short.
- * Release gives it back early; without it, it lasts to the end of the step. */
+/* Step memory, on the host, for an operation's own use; NULL with the tape's error set when memory
+ * is short. Release gives it back early; without it, it lasts to the end of the step. */
 void *assay_tape_scratch(assay_tape *tape, int64_t bytes);
 void assay_tape_release(assay_tape *tape, void *scratch, int64_t bytes);
 /* Records a failure of operation `op` on the tape, and returns NULL for the operation to return. */

@@ -1,9 +1,10 @@
 /* assay/tensor.h - contiguous row-major arrays.
  *
- * A tensor is a plain struct: read its fields freely, but its numbers through assay_f32() and its kin and
- * assay_gradient(), which fetch them from the device that computed them. Data is contiguous, row-major,
- * aligned to ASSAY_ALIGNMENT. Who owns it depends on where it came from: assay_tensor_new (the caller), a
- * tape (the step: valid until assay_tape_begin), or a parameter set (the run). */
+ * A tensor is a plain struct: read its fields freely, but its numbers through assay_f32() and its
+ * kin and assay_gradient(), which fetch them from the device that computed them. Data is
+ * contiguous, row-major, aligned to ASSAY_ALIGNMENT. Who owns it depends on where it came from:
+ * assay_tensor_new (the caller), a tape (the step: valid until assay_tape_begin), or a parameter
+ * set (the run). */
 #ifndef ASSAY_TENSOR_H
 #define ASSAY_TENSOR_H
 
@@ -22,8 +23,8 @@ typedef enum assay_dtype {
     ASSAY_U8    /* labels of pixels, raw images, flags */
 } assay_dtype;
 
-/* On which side a tensor's numbers are, for tensors that a device other than the host's has to do with.
- * The engine's own. */
+/* On which side a tensor's numbers are, for tensors that a device other than the host's has to do
+ * with. The engine's own. */
 typedef struct assay_residence {
     const struct assay_device *device; /* whose memory `there` and `grad` are in; NULL: none yet */
     struct assay_arena *room;          /* of the step, for the host's copies; NULL: assay_alloc */
@@ -39,10 +40,12 @@ typedef struct assay_residence {
 } assay_residence;
 
 typedef struct assay_tensor {
-    void *data;  /* shape's product of dtype, on the host; NULL only for what a device
-                                      computed and the host has not asked for */
-    float *grad; /* fp32 gradient of the same shape, see has_grad; or NULL. In the
-                                      memory of the device that computed it: assay_gradient() reads it */
+    /* shape's product of dtype, on the host; NULL only for what a device computed and the host has
+     * not asked for */
+    void *data;
+    /* fp32 gradient of the same shape, see has_grad; or NULL. In the memory of the device that
+     * computed it: assay_gradient() reads it */
+    float *grad;
     int64_t shape[ASSAY_MAX_RANK]; /* the first `rank` entries; the rest are 1 */
     int rank;                      /* 0 .. ASSAY_MAX_RANK; 0 is a scalar */
     assay_dtype dtype;
@@ -75,9 +78,9 @@ bool assay_tensor_want_grad(assay_tensor *tensor, assay_error *error);
 int64_t assay_tensor_count(const assay_tensor *tensor);
 int64_t assay_tensor_bytes(const assay_tensor *tensor);
 bool assay_tensor_same_shape(const assay_tensor *a, const assay_tensor *b);
-/* Typed views of the numbers on the host; NULL when the dtype is another. Borrowed. What a device computed
- * is waited for and copied (NULL, too, when that fails: the tape's next operation says why), and what is
- * written here reaches the device with the next operation. */
+/* Typed views of the numbers on the host; NULL when the dtype is another. Borrowed. What a device
+ * computed is waited for and copied (NULL, too, when that fails: the tape's next operation says
+ * why), and what is written here reaches the device with the next operation. */
 float *assay_f32(const assay_tensor *tensor);
 uint16_t *assay_bf16(const assay_tensor *tensor);
 int32_t *assay_i32(const assay_tensor *tensor);

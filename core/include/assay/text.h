@@ -26,7 +26,8 @@ void assay_tokenizer_free(assay_tokenizer *tokenizer); /* accepts NULL */
 int64_t assay_tokenizer_size(const assay_tokenizer *tokenizer);
 /* The id of a token as it stands in the file ("[CLS]", "\u0120the"); -1: there is none. */
 int32_t assay_tokenizer_id(const assay_tokenizer *tokenizer, const char *token);
-/* The token of an id, borrowed from the tokenizer; NULL for an id that is out of range or unused. */
+/* The token of an id, borrowed from the tokenizer; NULL for an id that is out of range or
+ * unused. */
 const char *assay_tokenizer_token(const assay_tokenizer *tokenizer, int32_t id);
 /* Whether the file marks the token as special ("[SEP]", "<|endoftext|>"). */
 bool assay_tokenizer_is_special(const assay_tokenizer *tokenizer, int32_t id);

@@ -18,8 +18,9 @@ typedef struct stored_run {
 } stored_run;
 
 /* Reads the run back from what the store recorded of it. Paths are looked for beside `folder`, then
- * in the current one. What a store does not hold whole (a schedule's function, a stage's weights in an
- * option) is an error whose hint names the script. stored_run_clear ends it, also after a failure. */
+ * in the current one. What a store does not hold whole (a schedule's function, a stage's weights in
+ * an option) is an error whose hint names the script. stored_run_clear ends it, also after a
+ * failure. */
 bool stored_run_read(const char *store, int64_t run_id, const plugin_registry *registry,
                      const char *folder, stored_run *out, assay_error *error);
 /* Only run_id, run_hash and weights: for a recipe that comes from a script. */
@@ -45,9 +46,9 @@ typedef enum vectors_format { VECTORS_JSONL, VECTORS_NPY, VECTORS_SAFETENSORS } 
 bool vectors_format_of(const char *path, vectors_format *out);
 
 /* One file of (users, queries, width) numbers. JSONL: a line per vector, {"user", "query",
- * "embedding"}. NPY: float32, and safetensors: "embedding" F32; beside these two is PATH.rows.jsonl: in
- * its first line {"queries": [...]}, then a line per user, {"user": ID}. The files appear whole or not
- * at all. */
+ * "embedding"}. NPY: float32, and safetensors: "embedding" F32; beside these two is
+ * PATH.rows.jsonl: in its first line {"queries": [...]}, then a line per user, {"user": ID}. The
+ * files appear whole or not at all. */
 typedef struct vectors_writer vectors_writer;
 vectors_writer *vectors_open(const char *path, vectors_format format, int64_t users,
                              const embed_queries *queries, int64_t width, assay_error *error);

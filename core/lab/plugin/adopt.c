@@ -147,8 +147,8 @@ bool adopt_is_name(const char *name)
     return true;
 }
 
-/* The first two members stand where they are in every ABI; the others mean what the host thinks only
- * in its own. Fills `theirs` as far as it reaches. */
+/* The first two members stand where they are in every ABI; the others mean what the host thinks
+ * only in its own. Fills `theirs` as far as it reaches. */
 static bool read_descriptor(assay_plugin *theirs, const void *entry, int64_t bytes,
                             assay_error *error)
 {

@@ -1,8 +1,8 @@
 /* lab/plugin/adopt.h - from a foreign descriptor to a plugin that the host may use.
  *
- * Private to this room. A descriptor comes from another compilation, perhaps years older: everything
- * is read as far as the other side says it reaches, copied to structs of the host's own size, and
- * checked before anyone relies on it. */
+ * Private to this room. A descriptor comes from another compilation, perhaps years older:
+ * everything is read as far as the other side says it reaches, copied to structs of the host's own
+ * size, and checked before anyone relies on it. */
 #ifndef LAB_PLUGIN_ADOPT_H
 #define LAB_PLUGIN_ADOPT_H
 
@@ -10,9 +10,9 @@
 
 #include <assay/memory.h>
 
-/* Fills kind, name, summary, version, abi, options and functions of `out`. `bytes` is the size of the
- * symbol behind `entry`, 0 when it is unknown. Copies live in `arena`; texts stay the plugin's own.
- * The error's `what` completes "PATH: ...". */
+/* Fills kind, name, summary, version, abi, options and functions of `out`. `bytes` is the size of
+ * the symbol behind `entry`, 0 when it is unknown. Copies live in `arena`; texts stay the plugin's
+ * own. The error's `what` completes "PATH: ...". */
 bool adopt_plugin(plugin *out, const void *entry, int64_t bytes, assay_arena *arena,
                   assay_error *error);
 

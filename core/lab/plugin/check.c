@@ -210,7 +210,8 @@ static bool check_type(const subject *s, const setting *value, assay_error *erro
                       .expected = expected_type(s->option), .got = got);
 }
 
-/* A score that is not known yet is checked when it is; only what can hold a score may wait for it. */
+/* A score that is not known yet is checked when it is; only what can hold a score may wait for
+ * it. */
 static bool check_score(const subject *s, assay_error *error)
 {
     if (s->option->type == ASSAY_OPTION_INTEGER || s->option->type == ASSAY_OPTION_NUMBER ||

@@ -1,7 +1,7 @@
 /* fill.c - checked settings into the struct that a plugin is handed (lab/plugin/settings.h).
  *
- * The struct and everything it points at lie in one block. The same walk is made twice: first without
- * memory, to measure, then into the block. */
+ * The struct and everything it points at lie in one block. The same walk is made twice: first
+ * without memory, to measure, then into the block. */
 #include "lab/plugin/adopt.h"
 #include "lab/plugin/settings.h"
 #include "lab/plugin/words.h"

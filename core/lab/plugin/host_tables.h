@@ -45,13 +45,14 @@ typedef struct train_options {
 extern const assay_option train_table[];
 extern const int train_table_count;
 
-/* What the values depend on of each other and of the device ("cpu", "cuda"): a batch of equal parts,
- * tf32 on cuda only, early_stop with evaluate_every. */
+/* What the values depend on of each other and of the device ("cpu", "cuda"): a batch of equal
+ * parts, tf32 on cuda only, early_stop with evaluate_every. */
 bool train_options_check(const train_options *train, const char *device, const char *where,
                          assay_error *error);
 
-/* Types of values that only the script's own keys have, beyond assay_option_type. Listings know them
- * (option_type_name, option_default_text), settings do not: such values are the script's business. */
+/* Types of values that only the script's own keys have, beyond assay_option_type. Listings know
+ * them (option_type_name, option_default_text), settings do not: such values are the script's
+ * business. */
 enum {
     HOST_OPTION_PLUGIN = 100, /* one constructor KIND.NAME { ... }; the unit says which kind */
     HOST_OPTION_PLUGINS,      /* one or a list of them */
@@ -59,7 +60,8 @@ enum {
     HOST_OPTION_SEEDS,        /* a number, a list, seeds(n) */
 };
 
-/* The keys of `experiment` and `run`, for listing and messages; nothing is filled from this table. */
+/* The keys of `experiment` and `run`, for listing and messages; nothing is filled from this
+ * table. */
 extern const assay_option experiment_table[];
 extern const int experiment_table_count;
 

@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
-/* Whether everything that the object's headers name lies within its bytes. What is no object of this
- * machine passes: the loader says what it is. The error's `what` completes "PATH: ...". */
+/* Whether everything that the object's headers name lies within its bytes. What is no object of
+ * this machine passes: the loader says what it is. The error's `what` completes "PATH: ...". */
 bool object_is_whole(const uint8_t *data, int64_t bytes, assay_error *error);
 
 #endif

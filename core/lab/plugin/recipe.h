@@ -1,5 +1,5 @@
-/* lab/plugin/recipe.h - everything that defines what one run computes, as checked settings. The script
- * makes recipes, the training loop follows them; neither knows the other. */
+/* lab/plugin/recipe.h - everything that defines what one run computes, as checked settings. The
+ * script makes recipes, the training loop follows them; neither knows the other. */
 #ifndef LAB_PLUGIN_RECIPE_H
 #define LAB_PLUGIN_RECIPE_H
 

@@ -127,7 +127,8 @@ static bool insert(plugin_registry *registry, plugin *fresh, assay_error *error)
     return true;
 }
 
-/* What can be known of the file before it is loaded: that it is whole, and the hash of its bytes. */
+/* What can be known of the file before it is loaded: that it is whole, and the hash of its
+ * bytes. */
 static bool read_object(const char *path, char sha256[65], assay_error *error)
 {
     assay_mapping mapping;

@@ -1,8 +1,8 @@
 /* lab/plugin/registry.h - the plugins of this process: found, checked, loaded, or refused with the
  * reason.
  *
- * Every *.so of the search path is opened once (RTLD_NOW | RTLD_LOCAL), in order of folder and name,
- * and stays open to the end of the process. A folder that does not exist is passed over. */
+ * Every *.so of the search path is opened once (RTLD_NOW | RTLD_LOCAL), in order of folder and
+ * name, and stays open to the end of the process. A folder that does not exist is passed over. */
 #ifndef LAB_PLUGIN_REGISTRY_H
 #define LAB_PLUGIN_REGISTRY_H
 
@@ -14,8 +14,8 @@
 #include <assay/model.h>
 #include <assay/plugin.h>
 
-/* A loaded plugin. Structs are copies as large as the host knows them: what an older plugin lacks is
- * NULL or 0. Borrowed from the registry. */
+/* A loaded plugin. Structs are copies as large as the host knows them: what an older plugin lacks
+ * is NULL or 0. Borrowed from the registry. */
 typedef struct plugin {
     assay_kind kind;
     const char *name, *summary;
@@ -52,7 +52,8 @@ int registry_count(const plugin_registry *registry);
 const plugin *registry_at(const plugin_registry *registry, int i);
 /* NULL when there is none. */
 const plugin *registry_find(const plugin_registry *registry, assay_kind kind, const char *name);
-/* The same; absence is an error with the nearest name as hint, and, when a file was refused, that. */
+/* The same; absence is an error with the nearest name as hint, and, when a file was refused,
+ * that. */
 const plugin *registry_get(const plugin_registry *registry, assay_kind kind, const char *name,
                            assay_error *error);
 int registry_refusal_count(const plugin_registry *registry);

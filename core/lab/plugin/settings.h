@@ -23,11 +23,11 @@ const char *setting_origin_name(
  *   TEXT, CHOICE, PATH      text (a path as written; `resolved` as found)
  *   SCHEDULE                numbers (1 or train.steps of them, fp32 in double)
  *   TEXTS, NUMBERS          texts or numbers
- *   WEIGHTS                 stage (a number of the plan's runs, or -1) or text and resolved; sha256 of
- *                           the files' content when it is a path
+ *   WEIGHTS                 stage (a number of the plan's runs, or -1) or text and resolved; sha256
+ *                           of the files' content when it is a path
  *   PATH of no dataset      sha256 of the content, once setting_identify was asked
- * A value that another run's score gives (`score_run` >= 0) has no number until that run is done: it is
- * NaN until then, which setting_check lets pass and settings_fill refuses. */
+ * A value that another run's score gives (`score_run` >= 0) has no number until that run is done:
+ * it is NaN until then, which setting_check lets pass and settings_fill refuses. */
 typedef struct setting {
     setting_origin origin;
     bool given; /* false for an option without default that was left out: a path, weights */
@@ -43,8 +43,8 @@ typedef struct setting {
 /* No value yet. A value starts so, not zeroed: run 0 is a run. */
 #define SETTING_NONE ((setting){.stage = -1, .score_run = -1})
 
-/* One use of a plugin: `label` is what --set, param and axis call it ("contrastive", "contrastive#2"),
- * and is the plugin's name unless it is repeated in a list. */
+/* One use of a plugin: `label` is what --set, param and axis call it ("contrastive",
+ * "contrastive#2"), and is the plugin's name unless it is repeated in a list. */
 typedef struct settings {
     const plugin *plugin; /* NULL: a host table */
     const assay_option *options;
@@ -76,29 +76,29 @@ setting *settings_get(const settings *settings, const char *name); /* NULL when 
 
 /* Checks one value against its option: type, range, choice, UTF-8, existence of a path (looked for
  * beside `folder`, then in the current one). `owner` is for messages: "mask.ggsm", "train". Fills
- * `resolved` (absolute), `sha256`; of a folder of weights, `resolved` is its model.safetensors or its
- * only .safetensors file. Numbers are normalised: -0 is 0, a schedule's are rounded to fp32. `where`
- * is the place in the script ("sweep.lua:12"). An option left out that is required is
+ * `resolved` (absolute), `sha256`; of a folder of weights, `resolved` is its model.safetensors or
+ * its only .safetensors file. Numbers are normalised: -0 is 0, a schedule's are rounded to fp32.
+ * `where` is the place in the script ("sweep.lua:12"). An option left out that is required is
  * settings_check's business. */
 bool setting_check(const assay_option *option, setting *value, const char *owner,
                    const char *folder, const char *where, assay_error *error);
-/* The failure of a value that is not of the option's type, for those who see the value before it can
- * be a setting (a Lua table, a Lua boolean where a number is due). `got` names it: "a table". Returns
- * false. */
+/* The failure of a value that is not of the option's type, for those who see the value before it
+ * can be a setting (a Lua table, a Lua boolean where a number is due). `got` names it: "a table".
+ * Returns false. */
 bool setting_fail_type(const assay_option *option, const char *owner, const char *got,
                        const char *where, assay_error *error);
-/* Fills `sha256` of a path that setting_check has passed: its content's, a file's or a whole folder's.
- * Not for a dataset's paths, whose content has a fingerprint. */
+/* Fills `sha256` of a path that setting_check has passed: its content's, a file's or a whole
+ * folder's. Not for a dataset's paths, whose content has a fingerprint. */
 bool setting_identify(const assay_option *option, setting *value, const char *owner,
                       const char *where, assay_error *error);
 /* Every required option was given. */
 bool settings_check(const settings *settings, const char *where, assay_error *error);
 
-/* The struct that the plugin is handed: assay_alloc'ed, with everything it points at inside the same
- * block (one assay_free). `resolve` gives each weights option its file: called for options of type
- * WEIGHTS that were given; what it puts into `path` is copied. NULL: a path is its `resolved`, and a
- * stage is an error. For a plugin without options, or `plugin` NULL (a host table), the block is as
- * large as the table reaches. */
+/* The struct that the plugin is handed: assay_alloc'ed, with everything it points at inside the
+ * same block (one assay_free). `resolve` gives each weights option its file: called for options of
+ * type WEIGHTS that were given; what it puts into `path` is copied. NULL: a path is its `resolved`,
+ * and a stage is an error. For a plugin without options, or `plugin` NULL (a host table), the block
+ * is as large as the table reaches. */
 typedef bool (*settings_resolve)(void *user, const setting *value, assay_weights_source *out,
                                  assay_error *error);
 void *settings_fill(const settings *settings, settings_resolve resolve, void *user,
@@ -107,15 +107,16 @@ void *settings_fill(const settings *settings, settings_resolve resolve, void *us
 /* Text of one value for tables, the store and hashes: "0.1", "true", "ggsm", "a,b"; numbers have
  * the fewest digits that read back as the same double. Two values of one option with equal text are
  * equal, except paths and weights, which stand as written ("none" when left out, "stage N" for a
- * run's): a comma or backslash in a list's text is written after a backslash, and a schedule of many
- * values is "function of N values, sha256 HEX" over their fp32 bits. A score that is not known yet is
- * "score PATH". Owned by the caller. */
+ * run's): a comma or backslash in a list's text is written after a backslash, and a schedule of
+ * many values is "function of N values, sha256 HEX" over their fp32 bits. A score that is not known
+ * yet is "score PATH". Owned by the caller. */
 char *setting_text(const assay_option *option, const setting *value, assay_error *error);
 /* "integer", "number", "text" ...: the type's word for people. Static. */
 const char *option_type_name(assay_option_type type);
 /* "0 .. 1", "above 0", "tiny|small"; "" when there is nothing to say. Borrowed like assay_text. */
 const char *option_range_text(const assay_option *option);
-/* The default as in setting_text; "required" or "none" when there is none. Borrowed like assay_text. */
+/* The default as in setting_text; "required" or "none" when there is none. Borrowed like
+ * assay_text. */
 const char *option_default_text(const assay_option *option);
 
 #endif

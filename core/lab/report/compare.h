@@ -1,6 +1,6 @@
-/* compare.h - the parts of a comparison: what is compared (compare_cells.c, compare_measures.c), the
- * numbers (compare.c), its tables (compare_table.c), what papers have to the same (compare_published.c),
- * and what is to be said about it all (compare_notes.c). */
+/* compare.h - the parts of a comparison: what is compared (compare_cells.c, compare_measures.c),
+ * the numbers (compare.c), its tables (compare_table.c), what papers have to the same
+ * (compare_published.c), and what is to be said about it all (compare_notes.c). */
 #ifndef REPORT_COMPARE_H
 #define REPORT_COMPARE_H
 
@@ -102,10 +102,12 @@ int compare_cell_of(const comparison *of, int64_t cell_id);
 /* Whether `word` is the cell's label, a compared axis' value, or "axis=value" of any axis. */
 bool compare_is_meant(const comparison *of, const compare_cell *cell, const char *word);
 
-/* The tables: a row for each cell and measure (NULL on failure); for each suite, a row for each cell. */
+/* The tables: a row for each cell and measure (NULL on failure); for each suite, a row for each
+ * cell. */
 table *compare_table(const comparison *of, assay_error *error);
 bool compare_add_wide(const comparison *of, report *to, assay_error *error);
-/* Finds the paper and the place, and chooses a suite and a metric that they and the experiment have. */
+/* Finds the paper and the place, and chooses a suite and a metric that they and the experiment
+ * have. */
 bool compare_choose_published(comparison *of, assay_error *error);
 /* Adds the table with a paper's numbers, and its notes. */
 bool compare_add_published(const comparison *of, report *to, assay_error *error);

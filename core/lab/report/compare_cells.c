@@ -107,7 +107,8 @@ static bool is_at(const comparison *of, const compare_cell *cell, const char *co
     return false;
 }
 
-/* A condition that no cell meets names an axis that is not there, or a value that it does not have. */
+/* A condition that no cell meets names an axis that is not there, or a value that it does not
+ * have. */
 static bool fail_where(const comparison *of, const char *condition, assay_error *error)
 {
     const char *known[256] = {NULL};
@@ -174,8 +175,8 @@ static char *name_joined(const comparison *of, const compare_cell *cell, assay_e
     return assay_strdup(label[0] == '\0' ? "all" : label, error);
 }
 
-/* Puts behind the cells those that are joined to one before them. The owner of several has the seeds that
- * all of them have. */
+/* Puts behind the cells those that are joined to one before them. The owner of several has the
+ * seeds that all of them have. */
 static bool join_cells(comparison *of, assay_error *error)
 {
     int n = of->n_cells, kept = 0, parts = 0;

@@ -127,7 +127,8 @@ static bool keep_benchmark(comparison *of, const char *name, assay_error *error)
                       .hint = near == NULL ? NULL : assay_text("did you mean '%s'?", near));
 }
 
-/* A suite of several benchmarks is measured by their mean: after them (wide), or instead of them. */
+/* A suite of several benchmarks is measured by their mean: after them (wide), or instead of
+ * them. */
 static void add_means(comparison *of, bool keep)
 {
     int n = of->n_measures, out = 0;

@@ -1,5 +1,5 @@
-/* compare_published.c - a paper's numbers beside ours: which published row belongs to which cell, and
- * what differs between the two. */
+/* compare_published.c - a paper's numbers beside ours: which published row belongs to which cell,
+ * and what differs between the two. */
 #include "lab/report/compare.h"
 #include "lab/report/sql.h"
 
@@ -235,8 +235,8 @@ static bool has_option(const char *at, const char *name, size_t name_length, con
     return false;
 }
 
-/* Whether an axis of the cell whose name ends in `name`, or an option within an axis' value, has the
- * value. */
+/* Whether an axis of the cell whose name ends in `name`, or an option within an axis' value, has
+ * the value. */
 static bool has_axis(const comparison *of, int cell, const char *name, size_t name_length,
                      const char *value, size_t length)
 {

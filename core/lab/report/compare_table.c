@@ -1,5 +1,5 @@
-/* compare_table.c - the ablation table: a row for each cell and measure, or a row for each cell and a
- * column for each benchmark. */
+/* compare_table.c - the ablation table: a row for each cell and measure, or a row for each cell and
+ * a column for each benchmark. */
 #include "lab/report/compare.h"
 
 #include <assay/memory.h>

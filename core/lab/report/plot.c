@@ -1,4 +1,5 @@
-/* plot.c - the curves of an experiment: which cells, their points over seeds, and the scales they need. */
+/* plot.c - the curves of an experiment: which cells, their points over seeds, and the scales they
+ * need. */
 #include "lab/report/plot.h"
 #include "lab/report/answer.h"
 #include "lab/report/cells.h"

@@ -1,5 +1,5 @@
-/* lab/report/plot.h - curves over steps: a line for each cell, its mean over seeds and a band of one sample
- * standard deviation; drawn for a terminal, as SVG, or given as a table. */
+/* lab/report/plot.h - curves over steps: a line for each cell, its mean over seeds and a band of
+ * one sample standard deviation; drawn for a terminal, as SVG, or given as a table. */
 #ifndef LAB_REPORT_PLOT_H
 #define LAB_REPORT_PLOT_H
 
@@ -41,9 +41,9 @@ typedef struct plot {
     char *notes[8]; /* owned: what was left out, what the points are */
 } plot;
 
-/* Reads the curves of the experiment's newest plan, of runs that go on too. Long ones are put into bins of
- * equal numbers of steps, each run by its mean. Cells that would be named alike are an error. The caller owns
- * the plot. NULL on failure. */
+/* Reads the curves of the experiment's newest plan, of runs that go on too. Long ones are put into
+ * bins of equal numbers of steps, each run by its mean. Cells that would be named alike are an
+ * error. The caller owns the plot. NULL on failure. */
 plot *plot_new(const char *store, const plot_request *asked, assay_error *error);
 void plot_free(plot *of); /* accepts NULL */
 

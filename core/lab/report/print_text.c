@@ -6,7 +6,8 @@
 
 #define GAP 2
 
-/* Prints a text on one line, or only measures it (out NULL); returns its width in terminal cells. */
+/* Prints a text on one line, or only measures it (out NULL); returns its width in terminal
+ * cells. */
 static int show(const char *text, FILE *out)
 {
     char name[CONTROL_BYTES];
@@ -46,7 +47,8 @@ static void pad(int n, char with, FILE *out)
         fputc(with, out);
 }
 
-/* Lines do not end in spaces: what stands before a cell is printed when there is something in it. */
+/* Lines do not end in spaces: what stands before a cell is printed when there is something in
+ * it. */
 typedef struct text_line {
     FILE *out;
     int owed; /* spaces not yet printed */

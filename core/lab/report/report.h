@@ -37,7 +37,8 @@ bool report_find_run(const char *store, const char *word, int64_t *run_id, assay
  * something happened, the error. now_ms is the clock in ms since 1970. */
 report *report_runs(const char *store, const char *experiment, int64_t now_ms, assay_error *error);
 
-/* Everything about one run. With `other`, what differs between two, and their scores side by side. */
+/* Everything about one run. With `other`, what differs between two, and their scores side by
+ * side. */
 report *report_show(const char *store, const char *run, const char *other, assay_error *error);
 
 typedef struct report_comparison {
@@ -62,12 +63,12 @@ typedef struct report_comparison {
 } report_comparison;
 
 /* The ablation table. A row is a cell, and the score of a run is the mean over the benchmarks of a
- * suite, if there are several: a seed that lacks one of them has none. A row shows its axes, n (seeds with a finite score), mean and sample sd;
- * then, against the baseline and paired by seed: the mean difference, the sd of the differences, a
- * 95 % bootstrap interval of their mean, the effect (mean difference / sd of differences), the
- * number of pairs, the exact two-sided sign-flip p, and p after Holm's correction over all
- * comparisons of the table. The last score of each run that is done counts; cells of the newest plan
- * only.
+ * suite, if there are several: a seed that lacks one of them has none. A row shows its axes, n
+ * (seeds with a finite score), mean and sample sd; then, against the baseline and paired by seed:
+ * the mean difference, the sd of the differences, a 95 % bootstrap interval of their mean, the
+ * effect (mean difference / sd of differences), the number of pairs, the exact two-sided sign-flip
+ * p, and p after Holm's correction over all comparisons of the table. The last score of each run
+ * that is done counts; cells of the newest plan only.
  *
  * `by` says which axes are compared. Nothing is averaged over the others: cells that differ in them
  * are never pooled and never compared with each other. They form blocks, one for each combination
@@ -75,17 +76,18 @@ typedef struct report_comparison {
  * axes at otherwise equal options and equal seed.
  *
  * `baseline` is a cell's label, or "axis=value", or a value of an axis. It must mean one cell of
- * each block where it means any; several suites (with `each`, benchmarks) give rows each. The notes say what is
- * compared, with what, which seeds are missing, not done or not finite, and what so few seeds
- * cannot show: the smallest p that n pairs can give, before and after Holm.
+ * each block where it means any; several suites (with `each`, benchmarks) give rows each. The notes
+ * say what is compared, with what, which seeds are missing, not done or not finite, and what so few
+ * seeds cannot show: the smallest p that n pairs can give, before and after Holm.
  *
- * With `join`, cells that differ in these axes, and those that move with them, alone are one, which has the benchmarks of all of them: an
- * experiment that trains for each benchmark by itself has its suite's mean so. A benchmark that two of them
- * have is an error, for nothing is averaged over axes.
+ * With `join`, cells that differ in these axes, and those that move with them, alone are one, which
+ * has the benchmarks of all of them: an experiment that trains for each benchmark by itself has its
+ * suite's mean so. A benchmark that two of them have is an error, for nothing is averaged over
+ * axes.
  *
- * With `published`, a row is a cell and the published row that belongs to it, by `match`, else by what
- * results/published.sql says of it, else by equal names; then the published rows that belong to none. The
- * notes say what of the conditions differs, as the runs' own options have it. */
+ * With `published`, a row is a cell and the published row that belongs to it, by `match`, else by
+ * what results/published.sql says of it, else by equal names; then the published rows that belong
+ * to none. The notes say what of the conditions differs, as the runs' own options have it. */
 report *report_compare(const char *store, const report_comparison *asked, assay_error *error);
 
 /* Any SELECT as a table; limits as in store_query. Columns of one name are numbered: "x", "x:2". */

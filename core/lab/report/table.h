@@ -1,5 +1,5 @@
-/* lab/report/table.h - a table of cells, printed as aligned text, JSON, CSV, Markdown or LaTeX. Every
- * command that prints a table prints it through here. */
+/* lab/report/table.h - a table of cells, printed as aligned text, JSON, CSV, Markdown or LaTeX.
+ * Every command that prints a table prints it through here. */
 #ifndef LAB_REPORT_TABLE_H
 #define LAB_REPORT_TABLE_H
 

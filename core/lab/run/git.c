@@ -56,8 +56,8 @@ static pid_t start(const char *folder, const char *const *words, int *output)
     return -1;
 }
 
-/* Reads up to size - 1 bytes until the end, the limit or the time limit; the rest stays unread. False
- * when time ran out. */
+/* Reads up to size - 1 bytes until the end, the limit or the time limit; the rest stays unread.
+ * False when time ran out. */
 static bool collect(int from, char *out, int64_t size, int64_t *bytes)
 {
     int64_t until = up_ms() + LIMIT_MS;
@@ -81,8 +81,8 @@ static bool collect(int from, char *out, int64_t size, int64_t *bytes)
     return true;
 }
 
-/* Runs git to its end. False when there is no answer: no git, no repository, too slow. `cut` (may be
- * NULL) tells that there was more than fits. */
+/* Runs git to its end. False when there is no answer: no git, no repository, too slow. `cut` (may
+ * be NULL) tells that there was more than fits. */
 static bool ask(const char *folder, const char *const *words, char *out, int64_t size, bool *cut)
 {
     int output = -1, status = -1;

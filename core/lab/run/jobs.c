@@ -67,7 +67,8 @@ static const char **make_line(const job_list *jobs, int job, char numbers[4][24]
     return line;
 }
 
-/* The environment with OMP_NUM_THREADS=threads; the texts are borrowed, the list is the caller's. */
+/* The environment with OMP_NUM_THREADS=threads; the texts are borrowed, the list is the
+ * caller's. */
 static char **make_environment(char *threads, assay_error *error)
 {
     int n = 0, used = 0;

@@ -18,13 +18,15 @@ typedef struct run_provenance {
     const char *job;   /* the scheduler's id of this job; NULL: none */
 } run_provenance;
 
-/* `folder` is the script's; device_plugin is the file of the device that computes and `number` which of
- * its devices, or NULL: the CPU. A missing git, or no repository, is no failure: it is what is recorded. */
+/* `folder` is the script's; device_plugin is the file of the device that computes and `number`
+ * which of its devices, or NULL: the CPU. A missing git, or no repository, is no failure: it is
+ * what is recorded. */
 bool provenance_look(run_provenance *out, const char *folder, const char *device_plugin, int number,
                      assay_error *error);
 void provenance_clear(run_provenance *provenance); /* accepts a zeroed value */
 
-/* Whether two attempts compute alike, as a short text: program and plugins that the recipe names. */
+/* Whether two attempts compute alike, as a short text: program and plugins that the recipe
+ * names. */
 void provenance_build(const run_provenance *provenance, const recipe *recipe, char out[33]);
 
 /* ---- git (git.c) ---- */

@@ -5,8 +5,8 @@
 #include "lab/script/plan.h"
 #include "lab/store/store.h"
 
-/* Writes every run of the plan with what describes it, in one transaction; run_ids (one per run) get
- * the store's numbers. */
+/* Writes every run of the plan with what describes it, in one transaction; run_ids (one per run)
+ * get the store's numbers. */
 bool record_plan(const plan *plan, const char *device, store_handle *store, int64_t *run_ids,
                  assay_error *error);
 

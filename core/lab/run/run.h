@@ -1,5 +1,5 @@
-/* lab/run/run.h - which runs to do, and doing them: the plan into the store, claims, stages in order,
- * jobs side by side.
+/* lab/run/run.h - which runs to do, and doing them: the plan into the store, claims, stages in
+ * order, jobs side by side.
  *
  * Running a plan again does what is missing and nothing else. Jobs are processes: copies of this
  * program that the first process starts, hands runs to one at a time, and listens to, so that a

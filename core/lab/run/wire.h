@@ -1,5 +1,5 @@
-/* run/wire.h - what the first process and its jobs say to each other: lines of fields separated by tabs
- * over a pair of sockets.
+/* run/wire.h - what the first process and its jobs say to each other: lines of fields separated by
+ * tabs over a pair of sockets.
  *
  *     run INDEX HASH                 to a job: do this run of the plan
  *     event KIND RUN RUN_ID STEP TOTAL LOSS TOKENS LEFT STATUS DOING MESSAGE    from a job, which
@@ -21,8 +21,8 @@ typedef struct wire {
     int64_t taken; /* of them: the line that was returned last */
 } wire;
 
-/* One line, printf-like, without its newline; control characters become spaces and what is too long is
- * cut. Whole lines, also when several threads write. False when the other side is gone. */
+/* One line, printf-like, without its newline; control characters become spaces and what is too long
+ * is cut. Whole lines, also when several threads write. False when the other side is gone. */
 bool wire_write(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool wire_event(int fd, const run_event *event);
 

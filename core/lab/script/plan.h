@@ -32,11 +32,13 @@ typedef struct plan_axis {
 
 typedef struct plan_input {
     char *
-        name; /* where it stands: "init", "loss.attention_distill.teacher", "mask.weight" (a score) */
+        /* where it stands: "init", "loss.attention_distill.teacher", "mask.weight" (a score) */
+        name;
     int run; /* index in the plan, always smaller than this run's own */
     bool is_score;
     bool
-        own_seed; /* its stage has a seed of its own, which equals this run's by chance if it does */
+        /* its stage has a seed of its own, which equals this run's by chance if it does */
+        own_seed;
 } plan_input;
 
 typedef struct plan_param { /* one row of the store's param */

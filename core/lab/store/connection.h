@@ -1,4 +1,5 @@
-/* connection.h - one SQLite connection with its prepared statements, and the store that owns one. */
+/* connection.h - one SQLite connection with its prepared statements, and the store that owns
+ * one. */
 #ifndef STORE_CONNECTION_H
 #define STORE_CONNECTION_H
 
@@ -61,9 +62,9 @@ bool connection_first(store_connection *connection, sqlite3_stmt *statement, int
                      (out), (error))
 
 /* The store's own connection, for one transaction. `synced`: the commit is on the disk when it
- * returns, for rows that must be there when the caller goes on. commit ends it either way and gives the turn
- * back: with `ok` false, or when the commit fails, everything is rolled back. Returns whether it is
- * committed. */
+ * returns, for rows that must be there when the caller goes on. commit ends it either way and gives
+ * the turn back: with `ok` false, or when the commit fails, everything is rolled back. Returns
+ * whether it is committed. */
 bool store_begin(store_handle *store, bool synced, assay_error *error);
 bool store_commit(store_handle *store, bool ok, assay_error *error);
 
@@ -83,8 +84,8 @@ bool lease_holder(store_connection *connection, int64_t run_id, char *out, int s
 bool merge_settle(store_handle *store, assay_error *error);
 bool merge_settle_now(store_handle *store, assay_error *error);
 
-/* Views and published numbers are those of this program: reads in what the store does not have, or has
- * otherwise. A store that has them is not written. */
+/* Views and published numbers are those of this program: reads in what the store does not have, or
+ * has otherwise. A store that has them is not written. */
 bool texts_refresh(store_handle *store, assay_error *error);
 
 /* Reads in and removes the spill files beside the store whose writers have ended. */

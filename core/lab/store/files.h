@@ -5,7 +5,8 @@
 #include <assay/error.h>
 
 /* Copies a folder of files and folders to `to`, which must not exist; a folder that is not there is
- * copied as none. Every file and folder is synced. A failed copy leaves a part, for files_remove. */
+ * copied as none. Every file and folder is synced. A failed copy leaves a part, for
+ * files_remove. */
 bool files_copy(const char *from, const char *to, assay_error *error);
 
 /* What a folder lists is on the disk. */

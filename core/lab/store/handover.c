@@ -1,4 +1,5 @@
-/* handover.c - what earlier attempts and other runs hand to a run: checkpoints, scores, sameness. */
+/* handover.c - what earlier attempts and other runs hand to a run: checkpoints, scores,
+ * sameness. */
 #include "lab/store/connection.h"
 
 #include <math.h>

@@ -18,8 +18,8 @@ typedef struct schema_history {
     int n;
 } schema_history;
 
-/* The steps that lead from `version` to the program's: a new store gets the schema as it is, an older one
- * is upgraded version by version. */
+/* The steps that lead from `version` to the program's: a new store gets the schema as it is, an
+ * older one is upgraded version by version. */
 static schema_history history_of(const store_options *options, int64_t version,
                                  store_migration own[1])
 {

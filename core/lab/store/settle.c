@@ -1,10 +1,10 @@
 /* settle.c - folders that a merge has brought take their places.
  *
- * A merge cannot commit rows and rename folders at once, and it may be killed in between. So it puts
- * each run's folder beside its place as NAME.merge, whole and synced, and names it in the table
- * pending_folder in the transaction that takes the rows. With that commit the merge has happened;
- * renaming can be done by whoever comes next, any number of times. Until then nobody gets the run:
- * a claim settles first. */
+ * A merge cannot commit rows and rename folders at once, and it may be killed in between. So it
+ * puts each run's folder beside its place as NAME.merge, whole and synced, and names it in the
+ * table pending_folder in the transaction that takes the rows. With that commit the merge has
+ * happened; renaming can be done by whoever comes next, any number of times. Until then nobody gets
+ * the run: a claim settles first. */
 #include "lab/store/connection.h"
 #include "lab/store/files.h"
 

@@ -2,8 +2,8 @@
  *
  * Text, one record a line with fields between tabs, numbers as hexadecimal floats. A batch begins
  * with "attempt RUN_HASH N" and counts only if its "end" is there, so a torn tail is no batch. The
- * writer holds a lock on the file; a file without one has lost its writer and is read in by the next
- * process that opens the store. Rows that a newer attempt has written again are left out. */
+ * writer holds a lock on the file; a file without one has lost its writer and is read in by the
+ * next process that opens the store. Rows that a newer attempt has written again are left out. */
 #include "lab/store/writer.h"
 
 #include <assay/file.h>

@@ -3,8 +3,8 @@
  * Tables are in schema.sql. Processes of one machine share a file; across machines each writes its
  * own and store_merge joins them. Every write is one BEGIN IMMEDIATE transaction that waits for its
  * turn, so "database is locked" is nobody's business but the store's. A run is worked on under a
- * lease (one attempt); every write of an attempt first checks, inside its transaction, that no newer
- * attempt exists. A process that was taken for dead and wakes writes nothing. */
+ * lease (one attempt); every write of an attempt first checks, inside its transaction, that no
+ * newer attempt exists. A process that was taken for dead and wakes writes nothing. */
 #ifndef STORE_H
 #define STORE_H
 
@@ -150,8 +150,8 @@ bool store_put_artifact(store_handle *store, store_lease *lease, const char *nam
 /* Runs whose holders are dead become `lost` now, rather than at the next claim. */
 bool store_reap(store_handle *store, assay_error *error);
 
-/* Whether the attempts before this one, since the run was last cleared, ran with the same threads, CPU
- * and build: then going on from their checkpoint is exact. */
+/* Whether the attempts before this one, since the run was last cleared, ran with the same threads,
+ * CPU and build: then going on from their checkpoint is exact. */
 bool store_same_build(store_handle *store, const store_lease *lease, bool *same,
                       assay_error *error);
 
@@ -161,8 +161,8 @@ bool store_same_build(store_handle *store, const store_lease *lease, bool *same,
 bool store_newest_checkpoint(store_handle *store, int64_t run_id, int64_t *step,
                              assay_error *error);
 
-/* The score of the largest step. *found is false when there is none; a value that is not finite comes
- * as what it is. */
+/* The score of the largest step. *found is false when there is none; a value that is not finite
+ * comes as what it is. */
 typedef struct store_score_name {
     const char *suite, *benchmark, *metric, *split;
 } store_score_name;
@@ -176,8 +176,9 @@ bool store_put_param(store_handle *store, store_lease *lease, const store_param 
 /* ---- starting over ----
  * Clears these runs and, through inputs, every run that depends on them, in this experiment or
  * another: series, scores, checkpoints and artifacts go, then their files; the runs are pending
- * again; attempts stay, and one more, with end_reason cleared, says who did it. All or nothing: refused with ASSAY_STOPPED, naming the holder, while a
- * living process works on any of them. *cleared (may be NULL) is how many runs there were. */
+ * again; attempts stay, and one more, with end_reason cleared, says who did it. All or nothing:
+ * refused with ASSAY_STOPPED, naming the holder, while a living process works on any of them.
+ * *cleared (may be NULL) is how many runs there were. */
 bool store_redo(store_handle *store, int n, const int64_t *run_ids, int64_t *cleared,
                 assay_error *error);
 

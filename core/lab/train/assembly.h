@@ -1,8 +1,8 @@
 /* assembly.h - what a recipe names, opened around one parameter set: model, adapters, mask, losses.
  *
- * They are opened in this order, for each needs what came before: the mask's and adapters' needs, the
- * model (which gets their extra tokens), its facts, the adapters (which may freeze), the mask, the
- * initial weights, the losses. */
+ * They are opened in this order, for each needs what came before: the mask's and adapters' needs,
+ * the model (which gets their extra tokens), its facts, the adapters (which may freeze), the mask,
+ * the initial weights, the losses. */
 #ifndef TRAIN_ASSEMBLY_H
 #define TRAIN_ASSEMBLY_H
 

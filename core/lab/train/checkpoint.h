@@ -2,9 +2,11 @@
  *
  * FOLDER/step_00000400/ holds
  *   weights.safetensors  the parameters under their names, and nothing else: usable by anyone
- *   state.safetensors    "moments/first/NAME", "moments/second/NAME", "mask/NAME", "loss/LABEL/NAME"
- *   run.json             step, run_hash, sizes and sha256 of both files and of every section in them,
- *                        the optimizer's counts, where the data goes on, what the loop remembers
+ *   state.safetensors    "moments/first/NAME", "moments/second/NAME", "mask/NAME",
+ *                        "loss/LABEL/NAME"
+ *   run.json             step, run_hash, sizes and sha256 of both files and of every section in
+ *                        them, the optimizer's counts, where the data goes on, what the loop
+ *                        remembers
  * Everything is written under a temporary name, synced, and renamed; the store's row, which holds
  * run.json's sha256, comes last. A folder without a row does not count. */
 #ifndef TRAIN_CHECKPOINT_H
@@ -33,8 +35,8 @@ typedef struct checkpoint_setup {
     store_writer *writer;
 } checkpoint_setup;
 
-/* Saves and records the state, then removes checkpoints beyond train.keep. Series up to this step are
- * in the store before. Fails, leaving the checkpoints that exist, when the lease is lost. */
+/* Saves and records the state, then removes checkpoints beyond train.keep. Series up to this step
+ * are in the store before. Fails, leaving the checkpoints that exist, when the lease is lost. */
 bool checkpoint_save(const checkpoint_setup *setup, const loop_state *state, assay_error *error);
 
 /* Restores the newest recorded checkpoint that is whole; what is skipped is logged with the reason.
@@ -48,8 +50,8 @@ bool checkpoint_load_mask(assembly *assembly, const char *weights_path, assay_er
 /* The step of the checkpoint whose parameters lie there; -1 when it is in none. */
 int64_t checkpoint_step_at(const char *weights_path);
 
-/* Removes what crashed processes left in the run's folder: temporary names whose process is gone, and
- * checkpoints that the store does not record. */
+/* Removes what crashed processes left in the run's folder: temporary names whose process is gone,
+ * and checkpoints that the store does not record. */
 bool checkpoint_sweep(const train_job *job, assay_error *error);
 
 /* ---- names and files (checkpoint_files.c) ---- */

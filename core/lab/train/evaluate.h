@@ -17,8 +17,8 @@ typedef struct evaluation_setup {
     void *user;
 } evaluation_setup;
 
-/* Runs every evaluator of the recipe. Scores are handed to the writer, artifacts published. Ends with
- * ASSAY_STOPPED when the job is asked to stop. */
+/* Runs every evaluator of the recipe. Scores are handed to the writer, artifacts published. Ends
+ * with ASSAY_STOPPED when the job is asked to stop. */
 bool evaluate_all(const evaluation_setup *setup, assay_error *error);
 
 #endif

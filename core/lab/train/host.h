@@ -1,4 +1,5 @@
-/* host.h - what a run offers its plugins (assay_host), and the curves that they and the loop write. */
+/* host.h - what a run offers its plugins (assay_host), and the curves that they and the loop
+ * write. */
 #ifndef TRAIN_HOST_H
 #define TRAIN_HOST_H
 
@@ -32,7 +33,8 @@ typedef struct recorder {
 void recorder_clear(recorder *recorder);
 /* `goal` is min, max or NULL. A failure is kept. */
 void recorder_add(recorder *recorder, const char *name, const char *goal, double value);
-/* What is added from now on belongs to step number `step`; two that follow each other may be under way. */
+/* What is added from now on belongs to step number `step`; two that follow each other may be under
+ * way. */
 void recorder_turn(recorder *recorder, int64_t step);
 /* Writes what was added to the step whose turn it is as that of `step`. */
 bool recorder_end_step(recorder *recorder, int64_t step, assay_error *error);

@@ -1,8 +1,8 @@
 /* loader.c - a thread that draws samples and collates them, a few items ahead.
  *
- * Slots form a ring: the thread fills slot i mod SLOTS with item i and waits while it holds one that
- * has not been given back. Each slot has an arena of its own that is reset, so that after the largest
- * item nothing more is allocated. */
+ * Slots form a ring: the thread fills slot i mod SLOTS with item i and waits while it holds one
+ * that has not been given back. Each slot has an arena of its own that is reset, so that after the
+ * largest item nothing more is allocated. */
 #include "lab/train/loader.h"
 
 #include "lab/train/balance.h"
@@ -15,8 +15,8 @@
 #include <time.h>
 
 #define SLOTS 3
-/* The order of more samples than these is worked out one by one and takes no memory; of fewer it is a
- * table, as it has always been, so that recorded runs can be made again. */
+/* The order of more samples than these is worked out one by one and takes no memory; of fewer it is
+ * a table, as it has always been, so that recorded runs can be made again. */
 #define LISTED (INT64_C(1) << 20)
 
 typedef struct slot {

@@ -1,7 +1,7 @@
 /* loader.h - batches made ready on a thread of their own while the model computes.
  *
- * A loader walks positions first .. end of a set in items of `size`. Position p is sample p mod n of
- * epoch p / n (n samples in the set), in the order of the permutation that (seed, "data/order",
+ * A loader walks positions first .. end of a set in items of `size`. Position p is sample p mod n
+ * of epoch p / n (n samples in the set), in the order of the permutation that (seed, "data/order",
  * epoch) addresses, or as they lie. There is no state: where to go on is a number. */
 #ifndef TRAIN_LOADER_H
 #define TRAIN_LOADER_H

@@ -128,8 +128,8 @@ static bool run_evaluators(training *t, bool final, assay_error *error)
     return ok;
 }
 
-/* What is due at this step: the valid loss, and the evaluators unless the end is here, where they run
- * for good. The state is changed only when all of it is done. */
+/* What is due at this step: the valid loss, and the evaluators unless the end is here, where they
+ * run for good. The state is changed only when all of it is done. */
 static bool evaluate(training *t, assay_error *error)
 {
     const loop_state before = t->state;
@@ -209,9 +209,9 @@ static bool read_steps(training *t, assay_error *error)
     return true;
 }
 
-/* Asks for the next step. Where a device computes it, only then the one before is waited for, so that the
- * device has work while the host records and prepares. A step that cannot be asked for fails after the one
- * before it, which may have failed as well. */
+/* Asks for the next step. Where a device computes it, only then the one before is waited for, so
+ * that the device has work while the host records and prepares. A step that cannot be asked for
+ * fails after the one before it, which may have failed as well. */
 static bool take_step(training *t, assay_error *error)
 {
     assay_error own = {0};
@@ -262,8 +262,8 @@ static bool is_halt(const training *t, int64_t step)
            is_due(step, o->evaluate_every) || is_due(step, o->checkpoint_every);
 }
 
-/* A step that is under way when the stop comes is taken to its end: half of it would be lost, for the
- * mask has seen its micro-batches. */
+/* A step that is under way when the stop comes is taken to its end: half of it would be lost, for
+ * the mask has seen its micro-batches. */
 static bool train(training *t, assay_error *error)
 {
     const train_options *o = t->options;

@@ -2,8 +2,9 @@
  *
  * A teacher's pass runs on a tape of its own, in evaluation, and its outputs are copied to the
  * caller's as constants: neither the caller's taps, scopes, dropout nor adapters can reach into it.
- * Weights of a stage come with that stage's recipe (model, adapters, mask) and the mask's state. Published weights have
- * none: they fill a model of the run's own options, with its own attention. */
+ * Weights of a stage come with that stage's recipe (model, adapters, mask) and the mask's state.
+ * Published weights have none: they fill a model of the run's own options, with its own
+ * attention. */
 #include "lab/train/network.h"
 
 #include "lab/train/checkpoint.h"

@@ -1,4 +1,5 @@
-/* network.h - the frozen models of other stages that a run's plugins ask for (assay_host.network). */
+/* network.h - the frozen models of other stages that a run's plugins ask for
+ * (assay_host.network). */
 #ifndef TRAIN_NETWORK_H
 #define TRAIN_NETWORK_H
 

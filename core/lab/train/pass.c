@@ -6,9 +6,9 @@
 #include <string.h>
 
 /* ---- adapters on tapes ----
- * An attachment lasts as long as its tape, and a tape may see other stacks (a loss that runs a decoder
- * of its own): an adapter acts only while its own assembly runs. The address of `probe` is a place that
- * no model marks: who acts there has been attached. */
+ * An attachment lasts as long as its tape, and a tape may see other stacks (a loss that runs a
+ * decoder of its own): an adapter acts only while its own assembly runs. The address of `probe` is
+ * a place that no model marks: who acts there has been attached. */
 
 static bool adapter_attaches(void *user, const char *place)
 {

@@ -1,9 +1,9 @@
 /* pieces.c - a micro-batch in parts, so that memory bounds the part and not the batch.
  *
  * First pass: every part without a record; what coupling losses read is kept. Then the coupling
- * losses on all of it, which gives the gradients of the kept outputs. Second pass: every part again,
- * with a record, and back from those gradients and from the losses that do not couple, each weighted
- * by its share of the targets. Dropout draws by the same address in both passes. */
+ * losses on all of it, which gives the gradients of the kept outputs. Second pass: every part
+ * again, with a record, and back from those gradients and from the losses that do not couple, each
+ * weighted by its share of the targets. Dropout draws by the same address in both passes. */
 #include "lab/train/step.h"
 
 #include <assay/memory.h>

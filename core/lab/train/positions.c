@@ -1,7 +1,8 @@
 /* positions.c - a ViT's position table resized to another grid of patches.
  *
- * As PyTorch's interpolate does it (bicubic with a = -0.75, align_corners = false, no antialiasing),
- * which the published fine-tuning uses on a 224-pixel checkpoint in a 512-pixel model. */
+ * As PyTorch's interpolate does it (bicubic with a = -0.75, align_corners = false, no
+ * antialiasing), which the published fine-tuning uses on a 224-pixel checkpoint in a 512-pixel
+ * model. */
 #include "lab/train/positions.h"
 
 #include <assay/image.h>
@@ -41,9 +42,9 @@ static void transpose(const float *in, int64_t rows, int64_t columns, float *out
             out[c * rows + r] = in[r * columns + c];
 }
 
-/* The tokens of a stored table: how many stand before the patches (a class token, or none), and the side
- * of their grid; 0: it is no table of positions. DeiT III adds positions before the class token is there
- * (spec 2.14). */
+/* The tokens of a stored table: how many stand before the patches (a class token, or none), and the
+ * side of their grid; 0: it is no table of positions. DeiT III adds positions before the class
+ * token is there (spec 2.14). */
 static int64_t stored_grid(int64_t tokens, int64_t *before)
 {
     int64_t side = grid_of(tokens);

@@ -5,8 +5,8 @@
 
 #include "lab/train/assembly.h"
 
-/* Whether this run trains on kept histories. `auto` is: where it can be done. `on` where it can't is
- * an error that says what stands in the way. */
+/* Whether this run trains on kept histories. `auto` is: where it can be done. `on` where it can't
+ * is an error that says what stands in the way. */
 bool prefixes_chosen(const assembly *assembly, const train_options *options, bool *chosen,
                      assay_error *error);
 
@@ -18,9 +18,9 @@ prefixes *prefixes_new(assembly *assembly, const train_options *options, int64_t
                        assay_error *error);
 void prefixes_free(prefixes *prefixes); /* accepts NULL */
 
-/* A training pass of a batch of questions (part ASSAY_QUESTION) on its samples' histories, which are
- * run first where they are not kept. Outputs as of assembly_forward. False after a failure, which is
- * on the tape. */
+/* A training pass of a batch of questions (part ASSAY_QUESTION) on its samples' histories, which
+ * are run first where they are not kept. Outputs as of assembly_forward. False after a failure,
+ * which is on the tape. */
 bool prefixes_forward(prefixes *prefixes, assay_tape *tape, const assay_batch *batch,
                       const assay_clock *clock, const assay_wanted *wanted, assay_outputs *out);
 

@@ -36,8 +36,8 @@ bool rates_check(const assembly *a, const train_options *o, assay_error *error)
                       .hint = "layer_decay = 1 leaves all rates alike");
 }
 
-/* The parameter's name as the model knows it: an adapter's names are its own behind its prefix. NULL:
- * not the model's business. */
+/* The parameter's name as the model knows it: an adapter's names are its own behind its prefix.
+ * NULL: not the model's business. */
 static const char *own_name(const assembly *a, const char *name)
 {
     for (int i = 0; i < a->adapter_count; i++) {

@@ -227,8 +227,8 @@ static bool optimize(stepper *s, step_asked *asked, assay_error *error)
            fail_optimizer(asked->step, &own, error);
 }
 
-/* While the device computes, the next batch is taken and sent. Where the host computes there is nothing to be
- * done meanwhile, and it is taken when its step begins. */
+/* While the device computes, the next batch is taken and sent. Where the host computes there is
+ * nothing to be done meanwhile, and it is taken when its step begins. */
 static void look_ahead(stepper *s, loader *batches)
 {
     if (!assay_device_is_apart(s->assembly->device))
@@ -294,8 +294,8 @@ bool stepper_ask(stepper *s, int64_t step, loader *batches, recorder *curves, as
 
 /* ---- and read ---- */
 
-/* A loss that is no number: says which, and when a parameter already is none, that; a device that failed is
- * the better reason. */
+/* A loss that is no number: says which, and when a parameter already is none, that; a device that
+ * failed is the better reason. */
 static bool check_values(const stepper *s, int64_t step, const double *values, assay_error *error)
 {
     const assembly *a = s->assembly;
@@ -337,8 +337,8 @@ bool stepper_read(stepper *s, recorder *curves, step_report *out, assay_error *e
     *out = asked->report;
     s->read_count++;
     bool stepped = assay_adamw_read(s->adamw, &out->norm, &own);
-    /* A loss that is no number is told before the gradients that come of it, a device that failed before
-     * both. */
+    /* A loss that is no number is told before the gradients that come of it, a device that failed
+     * before both. */
     if (!stepped && own.code != ASSAY_NOT_FINITE)
         return fail_optimizer(asked->step, &own, error);
     recorder_read(curves);

@@ -50,12 +50,13 @@ stepper *stepper_new(assembly *assembly, const train_options *options, bool trai
                      assay_error *error);
 void stepper_free(stepper *stepper); /* accepts NULL */
 
-/* Has optimizer step number `step` (from 0) done on the loader's next micro-batches, and does not wait for the
- * device. What plugins record goes to `recorder`. */
+/* Has optimizer step number `step` (from 0) done on the loader's next micro-batches, and does not
+ * wait for the device. What plugins record goes to `recorder`. */
 bool stepper_ask(stepper *stepper, int64_t step, loader *loader, recorder *recorder,
                  assay_error *error);
-/* Waits for the oldest step that was asked for and not read. Its series go to `recorder`. What is not finite is
- * ASSAY_NOT_FINITE, naming step and tensor; then steps asked for behind it are void. */
+/* Waits for the oldest step that was asked for and not read. Its series go to `recorder`. What is
+ * not finite is ASSAY_NOT_FINITE, naming step and tensor; then steps asked for behind it are
+ * void. */
 bool stepper_read(stepper *stepper, recorder *recorder, step_report *out, assay_error *error);
 /* How many steps wait to be read: at most two. */
 int64_t stepper_unread(const stepper *stepper);
@@ -74,7 +75,8 @@ bool pieces_train(stepper *stepper, const loader_item *item, const assay_clock *
 bool pieces_evaluate(stepper *stepper, const loader_item *item, const assay_clock *clock,
                      assay_error *error);
 
-/* Has `value`, times `factor`, added to stepper->into[loss], or put there, when late numbers are read. */
+/* Has `value`, times `factor`, added to stepper->into[loss], or put there, when late numbers are
+ * read. */
 bool stepper_read_later(stepper *stepper, int loss, const assay_tensor *value, double factor,
                         bool add, assay_error *error);
 

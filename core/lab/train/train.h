@@ -1,8 +1,8 @@
 /* lab/train/train.h - one run from its recipe to its scores.
  *
  * An assembly opens what a recipe names: dataset, model, mask, adapters, losses, in one parameter
- * set. train_run trains it from the newest good checkpoint (or from the seed), evaluates, and writes
- * series, checkpoints, scores and artifacts under the attempt's lease. */
+ * set. train_run trains it from the newest good checkpoint (or from the seed), evaluates, and
+ * writes series, checkpoints, scores and artifacts under the attempt's lease. */
 #ifndef LAB_TRAIN_TRAIN_H
 #define LAB_TRAIN_TRAIN_H
 
@@ -29,7 +29,8 @@ void dataset_pool_stop(dataset_pool *pool, const volatile sig_atomic_t *stop);
 /* Where the weights of a stage lie. The run room knows. */
 typedef struct train_sources {
     void *user;
-    /* The safetensors file of a stage's weights (value->stage >= 0; paths are this room's business). */
+    /* The safetensors file of a stage's weights (value->stage >= 0; paths are this room's
+     * business). */
     bool (*weights)(void *user, const setting *value, char *path, int64_t size, assay_error *error);
     /* The recipe behind a stage's weights (for assay_host.network); NULL for a plain path. */
     const recipe *(*stage)(void *user, const setting *value);
@@ -109,8 +110,8 @@ typedef struct train_reopening {
 } train_reopening;
 
 typedef struct train_opened train_opened;
-/* With the mask's state of that checkpoint. What the request points at must outlive the result, which
- * the caller owns. */
+/* With the mask's state of that checkpoint. What the request points at must outlive the result,
+ * which the caller owns. */
 train_opened *train_reopen(const train_reopening *request, assay_error *error);
 void train_opened_free(train_opened *opened); /* accepts NULL */
 const assay_network *train_opened_network(const train_opened *opened);

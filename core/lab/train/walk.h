@@ -1,4 +1,5 @@
-/* walk.h - a set of samples through the network in order, as evaluators and starting losses see it. */
+/* walk.h - a set of samples through the network in order, as evaluators and starting losses see
+ * it. */
 #ifndef TRAIN_WALK_H
 #define TRAIN_WALK_H
 

@@ -1,7 +1,7 @@
 /* image_mix.c - the dataset plugin `image_mix`: many folders of images as one set for pre-training.
  *
- * UNIP's InfMix (infrared spec 2.2) is infrared sets, a part of ImageNet and COCO; PAD's MSIP (3.2) is
- * infrared sets alone. What is read below `path`, part by part, in the order of `parts`:
+ * UNIP's InfMix (infrared spec 2.2) is infrared sets, a part of ImageNet and COCO; PAD's MSIP (3.2)
+ * is infrared sets alone. What is read below `path`, part by part, in the order of `parts`:
  *
  *     infpre/SET/thermal/IMAGE   a sibling of `thermal` (rgb, roi) is not looked at
  *     in1k/CLASS/IMAGE           the first `per_class` of each class, by name

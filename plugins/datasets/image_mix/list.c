@@ -1,5 +1,5 @@
-/* list.c - the images of a mixture, in their order: the parts as the options have them; sets, classes
- * and files by name, files of infrared sets by number when all their names are numbers. */
+/* list.c - the images of a mixture, in their order: the parts as the options have them; sets,
+ * classes and files by name, files of infrared sets by number when all their names are numbers. */
 #include "mix.h"
 #include "room.h"
 
@@ -159,7 +159,8 @@ static bool add_folder(mix_data *data, const char *folder, int64_t most, bool by
 
 /* ---- parts ---- */
 
-/* BELOW/NAME/thermal of every folder NAME that has it; below "" they lie in the data's own folder. */
+/* BELOW/NAME/thermal of every folder NAME that has it; below "" they lie in the data's own
+ * folder. */
 static bool add_infrared(mix_data *data, const char *below, assay_error *error)
 {
     names sets = {NULL, 0};

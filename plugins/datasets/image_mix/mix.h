@@ -1,7 +1,8 @@
 /* mix.h - what the files of the dataset plugin `image_mix` share.
  *
  * list.c lists the images of every part in their order; check.c reads each once (with
- * ../images/index.h) and makes the fingerprint; sample.c makes samples; image_mix.c is the plugin. */
+ * ../images/index.h) and makes the fingerprint; sample.c makes samples; image_mix.c is the
+ * plugin. */
 #ifndef IMAGE_MIX_H
 #define IMAGE_MIX_H
 

@@ -1,8 +1,8 @@
 /* image_seg.c - the dataset plugin `image_seg`: folders of gray images with a class for each pixel.
  *
  * Images are PNG, JPEG or BMP; labels are PNG of the same stem whose stored numbers (gray, or
- * indices of a palette) are the classes. layout.c knows the published sets; find.c says which images
- * a split has; check.c reads every file once, before a run starts. Fields, in this order:
+ * indices of a palette) are the classes. layout.c knows the published sets; find.c says which
+ * images a split has; check.c reads every file once, before a run starts. Fields, in this order:
  *
  *     image  f32 (H, W)  (v / 255 - mean) / sd of one channel
  *     truth  u8  (H, W)  classes from 0; 255: ignored. Not for pre-training.

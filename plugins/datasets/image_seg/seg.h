@@ -57,7 +57,8 @@ typedef struct seg_layout {
 } seg_layout;
 
 bool seg_layout_make(seg_layout *out, const seg_options *options, assay_error *error);
-/* Where a list lies: in `path`, or failing that in the base. False: in neither; `out` is in the base. */
+/* Where a list lies: in `path`, or failing that in the base. False: in neither; `out` is in the
+ * base. */
 bool seg_list_path(const seg_layout *layout, const char *name, char *out, int64_t size);
 void seg_layout_clear(seg_layout *layout);
 

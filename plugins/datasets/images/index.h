@@ -1,7 +1,7 @@
 /* index.h - what is known of every file of a set, so that it is read and checked once.
  *
- * A set is checked file by file in its order, so that the first that is wrong is the one that is named;
- * image_index_ahead has read the next few by then, several at a time.
+ * A set is checked file by file in its order, so that the first that is wrong is the one that is
+ * named; image_index_ahead has read the next few by then, several at a time.
  *
  * The first time, every image and label file is decoded whole. What was found is kept in the host's
  * cache, one file for a folder of data, and a file that has not changed since (size, times, inode)

@@ -1,8 +1,8 @@
 /* deed.h - a user's events as pair makers see them, whatever data they come from.
  *
- * A category is a source and the first word of an event's text: data whose texts begin with what was
- * done, or with where money went, have good ones. An event's amount is the first word of its text
- * that is a plain number ("35", "12.50"). */
+ * A category is a source and the first word of an event's text: data whose texts begin with what
+ * was done, or with where money went, have good ones. An event's amount is the first word of its
+ * text that is a plain number ("35", "12.50"). */
 #ifndef PAIRS_DEED_H
 #define PAIRS_DEED_H
 

@@ -1,5 +1,5 @@
-/* maker.h - which of a user's ten question-and-answer pairs a sample is: in turn over the epochs, or
- * a hard one.
+/* maker.h - which of a user's ten question-and-answer pairs a sample is: in turn over the epochs,
+ * or a hard one.
  *
  * A pair is hard when its difficulty S = 1 - cos(history and question, answer) is at least the 70th
  * percentile of 1,000 pairs of calibration (GG-SM's selection, user-modelling spec 3.2). The paper

@@ -1,7 +1,8 @@
 /* topics.h - the 72 topics of D_uqa: what may be asked about a user's life.
  *
- * A topic belongs to an area of life; an area has the words that its events begin with, or the names
- * of the sources that they come from. The last area is life as a whole: every event is of it. */
+ * A topic belongs to an area of life; an area has the words that its events begin with, or the
+ * names of the sources that they come from. The last area is life as a whole: every event is of
+ * it. */
 #ifndef PAIRS_TOPICS_H
 #define PAIRS_TOPICS_H
 

@@ -170,8 +170,8 @@ void uqa_choose(const uqa_history *history, int out[UQA_ASKED])
 
 enum { FALLING, STEADY, RISING, TRENDS };
 
-/* Rising: more than a quarter above the third before, and falling the same below; a difference of one
- * event is none. */
+/* Rising: more than a quarter above the third before, and falling the same below; a difference of
+ * one event is none. */
 static int64_t trend_of(const uqa_sum *sum)
 {
     int64_t before = sum->of_third[1], now = sum->of_third[2];

@@ -2,10 +2,11 @@
  * spec 2.2), made without a language model.
  *
  * Of 72 topics the ten most relevant to a history are asked, each as a question that names what the
- * user does most in its area. An answer is drafted as three clauses, each a fact of the history: how
- * many events, the trend, a share, the newest, the favourite category, amounts, the latest third. A
- * draft may be wrong on purpose (draft_errors), as a language model's would be. Reflection works every
- * stated fact out again from the history, finds those that it contradicts, and revises them. */
+ * user does most in its area. An answer is drafted as three clauses, each a fact of the history:
+ * how many events, the trend, a share, the newest, the favourite category, amounts, the latest
+ * third. A draft may be wrong on purpose (draft_errors), as a language model's would be. Reflection
+ * works every stated fact out again from the history, finds those that it contradicts, and revises
+ * them. */
 #ifndef PAIRS_UQA_H
 #define PAIRS_UQA_H
 
@@ -46,9 +47,9 @@ typedef struct uqa_history {
 bool uqa_read(const deeds *done, double from, double until, const char *unit, assay_arena *arena,
               uqa_history *out, assay_error *error);
 
-/* The ten most relevant topics (area * TOPICS_OF_AREA + place in the area): picked one by one for the
- * largest weight log(1 + events of the area) - 0.5 [topics of the area picked before], with weight 1,
- * and 1/2 for life as a whole; ties go to the earlier topic. */
+/* The ten most relevant topics (area * TOPICS_OF_AREA + place in the area): picked one by one for
+ * the largest weight log(1 + events of the area) - 0.5 [topics of the area picked before], with
+ * weight 1, and 1/2 for life as a whole; ties go to the earlier topic. */
 void uqa_choose(const uqa_history *history, int out[UQA_ASKED]);
 
 /* A stated fact. What `value` means depends on the kind: a number, a trend (0 falling, 1 steady, 2

@@ -1,8 +1,9 @@
 /* canvas.h - the view that a scene is painted on, far things first.
  *
  * The camera looks along z (metres) from height `eye` above flat ground; what lies at (x, z) and
- * height v appears at column centre + focal x / z and row horizon - focal (v - eye) / z. Every pixel
- * is four samples, two by two; a sample holds a radiance, the class of what is seen and its distance. */
+ * height v appears at column centre + focal x / z and row horizon - focal (v - eye) / z. Every
+ * pixel is four samples, two by two; a sample holds a radiance, the class of what is seen and its
+ * distance. */
 #ifndef THERMAL_CANVAS_H
 #define THERMAL_CANVAS_H
 

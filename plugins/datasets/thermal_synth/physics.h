@@ -1,9 +1,9 @@
 /* physics.h - what bodies radiate between 8 and 14 micrometres, and how warm things are outdoors.
  *
  * Temperatures are kelvins, radiances W / (m^2 sr) of the whole band. Everything that a camera sees
- * is a radiance: of a body of temperature T and emissivity e in front of surroundings of temperature
- * R it is e B(T) + (1 - e) B(R), seen through t of air of temperature A it is t L + (1 - t) B(A),
- * B being Planck's law integrated over the band. */
+ * is a radiance: of a body of temperature T and emissivity e in front of surroundings of
+ * temperature R it is e B(T) + (1 - e) B(R), seen through t of air of temperature A it is t L + (1
+ * - t) B(A), B being Planck's law integrated over the band. */
 #ifndef THERMAL_PHYSICS_H
 #define THERMAL_PHYSICS_H
 

@@ -52,16 +52,16 @@ static void blur(double spread, int64_t width, int64_t height, float *plane, flo
 
 /* ---- detector ---- */
 
-/* What stays of a camera from frame to frame, as numbers of spread 1: of every column, and of the row
- * of pixels under way. */
+/* What stays of a camera from frame to frame, as numbers of spread 1: of every column, and of the
+ * row of pixels under way. */
 typedef struct pattern {
     float *columns, *gains, *pixels;
     double row;
 } pattern;
 
-/* Kelvins that pixel x of the row at `down` (-1 top .. 1 bottom) is off by: every pixel, every column
- * and every row by itself. Their variances are 0.5, 0.3 and 0.1 of the whole; what is left is a shade
- * towards the corners. */
+/* Kelvins that pixel x of the row at `down` (-1 top .. 1 bottom) is off by: every pixel, every
+ * column and every row by itself. Their variances are 0.5, 0.3 and 0.1 of the whole; what is left
+ * is a shade towards the corners. */
 static double offset_at(const pattern *p, double spread, int64_t x, int64_t width, double down)
 {
     double across = 2.0 * (double)x / (double)width - 1;

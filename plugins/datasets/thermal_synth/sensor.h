@@ -1,4 +1,5 @@
-/* sensor.h - an uncooled thermal camera: optics, detector, converter, and the picture people see. */
+/* sensor.h - an uncooled thermal camera: optics, detector, converter, and the picture people
+ * see. */
 #ifndef THERMAL_SENSOR_H
 #define THERMAL_SENSOR_H
 

@@ -16,11 +16,11 @@
  *                        pads): ignored. Not for pre-training.
  *
  * Segmentation has the splits train, valid and test. In training image and truth are side x side,
- * changed at random (infrared spec 2.9.1); else the image is resized to fit into `fit` and the truth
- * is as large as the picture. Pre-training has the splits pretrain, valid and test: in training a
- * random box (spec 2.3) or, with `crop = "roi"`, a crop around a region that selective search finds
- * in the picture (spec 3.3), side x side; else the largest square in the middle. Both of one seed show
- * the same valid and test pictures; no picture stands in two splits.
+ * changed at random (infrared spec 2.9.1); else the image is resized to fit into `fit` and the
+ * truth is as large as the picture. Pre-training has the splits pretrain, valid and test: in
+ * training a random box (spec 2.3) or, with `crop = "roi"`, a crop around a region that selective
+ * search finds in the picture (spec 3.3), side x side; else the largest square in the middle. Both
+ * of one seed show the same valid and test pictures; no picture stands in two splits.
  *
  * The one benchmark is thermal_synth/segmentation. Numbers made with these pictures compare with
  * nobody else's. */

@@ -1,10 +1,10 @@
 /* export.c - synthetic users as the files that dataset.users reads: dataset.json and users.jsonl.
  *
  * A line holds the history only, every event of the chosen sources with nothing cut, so that slots
- * may be chosen again by editing dataset.json. What lies in the window is in the file as answers: the
- * labels of train, valid and test, and the training pairs of the first epoch as pairs, all `until`
- * day 90. dataset.users { pairs = { "given" } } gives the same samples from it; features as well, as
- * long as the users that they are standardised on are all there are. */
+ * may be chosen again by editing dataset.json. What lies in the window is in the file as answers:
+ * the labels of train, valid and test, and the training pairs of the first epoch as pairs, all
+ * `until` day 90. dataset.users { pairs = { "given" } } gives the same samples from it; features as
+ * well, as long as the users that they are standardised on are all there are. */
 #include "synth.h"
 #include "tabular.h"
 #include "telling.h"

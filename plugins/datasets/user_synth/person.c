@@ -1,7 +1,8 @@
 /* person.c - see person.h.
  *
  * One block of random words per day gives the number of its events and the drift of twelve tastes;
- * one per event gives all of the event. No function of the mathematics library is called per event. */
+ * one per event gives all of the event. No function of the mathematics library is called per
+ * event. */
 #include "person.h"
 
 #include <math.h>
@@ -185,8 +186,8 @@ static int choose_topic(const float until[TOPICS], const world *w, float u)
 }
 
 /* How 128 bits become an event: word 0 the topic (24) and what only the text says (8); word 1 the
- * source (20) and the item (12); word 2 the action (8), the amount (10) and the time (10); word 3 the
- * status (12), whether a transfer is large (14) and the merchant (2). */
+ * source (20) and the item (12); word 2 the action (8), the amount (10) and the time (10); word 3
+ * the status (12), whether a transfer is large (14) and the merchant (2). */
 static life_event make_event(const person *p, const world *w, const float until[TOPICS],
                              const uint32_t words[4])
 {

@@ -21,8 +21,8 @@ static const char *price_word(const life_event *e, const world *w)
     return logf(e->amount) < w->price[e->topic] ? "budget" : "premium";
 }
 
-/* A word and, but for the first, the blank before it. Templates of printf take several times as long,
- * and a large sample is hundreds of events. */
+/* A word and, but for the first, the blank before it. Templates of printf take several times as
+ * long, and a large sample is hundreds of events. */
 static char *put(char *at, const char *blank, const char *word)
 {
     while (*blank != '\0')

@@ -1,11 +1,11 @@
 /* user_synth.c - the dataset plugin `user_synth`: synthetic users at any scale.
  *
  * Users with latent traits live 120 days in six sources (user-modelling spec 1.1, 6.1): 90 days are
- * history, the 30 after them are what the 19 tasks of the suites `alipay10` and `cognition9` and the
- * future pairs are about. A user is a pure function of (seed, split, number) and of how users live
- * (`activity`, `noise`): every sample is generated when it is asked for, on any thread, and nothing
- * is kept, so a million users take no more memory than a hundred. Numbers made with them compare with
- * nobody else's.
+ * history, the 30 after them are what the 19 tasks of the suites `alipay10` and `cognition9` and
+ * the future pairs are about. A user is a pure function of (seed, split, number) and of how users
+ * live (`activity`, `noise`): every sample is generated when it is asked for, on any thread, and
+ * nothing is kept, so a million users take no more memory than a hundred. Numbers made with them
+ * compare with nobody else's.
  *
  * Fields, as dataset.users gives them:
  *
@@ -19,12 +19,12 @@
  *     id           u8  (bytes)          "test-17": the split, and the user's place in it
  *
  * Training samples are pairs; sample number n is pair n % k of user n / k, with k pairs a user. Of
- * "future" there is one: what the user does in the next 30 days, "nothing" of a user who is gone. Of
- * "uqa" there are `uqa_pairs`: questions about the user's life, answered from the history
+ * "future" there is one: what the user does in the next 30 days, "nothing" of a user who is gone.
+ * Of "uqa" there are `uqa_pairs`: questions about the user's life, answered from the history
  * (pairs/uqa.h); with one, batches are half futures and half questions, up to chance. Of "labels"
- * there is one for every task, of pretrain users only. Benchmarks have the users of train, valid and
- * test, never those of pretrain. With `task`, the training samples of train, valid and test are the
- * task's instead, and train is what is trained on. */
+ * there is one for every task, of pretrain users only. Benchmarks have the users of train, valid
+ * and test, never those of pretrain. With `task`, the training samples of train, valid and test are
+ * the task's instead, and train is what is trained on. */
 #include "synth.h"
 
 #include "tabular.h"

@@ -8,10 +8,10 @@
  *   user's answer; only of users on whom models are trained: pretrain, or train in a set without
  *   pretrain), "future" (what the user did in the last window of time, asked of the history before
  *   it; only events before the earliest `until` of the user's labels count, so that nothing a label
- *   asks for is trained on). "auto" is given and labels, or, when no user that models are trained on
- *   has a pair or a label, future. With `task`, the training samples of train, valid and test are
- *   the task's instead, with its label and the answer's word, and train is what is trained on: for
- *   tuning a model whose pretrain samples, and so whose words, stay what they were.
+ *   asks for is trained on). "auto" is given and labels, or, when no user that models are trained
+ *   on has a pair or a label, future. With `task`, the training samples of train, valid and test
+ *   are the task's instead, with its label and the answer's word, and train is what is trained on:
+ *   for tuning a model whose pretrain samples, and so whose words, stay what they were.
  * - Benchmark samples, one for every user of the split with that label.
  *
  * The input of a sample is the events before its `until`, of which each source gives the newest

@@ -1,7 +1,7 @@
 /* activation.cu - activation functions and the gated product, forward and backward.
  *
- * Bound by memory: which function it is, is the same for all threads, and an exponential costs less than
- * the 8 to 20 bytes that it is computed for. Not measured. */
+ * Bound by memory: which function it is, is the same for all threads, and an exponential costs less
+ * than the 8 to 20 bytes that it is computed for. Not measured. */
 #include "kernels.h"
 #include "pack.h"
 

@@ -1,12 +1,12 @@
 /* attention.cu - softmax attention under every mask, forward.
  *
- * The tiled online softmax of Dao et al., "FlashAttention" (2022), algorithm 1: a block has a tile of
- * queries of one head, and visits the tiles of 32 keys that any of them sees in order; each row keeps
- * its running maximum and sum, and what was summed under an older maximum is scaled when the maximum
- * rises. Bound by fp32 multiply-adds where there are many tokens (tiles.h); not measured.
+ * The tiled online softmax of Dao et al., "FlashAttention" (2022), algorithm 1: a block has a tile
+ * of queries of one head, and visits the tiles of 32 keys that any of them sees in order; each row
+ * keeps its running maximum and sum, and what was summed under an older maximum is scaled when the
+ * maximum rises. Bound by fp32 multiply-adds where there are many tokens (tiles.h); not measured.
  *
- * A row depends on its own query, the keys that it sees and the place of the key tiles, which start at
- * position 0; never on other rows or on padding. */
+ * A row depends on its own query, the keys that it sees and the place of the key tiles, which start
+ * at position 0; never on other rows or on padding. */
 #include "attention.h"
 #include "sdpa.h"
 

@@ -6,8 +6,9 @@
 #include "tiles.h"
 
 /* ---- who sees whom ----
- * As in cpu/attention_mask.h: the keys before `free_end` are seen by a query for nothing, those up to
- * `visible_end` if the future is open, none beyond. Neither end falls from one query to the next. */
+ * As in cpu/attention_mask.h: the keys before `free_end` are seen by a query for nothing, those up
+ * to `visible_end` if the future is open, none beyond. Neither end falls from one query to the
+ * next. */
 typedef struct mask_view {
     int64_t start;           /* position of query 0 */
     int64_t rows;            /* queries that stand before the length; the others see nothing */
@@ -96,8 +97,8 @@ typedef struct query_tile {
     mask_view mask;
 } query_tile;
 
-/* The tiles of a head are neighbours, and so are heads that share keys. Under a causal mask later tiles are
- * dearer: they start first, so that none is waited for. */
+/* The tiles of a head are neighbours, and so are heads that share keys. Under a causal mask later
+ * tiles are dearer: they start first, so that none is waited for. */
 template <typename Kind>
 static __device__ inline query_tile tile_of_block(const device_attention &call)
 {

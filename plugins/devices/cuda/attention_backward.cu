@@ -1,13 +1,13 @@
 /* attention_backward.cu - softmax attention under every mask, backward: from the gradient of the
  * output, or from that of the map.
  *
- * The probabilities of a tile come back from its scores and row_lse (Dao et al., "FlashAttention", 2022,
- * algorithm 4): P = exp(S - lse), dP = dO V', dS = P (dP - delta), delta = rowsum(dO O). From a map P
- * and dP are read. Nothing is added up by two blocks: one kernel has a tile of queries to a block and
- * walks the keys for d_q, one has a tile of keys and walks the queries of all heads that share them for
- * d_k and d_v, one has a tile of the costs (attention_costs.cu). So scores are computed twice, three
- * times where the costs want a gradient, and every sum has one order. Bound by fp32 multiply-adds
- * (tiles.h); not measured. */
+ * The probabilities of a tile come back from its scores and row_lse (Dao et al., "FlashAttention",
+ * 2022, algorithm 4): P = exp(S - lse), dP = dO V', dS = P (dP - delta), delta = rowsum(dO O). From
+ * a map P and dP are read. Nothing is added up by two blocks: one kernel has a tile of queries to a
+ * block and walks the keys for d_q, one has a tile of keys and walks the queries of all heads that
+ * share them for d_k and d_v, one has a tile of the costs (attention_costs.cu). So scores are
+ * computed twice, three times where the costs want a gradient, and every sum has one order. Bound
+ * by fp32 multiply-adds (tiles.h); not measured. */
 #include "attention_gradient.h"
 #include "sdpa.h"
 

@@ -1,10 +1,11 @@
-/* attention_costs.cu - the gradient of attention's costs, which items, heads, queries and keys may share.
+/* attention_costs.cu - the gradient of attention's costs, which items, heads, queries and keys may
+ * share.
  *
- * A block has a tile of pairs and computes dS there once more (attention_gradient.h). The items and heads
- * that share a cost are dealt to `pieces` blocks, each of which adds up its own in one order; where
- * queries or keys share, the block adds up its tile. Then the partial sums of pieces, and of tiles where
- * queries or keys share, are added in order, in double. Bound by fp32 multiply-adds (tiles.h); not
- * measured. */
+ * A block has a tile of pairs and computes dS there once more (attention_gradient.h). The items and
+ * heads that share a cost are dealt to `pieces` blocks, each of which adds up its own in one order;
+ * where queries or keys share, the block adds up its tile. Then the partial sums of pieces, and of
+ * tiles where queries or keys share, are added in order, in double. Bound by fp32 multiply-adds
+ * (tiles.h); not measured. */
 #include "attention_gradient.h"
 
 /* How the gradient of log_weight is cut up. */
@@ -52,8 +53,8 @@ int64_t cuda_attention_costs_bytes(const device_attention *call)
     return parts > 1 ? parts * call->bias_count * (int64_t)sizeof(float) : 0;
 }
 
-/* Sums of the block's tile by what shares a cost: d (QUERIES, SCORE_STRIDE) in shared memory, in which
- * uncharged pairs are 0. to(i, j, sum) takes the results. */
+/* Sums of the block's tile by what shares a cost: d (QUERIES, SCORE_STRIDE) in shared memory, in
+ * which uncharged pairs are 0. to(i, j, sum) takes the results. */
 template <int QUERIES, typename To>
 static __device__ inline void reduce_costs(const cost_shape &shape, float *d, const To &to)
 {

@@ -1,5 +1,5 @@
-/* attention_gradient.h - dS, the gradient of a tile's scores, from the gradient of the output or of the
- * map (see attention_backward.cu). */
+/* attention_gradient.h - dS, the gradient of a tile's scores, from the gradient of the output or of
+ * the map (see attention_backward.cu). */
 #ifndef ASSAY_CUDA_ATTENTION_GRADIENT_H
 #define ASSAY_CUDA_ATTENTION_GRADIENT_H
 
@@ -38,9 +38,9 @@ static __device__ inline float probability(const row_mask &row, int j, float sco
     return expf(mask_score(row, j, score) - lse);
 }
 
-/* dS of queries i0 .. i0 + rows - 1 and keys j0 .. j0 + columns - 1 of the map into scores, of the shape
- * (QUERIES, SCORE_STRIDE), or (KEYS, SCORE_STRIDE) when TURNED; 0 elsewhere. A pair whose P is 0 gives 0,
- * whatever stands in dP. */
+/* dS of queries i0 .. i0 + rows - 1 and keys j0 .. j0 + columns - 1 of the map into scores, of the
+ * shape (QUERIES, SCORE_STRIDE), or (KEYS, SCORE_STRIDE) when TURNED; 0 elsewhere. A pair whose P
+ * is 0 gives 0, whatever stands in dP. */
 template <int QUERIES, int KEYS, bool TURNED>
 static __device__ inline void map_scores(const device_attention &call, const float *delta,
                                          int64_t b, int64_t h, int64_t i0, int rows, int64_t j0,

@@ -1,7 +1,7 @@
 /* channels.cu - sums, moments and batch norm of maps (B, C, pixels), channel by channel.
  *
- * The numbers of a channel are cut into pieces of one size, a block each, whose sums (in double) are
- * added in their order: how many there are depends on the sizes alone.
+ * The numbers of a channel are cut into pieces of one size, a block each, whose sums (in double)
+ * are added in their order: how many there are depends on the sizes alone.
  *
  * Bound by memory: the sums read x once, the moments twice, the gradient of batch norm x and d_y
  * twice. Not measured. */
@@ -15,8 +15,8 @@ enum {
     FINISH_BLOCK = 32, /* threads that put the pieces of a channel together */
 };
 
-/* How the batch x pixels numbers of a channel are shared out. They are counted in units that a thread
- * reads at once: one number, or four. */
+/* How the batch x pixels numbers of a channel are shared out. They are counted in units that a
+ * thread reads at once: one number, or four. */
 typedef struct pieces {
     int64_t batch, channels, pixels;
     int64_t count, each; /* pieces of a channel, and units of one */
@@ -313,7 +313,8 @@ static __global__ void sum_gradients(pieces p, device_batch_norm g, double *part
     }
 }
 
-/* d_w and d_b, and what a statistic of the batch sends back to every x: offset (C) and slope (C). */
+/* d_w and d_b, and what a statistic of the batch sends back to every x: offset (C) and slope
+ * (C). */
 static __global__ void finish_gradients(pieces p, device_batch_norm g, const double *partial,
                                         const double *along, float *offset, float *slope)
 {

@@ -1,10 +1,10 @@
 /* columns.h - sums down the columns of rows.
  *
- * A block takes as many neighbouring columns as a warp has lanes (times the pack), and its warps take
- * the rows in turn. Where rows are narrow, a warp takes several rows at a time: `span` lanes, a power of
- * two, stand side by side in a row. Long columns are cut into pieces of rows, a block for each; the
- * pieces' sums meet in the workspace and are added in order. How rows are cut depends on the sizes
- * alone. */
+ * A block takes as many neighbouring columns as a warp has lanes (times the pack), and its warps
+ * take the rows in turn. Where rows are narrow, a warp takes several rows at a time: `span` lanes,
+ * a power of two, stand side by side in a row. Long columns are cut into pieces of rows, a block
+ * for each; the pieces' sums meet in the workspace and are added in order. How rows are cut depends
+ * on the sizes alone. */
 #ifndef ASSAY_CUDA_COLUMNS_H
 #define ASSAY_CUDA_COLUMNS_H
 
@@ -68,8 +68,8 @@ static __device__ inline int64_t cuda_piece_start(int64_t rows, int64_t pieces, 
     return each * piece + (piece < rest ? piece : rest);
 }
 
-/* Adds what the block's threads hold of the same columns: lanes in pairs, then warps in their order.
- * Every thread of the block calls; the result is that of the first `span` threads. */
+/* Adds what the block's threads hold of the same columns: lanes in pairs, then warps in their
+ * order. Every thread of the block calls; the result is that of the first `span` threads. */
 template <typename T, int V>
 static __device__ inline cuda_pack<T, V> cuda_add_rows(cuda_pack<T, V> sum, int span)
 {

@@ -11,8 +11,8 @@
  *   GG paper   a_i.b_j, a_i.a_j, b_i.b_j   each if it is itself at most T_i
  *   GG code    a_i.b_j                     if it is itself at most T_i
  *
- * b_i.a_j is entry (j, i) of ab: the third term of QA code runs down a column. Columns are looked at by
- * a kernel of its own, neighbouring ones side by side, whose sums the rows then take over.
+ * b_i.a_j is entry (j, i) of ab: the third term of QA code runs down a column. Columns are looked
+ * at by a kernel of its own, neighbouring ones side by side, whose sums the rows then take over.
  *
  * Bound by memory: each matrix is read once for the losses and once for the gradients, ab twice for
  * the losses of QA code. Not measured. */
@@ -132,10 +132,11 @@ static __global__ void losses_of_rows(device_contrastive c, float inverse, row_n
     }
 }
 
-/* With rows averaged, the gradient of a kept negative s of row i is exp(s / tau) / Z_i / (n tau), and
- * of the positive (exp(s_ii / tau) / Z_i - 1) / (n tau); the mask is a constant. exp((s - s_ii) / tau
- * - loss) is a negative's share of Z_i. Entry (i, j) of ab counts in row i and, in QA code, as b_j.a_i in
- * row j. */
+/* With rows averaged, the gradient of a kept negative s of row i is exp(s / tau) / Z_i / (n tau),
+ * and of the positive (exp(s_ii / tau) / Z_i - 1) / (n tau); the mask is a constant. exp((s - s_ii)
+ * / tau
+ * - loss) is a negative's share of Z_i. Entry (i, j) of ab counts in row i and, in QA code, as
+ * b_j.a_i in row j. */
 static __global__ void gradients_of_rows(device_contrastive c, float inverse, row_notes notes)
 {
     const int64_t n = c.n;

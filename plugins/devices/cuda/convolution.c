@@ -1,8 +1,9 @@
 /* convolution.c - convolutions of maps and their gradients by cuDNN.
  *
- * The algorithm is the first of cuDNN's that is deterministic and whose workspace is moderate. Products are fp32's own
- * (CUDNN_FMA_MATH) unless the call allows the tensor cores' TF32. The bias is a second pass over y. A batch
- * with more numbers than cuDNN can count (2^31 - 1) is taken in parts, the weight's gradient added up.
+ * The algorithm is the first of cuDNN's that is deterministic and whose workspace is moderate.
+ * Products are fp32's own (CUDNN_FMA_MATH) unless the call allows the tensor cores' TF32. The bias
+ * is a second pass over y. A batch with more numbers than cuDNN can count (2^31 - 1) is taken in
+ * parts, the weight's gradient added up.
  *
  * Bound by arithmetic for 3 x 3 windows, by memory for 1 x 1 ones of few channels. Not measured. */
 #include "cuda.h"
@@ -93,8 +94,8 @@ static bool make_windows(const device_conv *g, conv_plan *plan)
 
 /* ---- algorithms ----
  * The three passes have three enumerations and three functions that ask the same. A `proposals_`
- * function writes the deterministic ones of cuDNN's list, which is ordered by expected time, and one
- * that takes every shape behind them. */
+ * function writes the deterministic ones of cuDNN's list, which is ordered by expected time, and
+ * one that takes every shape behind them. */
 
 static int proposals_forward(const conv_plan *plan, int algorithm[CANDIDATES + 1])
 {
@@ -144,8 +145,8 @@ static int proposals_d_w(const conv_plan *plan, int algorithm[CANDIDATES + 1])
     return kept;
 }
 
-/* Asked again rather than read from the proposal: a proposal's bytes are those of its own math type,
- * and an algorithm that does not go with ours is refused here. */
+/* Asked again rather than read from the proposal: a proposal's bytes are those of its own math
+ * type, and an algorithm that does not go with ours is refused here. */
 static cudnnStatus_t workspace_of(const conv_plan *plan, conv_pass pass, int algorithm,
                                   size_t *bytes)
 {

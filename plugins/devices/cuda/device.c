@@ -1,7 +1,7 @@
 /* device.c - the plugin's entry: which GPUs there are, and opening one of them.
  *
- * Everything that a call of the runtime can refuse after that is noted here (cuda_note_failure): kernels
- * have no way to fail, so the first failure waits for whoever asks next. */
+ * Everything that a call of the runtime can refuse after that is noted here (cuda_note_failure):
+ * kernels have no way to fail, so the first failure waits for whoever asks next. */
 #include "cuda.h"
 #include "memory.h"
 #include "sdpa.h"

@@ -1,8 +1,8 @@
-/* divergence.cu - how far rows of student logits are from rows of teacher logits, softmax to softmax
- * (infrared spec 2.5).
+/* divergence.cu - how far rows of student logits are from rows of teacher logits, softmax to
+ * softmax (infrared spec 2.5).
  *
- * Bound by memory: the forward walks over the rows twice (the second time through the cache when they
- * are short), the gradient once. Not measured. */
+ * Bound by memory: the forward walks over the rows twice (the second time through the cache when
+ * they are short), the gradient once. Not measured. */
 #include "teams.h"
 
 #include "kernels.h"

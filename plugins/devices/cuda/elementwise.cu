@@ -1,6 +1,7 @@
 /* elementwise.cu - bf16, scaling, arithmetic with broadcasting, and dropout.
  *
- * All of it is bound by memory, dropout too: its ten rounds of Philox give four numbers. Not measured. */
+ * All of it is bound by memory, dropout too: its ten rounds of Philox give four numbers. Not
+ * measured. */
 #include "kernels.h"
 #include "pack.h"
 
@@ -118,8 +119,8 @@ extern "C" void cuda_binary(device_binary op, int64_t n, int64_t period, const f
 
 /* ---- dropout ---- */
 
-/* Uniforms 4 block .. 4 block + 3 of the stream, as assay_random_uniform() gives them (Philox4x32-10;
- * core/support/random.c says how an address becomes words). */
+/* Uniforms 4 block .. 4 block + 3 of the stream, as assay_random_uniform() gives them
+ * (Philox4x32-10; core/support/random.c says how an address becomes words). */
 static __device__ inline cuda_pack<float, 4> draw_uniforms(assay_stream stream, uint64_t block)
 {
     uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32);

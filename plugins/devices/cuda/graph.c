@@ -233,8 +233,8 @@ static int proposals(cuda_graph *graph, const graph_target *target, graph_object
     return count < CANDIDATES ? (int)count : CANDIDATES;
 }
 
-/* Whether the engine of a configuration gives the same bits at every run. A configuration that this GPU
- * cannot use has no engine. */
+/* Whether the engine of a configuration gives the same bits at every run. A configuration that this
+ * GPU cannot use has no engine. */
 static bool is_deterministic(cuda_graph *graph, graph_object proposal)
 {
     cudnnBackendNumericalNote_t note[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];

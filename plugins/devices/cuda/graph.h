@@ -1,9 +1,9 @@
 /* graph.h - graphs of cuDNN's operations: described node by node, planned for a GPU, run.
  *
- * cuDNN looks for an engine that computes a whole graph in one go and keeps what lies between the nodes
- * on the chip; which graphs have one is the library's to know, so a graph may have no plan. The tensors
- * have four dimensions. Those in memory and the numbers of the host's are named by an id that the caller
- * chooses, from 1 to CUDA_GRAPH_GIVEN. */
+ * cuDNN looks for an engine that computes a whole graph in one go and keeps what lies between the
+ * nodes on the chip; which graphs have one is the library's to know, so a graph may have no plan.
+ * The tensors have four dimensions. Those in memory and the numbers of the host's are named by an
+ * id that the caller chooses, from 1 to CUDA_GRAPH_GIVEN. */
 #ifndef ASSAY_CUDA_GRAPH_H
 #define ASSAY_CUDA_GRAPH_H
 
@@ -53,8 +53,8 @@ void cuda_graph_index(cuda_graph *graph, int64_t axis, cudnnDataType_t type, gra
 /* y = where ? x : b */
 void cuda_graph_select(cuda_graph *graph, graph_object x, graph_object b, graph_object where,
                        graph_object y);
-/* C = A B over the last two dimensions, summed in fp32. rows, columns, inner: int32 (B, 1, 1, 1) of memory
- * that say how much of each batch item counts, or NULL for all of it. */
+/* C = A B over the last two dimensions, summed in fp32. rows, columns, inner: int32 (B, 1, 1, 1) of
+ * memory that say how much of each batch item counts, or NULL for all of it. */
 void cuda_graph_product(cuda_graph *graph, graph_object a, graph_object b, graph_object c,
                         graph_object rows, graph_object columns, graph_object inner);
 /* What y has 1 of where x has more is reduced, in fp32. */
@@ -65,18 +65,18 @@ void cuda_graph_reshape(cuda_graph *graph, graph_object x, graph_object y);
 
 /* ---- the plan ---- */
 
-/* For whom a plan is made: the GPU of a handle, or, with the handle NULL, one that is described by a
- * finished CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR and need not be there. */
+/* For whom a plan is made: the GPU of a handle, or, with the handle NULL, one that is described by
+ * a finished CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR and need not be there. */
 typedef struct graph_target {
     cudnnHandle_t handle;
     graph_object properties;
 } graph_target;
 
-/* Makes graph->plan by the first proposal of cuDNN's that is deterministic and takes at most `workspace`
- * bytes; without one plan stays NULL. False after a noted failure. */
+/* Makes graph->plan by the first proposal of cuDNN's that is deterministic and takes at most
+ * `workspace` bytes; without one plan stays NULL. False after a noted failure. */
 bool cuda_graph_plan(cuda_graph *graph, const graph_target *target, int64_t workspace);
-/* Runs the plan on the handle's stream: pointer[i] is of the tensor id[i]. Numbers of the host's are read
- * before it returns. */
+/* Runs the plan on the handle's stream: pointer[i] is of the tensor id[i]. Numbers of the host's
+ * are read before it returns. */
 bool cuda_graph_run(const cuda_graph *graph, cudnnHandle_t handle, int count, const int64_t id[],
                     void *const pointer[], void *workspace);
 

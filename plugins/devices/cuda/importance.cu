@@ -1,8 +1,8 @@
-/* importance.cu - what positions weigh for their gradients: norms by position, their moving average, and
- * the prices of keys, in double.
+/* importance.cu - what positions weigh for their gradients: norms by position, their moving
+ * average, and the prices of keys, in double.
  *
- * A block takes a position and walks over the samples in order; the average is one block's work. Bound by
- * reading the gradients. Not measured. */
+ * A block takes a position and walks over the samples in order; the average is one block's work.
+ * Bound by reading the gradients. Not measured. */
 #include "kernels.h"
 #include "launch.h"
 

@@ -1,6 +1,6 @@
-/* kernels.h - the table entries that the .cu files and the library calls of this folder export: cuda_NAME
- * fills the field NAME of assay_kernels (table.c). Prototypes are taken from the fields, so that they
- * cannot differ from them. */
+/* kernels.h - the table entries that the .cu files and the library calls of this folder export:
+ * cuda_NAME fills the field NAME of assay_kernels (table.c). Prototypes are taken from the fields,
+ * so that they cannot differ from them. */
 #ifndef ASSAY_CUDA_KERNELS_H
 #define ASSAY_CUDA_KERNELS_H
 

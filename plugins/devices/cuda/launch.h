@@ -10,9 +10,9 @@
  * - __syncthreads, __syncwarp, __shfl_sync, __shfl_xor_sync, __shfl_down_sync with all 32 lanes;
  * - fmaf, expf, logf, rsqrtf ... of math.h in fp32 and double; __float_as_uint and its kin.
  *
- * No atomics on numbers: their order is chance, and results may not depend on scheduling. A sum over
- * many blocks is cut into DEVICE_PARTITIONS fixed pieces (or pieces of a fixed size) whose partial sums
- * are added in order.
+ * No atomics on numbers: their order is chance, and results may not depend on scheduling. A sum
+ * over many blocks is cut into DEVICE_PARTITIONS fixed pieces (or pieces of a fixed size) whose
+ * partial sums are added in order.
  *
  * Every launch goes to the device's one compute stream, in order, and returns at once. */
 #ifndef ASSAY_CUDA_LAUNCH_H
@@ -88,8 +88,8 @@ static inline int64_t cuda_blocks(int64_t n, int64_t threads)
          i += (int64_t)gridDim.x * blockDim.x)
 
 /* ---- sums and maxima of a block ----
- * For blocks of whole warps, one-dimensional, up to 1,024 threads. Every thread of the block calls and
- * gets the result. The order of additions is fixed by the block's size. */
+ * For blocks of whole warps, one-dimensional, up to 1,024 threads. Every thread of the block calls
+ * and gets the result. The order of additions is fixed by the block's size. */
 
 template <typename T> static __device__ inline T cuda_warp_sum(T x)
 {

@@ -11,8 +11,8 @@ bool memory_open(void);
 
 /* ---- the pool (pool.c) ---- */
 
-/* A piece of at least `bytes`, aligned as cudaMalloc aligns: to 256. The first kernel that may use it is launched after this
- * call: everything that was launched before may use it still. */
+/* A piece of at least `bytes`, aligned as cudaMalloc aligns: to 256. The first kernel that may use
+ * it is launched after this call: everything that was launched before may use it still. */
 void *pool_take(int64_t bytes, assay_error *error);
 void pool_give(void *piece);
 int64_t pool_takes(void); /* pieces handed out so far */

@@ -1,15 +1,17 @@
 /* move.c - numbers on their way between the host and the GPU.
  *
- * What goes there is copied into a ring of pinned memory and leaves it on a stream of its own: the host
- * goes on at once, and may change what it sent. The ring is two halves; the host waits only when it comes
- * round to a half whose copies are still under way. Two events keep the order: the copy waits for what was
- * launched before it (the memory may be in use still), and what is launched after it waits for the copy.
+ * What goes there is copied into a ring of pinned memory and leaves it on a stream of its own: the
+ * host goes on at once, and may change what it sent. The ring is two halves; the host waits only
+ * when it comes round to a half whose copies are still under way. Two events keep the order: the
+ * copy waits for what was launched before it (the memory may be in use still), and what is launched
+ * after it waits for the copy.
  *
- * A batch that is sent ahead of its step goes by a second lane, ring and stream, for it does not wait for the
- * step under way: it goes where only an earlier one was, up to a mark that the host has set (an event in
- * the order of the work).
+ * A batch that is sent ahead of its step goes by a second lane, ring and stream, for it does not
+ * wait for the step under way: it goes where only an earlier one was, up to a mark that the host
+ * has set (an event in the order of the work).
  *
- * What comes back is waited for, or fetched into pinned memory, where it is once a later mark is reached. */
+ * What comes back is waited for, or fetched into pinned memory, where it is once a later mark is
+ * reached. */
 #include "memory.h"
 
 #include <string.h>
@@ -148,7 +150,8 @@ static void wait_for(int64_t number)
         (void)cuda_ok(cudaEventSynchronize(event_of(number)), "cudaEventSynchronize");
 }
 
-/* A piece that the pool has handed out since may have had another user: then the copies wait for all. */
+/* A piece that the pool has handed out since may have had another user: then the copies wait for
+ * all. */
 static bool wait_until(int64_t number)
 {
     if (m.takes != pool_takes()) {

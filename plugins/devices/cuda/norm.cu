@@ -5,8 +5,8 @@
  *   d_x = rstd (h - mean(h) - n mean(h n)),  h = w d_y    (no mean(h) for RMS norm)
  *   d_w = sum over rows of d_y n,  d_b = sum over rows of d_y.
  *
- * A row is taken by a warp or a block and read from memory once: later looks find it in the cache. The
- * sums over rows read x and d_y a second time. Bound by memory. Not measured. */
+ * A row is taken by a warp or a block and read from memory once: later looks find it in the cache.
+ * The sums over rows read x and d_y a second time. Bound by memory. Not measured. */
 #include "columns.h"
 #include "kernels.h"
 
@@ -46,8 +46,8 @@ extern "C" void cuda_rms_norm(int64_t rows, int64_t width, const float *x, const
     CUDA_LAUNCH_ROWS(rms_norm, packed, rows, width, rows, width, x, w, eps, y, rstd);
 }
 
-/* The mean and 1 / the deviation of a row: of the differences from the mean, which keep their digits far
- * from zero. */
+/* The mean and 1 / the deviation of a row: of the differences from the mean, which keep their
+ * digits far from zero. */
 typedef struct row_moments {
     float mean, rstd;
 } row_moments;

@@ -1,5 +1,5 @@
-/* optimizer.cu - one step of AdamW (Loshchilov & Hutter, "Decoupled weight decay regularization", ICLR
- * 2019) in one pass over parameter, moments and gradient.
+/* optimizer.cu - one step of AdamW (Loshchilov & Hutter, "Decoupled weight decay regularization",
+ * ICLR 2019) in one pass over parameter, moments and gradient.
  *
  * Bound by memory: 16 bytes read and 12 written per parameter. Not measured. */
 #include "kernels.h"

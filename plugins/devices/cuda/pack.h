@@ -1,8 +1,8 @@
 /* pack.h - four neighbouring numbers at once.
  *
- * A kernel that is bound by memory moves 16 bytes with each instruction where it can: where every array
- * starts at a multiple of 16 bytes and what is walked divides by four. Kernels are written once, with
- * the number V of neighbours that a thread takes, 4 or 1. */
+ * A kernel that is bound by memory moves 16 bytes with each instruction where it can: where every
+ * array starts at a multiple of 16 bytes and what is walked divides by four. Kernels are written
+ * once, with the number V of neighbours that a thread takes, 4 or 1. */
 #ifndef ASSAY_CUDA_PACK_H
 #define ASSAY_CUDA_PACK_H
 
@@ -53,8 +53,8 @@ template <typename... Rest> static inline bool cuda_aligned(const void *first, R
     return (uintptr_t)first % 16 == 0 && cuda_aligned(rest...);
 }
 
-/* Launches kernel<4> or kernel<1> over n elements: a kernel that walks n / V packs by CUDA_EACH. The name
- * of the kernel is that of its template without _packs. */
+/* Launches kernel<4> or kernel<1> over n elements: a kernel that walks n / V packs by CUDA_EACH.
+ * The name of the kernel is that of its template without _packs. */
 #define CUDA_LAUNCH_PACKS(name, packed, n, ...)                                                    \
     do {                                                                                           \
         const int64_t pack_count = (packed) ? (n) / 4 : (n);                                       \
@@ -62,8 +62,8 @@ template <typename... Rest> static inline bool cuda_aligned(const void *first, R
         CUDA_LAUNCH(name, cuda_blocks(pack_count, CUDA_BLOCK), CUDA_BLOCK, 0, __VA_ARGS__);        \
     } while (0)
 
-/* Launches kernel<V, WHOLE> over rows, each walked by a team (teams.h) by CUDA_TEAM_PACKS. The name of the
- * kernel is that of its template without _rows. */
+/* Launches kernel<V, WHOLE> over rows, each walked by a team (teams.h) by CUDA_TEAM_PACKS. The name
+ * of the kernel is that of its template without _rows. */
 #define CUDA_LAUNCH_ROWS(name, packed, rows, width, ...)                                           \
     do {                                                                                           \
         auto name = cuda_team_whole(width)                                                         \
@@ -78,7 +78,8 @@ template <typename... Rest> static inline bool cuda_aligned(const void *first, R
     for (int64_t c = (int64_t)cuda_team_lane<WHOLE>() * (V); c < (width);                          \
          c += (int64_t)cuda_team_size<WHOLE>() * (V))
 
-/* i / by and what is left. Nearly all sizes fit 32 bits, where a division takes a fraction of the time. */
+/* i / by and what is left. Nearly all sizes fit 32 bits, where a division takes a fraction of the
+ * time. */
 typedef struct cuda_quotient {
     int64_t whole, rest;
 } cuda_quotient;

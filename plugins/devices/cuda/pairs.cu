@@ -1,7 +1,7 @@
 /* pairs.cu - prices of pairs of a query and a key: inside a history, and of keys that are closed.
  *
- * A block takes a row of keys forwards and a price backwards, whose pairs it adds up in double. Bound by
- * memory. Not measured. */
+ * A block takes a row of keys forwards and a price backwards, whose pairs it adds up in double.
+ * Bound by memory. Not measured. */
 #include "kernels.h"
 #include "launch.h"
 

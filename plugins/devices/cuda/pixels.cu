@@ -1,8 +1,8 @@
 /* pixels.cu - cross-entropy over the channels of a pixel, and moving pixels between layouts.
  *
- * A thread takes a pixel of every channel in turn: neighbouring threads read neighbouring pixels. All
- * of it is bound by memory: one read of the logits for the loss, one read and one write of them for the
- * gradient. Not measured. */
+ * A thread takes a pixel of every channel in turn: neighbouring threads read neighbouring pixels.
+ * All of it is bound by memory: one read of the logits for the loss, one read and one write of them
+ * for the gradient. Not measured. */
 #include "planes.h"
 #include "teams.h"
 
@@ -98,8 +98,8 @@ extern "C" void cuda_d_pixel_cross_entropy(int64_t batch, int64_t classes, int64
 
 /* ---- layouts ---- */
 
-/* Pixel (i, j) of y (C, k H, k W) is that of x (C, k, k, H, W) at the same place below, `inside` a plane's
- * group of k k planes. */
+/* Pixel (i, j) of y (C, k H, k W) is that of x (C, k, k, H, W) at the same place below, `inside` a
+ * plane's group of k k planes. */
 static __device__ inline int64_t woven_at(int64_t pixel, int64_t side, int64_t height,
                                           int64_t width)
 {

@@ -11,8 +11,8 @@
 /* for each plane p of 0 .. planes-1 that is this thread's */
 #define CUDA_EACH_PLANE(p, planes) for (int64_t p = blockIdx.y; p < (planes); p += gridDim.y)
 
-/* Blocks of `threads` threads for CUDA_EACH over the pixels and CUDA_EACH_PLANE inside: as many planes
- * beside each other as it takes to fill the GPU. `per` threads share a pixel. */
+/* Blocks of `threads` threads for CUDA_EACH over the pixels and CUDA_EACH_PLANE inside: as many
+ * planes beside each other as it takes to fill the GPU. `per` threads share a pixel. */
 static inline dim3 cuda_plane_blocks_of(int64_t pixels, int64_t per, int64_t planes,
                                         int64_t threads)
 {
@@ -29,8 +29,8 @@ static inline dim3 cuda_plane_blocks(int64_t pixels, int64_t planes)
     return cuda_plane_blocks_of(pixels, 1, planes, CUDA_BLOCK);
 }
 
-/* Cells [first, end) of `from` that window i of `to` covers; neighbouring windows may share some. With
- * the two swapped: the windows that cover cell i. */
+/* Cells [first, end) of `from` that window i of `to` covers; neighbouring windows may share some.
+ * With the two swapped: the windows that cover cell i. */
 static __device__ inline int64_t window_first(int64_t i, int64_t from, int64_t to)
 {
     return i * from / to;

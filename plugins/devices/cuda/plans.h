@@ -2,8 +2,8 @@
  *
  * Asking cuBLASLt or cuDNN how to compute a shape costs more than launching it, and a training step
  * asks for the same few hundred again and again. A table has a fixed size: shapes that share a
- * place push out the one that came first, so that a run over many lengths forgets instead of growing.
- * One thread uses a table. */
+ * place push out the one that came first, so that a run over many lengths forgets instead of
+ * growing. One thread uses a table. */
 #ifndef ASSAY_CUDA_PLANS_H
 #define ASSAY_CUDA_PLANS_H
 
@@ -31,8 +31,8 @@ typedef struct cuda_plans {
 
 /* The plan kept under *key, borrowed until the next cuda_plans_keep, or NULL. */
 void *cuda_plans_find(const cuda_plans *plans, const cuda_plan_key *key);
-/* Keeps `plan`, owned from now on. What libraries are computing with a plan that is pushed out is not
- * touched by that: they read their descriptors when they are called. */
+/* Keeps `plan`, owned from now on. What libraries are computing with a plan that is pushed out is
+ * not touched by that: they read their descriptors when they are called. */
 void cuda_plans_keep(cuda_plans *plans, const cuda_plan_key *key, void *plan);
 
 #endif

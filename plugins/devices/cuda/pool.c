@@ -1,10 +1,10 @@
 /* pool.c - device memory, kept and handed out again.
  *
- * cudaMalloc and cudaFree wait for the whole GPU, so what is given back stays here and serves the next
- * piece that it fits: small pieces by their rounded size, large ones by the smallest that is at most a
- * quarter too large. One stream computes, so a piece may be used again at once: what still reads it was
- * launched before what will write it. When the GPU has no more, what lies unused is freed and the request
- * made once more. */
+ * cudaMalloc and cudaFree wait for the whole GPU, so what is given back stays here and serves the
+ * next piece that it fits: small pieces by their rounded size, large ones by the smallest that is
+ * at most a quarter too large. One stream computes, so a piece may be used again at once: what
+ * still reads it was launched before what will write it. When the GPU has no more, what lies unused
+ * is freed and the request made once more. */
 #include "memory.h"
 
 #include <assay/memory.h>

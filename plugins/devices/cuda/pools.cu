@@ -1,7 +1,7 @@
 /* pools.cu - maxima and means over windows of maps, plane by plane, and their gradients.
  *
- * The gradients ask, for every pixel, which windows gave it something: no two threads write one place.
- * Bound by memory. Not measured. */
+ * The gradients ask, for every pixel, which windows gave it something: no two threads write one
+ * place. Bound by memory. Not measured. */
 #include "planes.h"
 
 #include "kernels.h"

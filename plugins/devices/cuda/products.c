@@ -3,20 +3,21 @@
  * cuBLASLt's matrices are column-major, ours row-major: what we store as C (m, n) it reads as C^T
  * (n, m), so it is asked for C^T = op(B)^T op(A)^T, with B first and nothing moved.
  *
- * Precision: fp32 is computed in fp32. With TF32 the factors are rounded to 11 significant bits inside
- * the tensor cores and the sums stay fp32. Factors that are stored as bf16 are multiplied exactly by the
- * tensor cores for them and summed in fp32. bf16 values stored as fp32 have 8 bits: rounding them to TF32
- * changes nothing, so that those tensor cores give the same products, at half the speed or less. That is
- * the way of stored ones, too, for which the library has no algorithm.
+ * Precision: fp32 is computed in fp32. With TF32 the factors are rounded to 11 significant bits
+ * inside the tensor cores and the sums stay fp32. Factors that are stored as bf16 are multiplied
+ * exactly by the tensor cores for them and summed in fp32. bf16 values stored as fp32 have 8 bits:
+ * rounding them to TF32 changes nothing, so that those tensor cores give the same products, at half
+ * the speed or less. That is the way of stored ones, too, for which the library has no algorithm.
  *
- * A batch is one call for all its items; where there is no algorithm for it, they are computed one by one.
+ * A batch is one call for all its items; where there is no algorithm for it, they are computed one
+ * by one.
  *
- * Reproducible: the reduction schemes that are allowed cut a long sum into parts kept in the workspace
- * and add them in order; adding in the output as parts arrive is not allowed.
+ * Reproducible: the reduction schemes that are allowed cut a long sum into parts kept in the
+ * workspace and add them in order; adding in the output as parts arrive is not allowed.
  *
- * A bias and ReLU are the library's epilogues. Its GELU is no use: it is the approximation by tanh, and ours
- * is exact. Where it has no algorithm for a product with its epilogue, the product starts from the bias
- * and ReLU follows.
+ * A bias and ReLU are the library's epilogues. Its GELU is no use: it is the approximation by tanh,
+ * and ours is exact. Where it has no algorithm for a product with its epilogue, the product starts
+ * from the bias and ReLU follows.
  *
  * Bound by arithmetic at the sizes of models, by memory where m, n or k is small. Not measured. */
 #include "cuda.h"
@@ -314,7 +315,8 @@ static void multiply_bare(device_gemm g)
     finish(&g);
 }
 
-/* Numbers from the first of a factor's first item to the last of its last, with what lies between them. */
+/* Numbers from the first of a factor's first item to the last of its last, with what lies between
+ * them. */
 static int64_t reach(int64_t items, int64_t step, int64_t rows, int64_t columns, int64_t stride)
 {
     return (items - 1) * step + (rows - 1) * stride + columns;

@@ -1,8 +1,8 @@
-/* reduce.cu - sums over whole arrays and over rows, the search for numbers that are none, and the factor
- * that clips a gradient.
+/* reduce.cu - sums over whole arrays and over rows, the search for numbers that are none, and the
+ * factor that clips a gradient.
  *
- * Blocks leave what they found in the workspace and one block combines it in a fixed order. How the work
- * is cut depends on the sizes alone. Bound by memory. Not measured. */
+ * Blocks leave what they found in the workspace and one block combines it in a fixed order. How the
+ * work is cut depends on the sizes alone. Bound by memory. Not measured. */
 #include "columns.h"
 #include "kernels.h"
 

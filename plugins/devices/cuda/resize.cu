@@ -1,8 +1,8 @@
 /* resize.cu - bilinear resizing of maps with half-pixel centres, and its gradient.
  *
- * The gradient is gathered: for each line and column of x a table says which results it went into and
- * with what weight, and every cell of x adds up its own. No two threads write one place. Bound by
- * memory; the gradient reads every d_y four times, through the cache. Not measured. */
+ * The gradient is gathered: for each line and column of x a table says which results it went into
+ * and with what weight, and every cell of x adds up its own. No two threads write one place. Bound
+ * by memory; the gradient reads every d_y four times, through the cache. Not measured. */
 #include "planes.h"
 
 #include "kernels.h"
@@ -70,8 +70,8 @@ static __device__ inline float share_of(int64_t cell, int64_t i, axis a)
     return (cell == b.low ? 1.0f - b.part : 0.0f) + (cell == b.high ? b.part : 0.0f);
 }
 
-/* Result i lies at (i + 1/2) cells / results - 1/2, and less than one cell away from those it is made
- * of: the bounds are a result too wide on either side, and cut back to where weights are. */
+/* Result i lies at (i + 1/2) cells / results - 1/2, and less than one cell away from those it is
+ * made of: the bounds are a result too wide on either side, and cut back to where weights are. */
 static __global__ void fill_axis(axis a)
 {
     const double per_cell = (double)a.results / (double)a.cells;

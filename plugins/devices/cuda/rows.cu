@@ -1,7 +1,8 @@
 /* rows.cu - kernels over the last axis: scaling, dot products and L2 normalisation.
  *
- * A row is taken by a warp or a block (teams.h), whose threads add up their own numbers in fp32 and then
- * each other's in pairs. Bound by memory; the second look at a row finds it in the cache. Not measured. */
+ * A row is taken by a warp or a block (teams.h), whose threads add up their own numbers in fp32 and
+ * then each other's in pairs. Bound by memory; the second look at a row finds it in the cache. Not
+ * measured. */
 #include "kernels.h"
 #include "pack.h"
 
@@ -61,8 +62,8 @@ extern "C" void cuda_dot_rows(int64_t rows, int64_t width, const float *a, const
     CUDA_LAUNCH_ROWS(dot_rows, packed, rows, width, rows, width, a, b, y);
 }
 
-/* |x| of a row. Squares overflow beyond 1e19 and vanish below 1e-19, so that a row whose sum leaves the
- * middle of fp32's range is summed again in double. */
+/* |x| of a row. Squares overflow beyond 1e19 and vanish below 1e-19, so that a row whose sum leaves
+ * the middle of fp32's range is summed again in double. */
 template <int V, bool WHOLE> static __device__ inline float length_of(int64_t width, const float *x)
 {
     float sum = dot<V, WHOLE>(width, x, x);

@@ -1,10 +1,12 @@
-/* sdpa.c - attention: fused by cuDNN where it takes the call (sdpa_fits), by our own kernels elsewhere.
+/* sdpa.c - attention: fused by cuDNN where it takes the call (sdpa_fits), by our own kernels
+ * elsewhere.
  *
- * cuDNN fuses attention for bf16 and fp16 alone, so this is for runs in bf16: q, k and v are turned by
- * their positions and rounded, the output and the gradients come back as bf16, sums are fp32. Rows are copied
- * into cuDNN's form and back by kernels of ours, but for bf16 rows that lie so already: B T H D numbers each way,
- * beside products of B H T^2 D. A shape that cuDNN has no engine for is remembered and computed by our own kernels, which agree within
- * bf16's rounding. Not measured. */
+ * cuDNN fuses attention for bf16 and fp16 alone, so this is for runs in bf16: q, k and v are turned
+ * by their positions and rounded, the output and the gradients come back as bf16, sums are fp32.
+ * Rows are copied into cuDNN's form and back by kernels of ours, but for bf16 rows that lie so
+ * already: B T H D numbers each way, beside products of B H T^2 D. A shape that cuDNN has no engine
+ * for is remembered and computed by our own kernels, which agree within bf16's rounding. Not
+ * measured. */
 #include "cuda.h"
 #include "kernels.h"
 #include "plans.h"
@@ -113,7 +115,8 @@ static sdpa_rows rows_of(const device_attention *call, const sdpa_shape *shape, 
                        .lengths = call->lengths};
 }
 
-/* Whether bf16 rows lie in memory as cuDNN is told, and no hidden token is among them: no copy is needed. */
+/* Whether bf16 rows lie in memory as cuDNN is told, and no hidden token is among them: no copy is
+ * needed. */
 static bool lies_packed(const sdpa_rows *at, const uint16_t *narrow)
 {
     return narrow != NULL && at->stride == at->heads * at->width && at->rows == at->tokens &&

@@ -1,5 +1,5 @@
-/* sdpa.h - fused attention by cuDNN's graphs: which calls it takes, its graph, and the kernels that bring
- * the call's arrays into its form (sdpa.c has the whole). */
+/* sdpa.h - fused attention by cuDNN's graphs: which calls it takes, its graph, and the kernels that
+ * bring the call's arrays into its form (sdpa.c has the whole). */
 #ifndef ASSAY_CUDA_SDPA_H
 #define ASSAY_CUDA_SDPA_H
 
@@ -17,9 +17,10 @@ enum {
 
 /* ---- what it takes (sdpa_graph.c) ---- */
 
-/* True for attention in bf16 whose mask is causal or open, with or without lengths, and costs nothing, of all
- * tokens on all tokens. Everything else is computed by our own kernels, and so are the gradients of very long
- * sequences, for which cuDNN's reproducible way takes B H T^2 numbers of memory. */
+/* True for attention in bf16 whose mask is causal or open, with or without lengths, and costs
+ * nothing, of all tokens on all tokens. Everything else is computed by our own kernels, and so are
+ * the gradients of very long sequences, for which cuDNN's reproducible way takes B H T^2 numbers of
+ * memory. */
 bool sdpa_fits(const device_attention *call, bool backward);
 
 typedef struct sdpa_shape {
@@ -30,8 +31,8 @@ typedef struct sdpa_shape {
 sdpa_shape sdpa_shape_of(const device_attention *call, bool backward);
 
 /* ---- arrays of a call in its form (sdpa_pack.cu) ----
- * Rows of q, k, v, the output and gradients are bf16 (B, tokens, H, width). What stands at a token that
- * `lengths` hides is neither read nor anything but zero. */
+ * Rows of q, k, v, the output and gradients are bf16 (B, tokens, H, width). What stands at a token
+ * that `lengths` hides is neither read nor anything but zero. */
 
 /* Rows (batch, rows) of `heads` heads with a stride, and whose they are. */
 typedef struct sdpa_rows {

@@ -1,12 +1,13 @@
 /* sdpa_graph.c - see sdpa_graph.h.
  *
- * Forward: S = scale Q K', hidden pairs -infinity, O = softmax(S) V and the rows' log-sum-exp. Backward: P =
- * exp(S - lse), dV = P' dO, dS = P (dO V' - delta) scale, dK = dS' Q, dQ = dS K, delta = rowsum(dO O). The
- * order of the nodes, and where scale, mask and subtraction stand, is what cuDNN 9 recognises as attention
- * (the composite of matrix products, pointwise operations and reductions in its "Scaled Dot-Product
- * Attention" documentation); any other order has no engine. dQ is written by its product: so the engine
- * keeps dS in its workspace and adds in a fixed order, where a sum in fp32 beside it would be added to as
- * blocks finish. Bound by tensor cores at the sizes of models. Not measured. */
+ * Forward: S = scale Q K', hidden pairs -infinity, O = softmax(S) V and the rows' log-sum-exp.
+ * Backward: P = exp(S - lse), dV = P' dO, dS = P (dO V' - delta) scale, dK = dS' Q, dQ = dS K,
+ * delta = rowsum(dO O). The order of the nodes, and where scale, mask and subtraction stand, is
+ * what cuDNN 9 recognises as attention (the composite of matrix products, pointwise operations and
+ * reductions in its "Scaled Dot-Product Attention" documentation); any other order has no engine.
+ * dQ is written by its product: so the engine keeps dS in its workspace and adds in a fixed order,
+ * where a sum in fp32 beside it would be added to as blocks finish. Bound by tensor cores at the
+ * sizes of models. Not measured. */
 #include "sdpa_graph.h"
 #include "cuda.h"
 
@@ -17,7 +18,8 @@ static int64_t rounded_up(int64_t tokens)
     return (tokens + SDPA_TILE - 1) / SDPA_TILE * SDPA_TILE;
 }
 
-/* (B, H, T, T) numbers of bf16, rounded up to the engine's tiles: a lower bound of its workspace. */
+/* (B, H, T, T) numbers of bf16, rounded up to the engine's tiles: a lower bound of its
+ * workspace. */
 static bool is_too_long(const device_attention *call)
 {
     const int64_t tile = 2 * SDPA_TILE, tokens = (call->queries + tile - 1) / tile * tile;
@@ -33,8 +35,8 @@ bool sdpa_fits(const device_attention *call, bool backward)
            call->log_weight == NULL && !(backward && is_too_long(call));
 }
 
-/* Backwards, cuDNN up to 9.15 is wrong about keys that do not fill a tile of 128 unless it is told how many
- * there are (its frontend says the same to it). */
+/* Backwards, cuDNN up to 9.15 is wrong about keys that do not fill a tile of 128 unless it is told
+ * how many there are (its frontend says the same to it). */
 sdpa_shape sdpa_shape_of(const device_attention *call, bool backward)
 {
     const int64_t tokens = rounded_up(call->queries);

@@ -5,8 +5,8 @@
 #include "graph.h"
 #include "sdpa.h"
 
-/* What a graph reads and writes: bf16 rows as in sdpa.h, then fp32 (B, H, tokens, 1), int32 (B, 1, 1, 1), and
- * numbers of the host's. */
+/* What a graph reads and writes: bf16 rows as in sdpa.h, then fp32 (B, H, tokens, 1), int32 (B, 1,
+ * 1, 1), and numbers of the host's. */
 typedef enum sdpa_id {
     SDPA_Q = 1,
     SDPA_K,
@@ -29,8 +29,8 @@ typedef enum sdpa_id {
 
 enum { SDPA_MOST_WORKSPACE = 2000000000 }; /* bytes of a plan */
 
-/* The graph with its plan, which is NULL where cuDNN has no engine; owned by the caller. NULL after a
- * noted failure. */
+/* The graph with its plan, which is NULL where cuDNN has no engine; owned by the caller. NULL after
+ * a noted failure. */
 cuda_graph *sdpa_graph_new(const sdpa_shape *shape, const graph_target *target);
 /* Whether the graph of that shape reads or writes the tensor. */
 bool sdpa_graph_has(const sdpa_shape *shape, sdpa_id id);

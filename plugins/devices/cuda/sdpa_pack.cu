@@ -1,7 +1,8 @@
-/* sdpa_pack.cu - a call's rows into cuDNN's form for attention and back: bf16, rotated, without the tokens
- * that the lengths hide (sdpa.h).
+/* sdpa_pack.cu - a call's rows into cuDNN's form for attention and back: bf16, rotated, without the
+ * tokens that the lengths hide (sdpa.h).
  *
- * A thread takes four neighbouring numbers of each half of a head, or one. Bound by memory. Not measured. */
+ * A thread takes four neighbouring numbers of each half of a head, or one. Bound by memory. Not
+ * measured. */
 #include "pack.h"
 #include "sdpa.h"
 
@@ -27,7 +28,8 @@ static __device__ inline int64_t sdpa_valid(const int32_t *lengths, int64_t b, i
     return length < 0 ? 0 : length < rows ? length : rows;
 }
 
-/* Where a thread's pair of packs stands: at `k` of the first half of head `h`, token t of item b. */
+/* Where a thread's pair of packs stands: at `k` of the first half of head `h`, token t of item
+ * b. */
 typedef struct sdpa_place {
     int64_t k, h, t, b;
 } sdpa_place;

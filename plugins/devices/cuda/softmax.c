@@ -1,7 +1,7 @@
 /* softmax.c - softmax of rows by cuDNN: a row is an image of one pixel, its numbers the channels.
  *
- * A stable softmax (the row's maximum is subtracted), both ways one call. Rows are taken in parts whose
- * number of elements is an int. Bound by memory. Not measured. */
+ * A stable softmax (the row's maximum is subtracted), both ways one call. Rows are taken in parts
+ * whose number of elements is an int. Bound by memory. Not measured. */
 #include "cuda.h"
 #include "dnn.h"
 #include "kernels.h"

@@ -1,12 +1,13 @@
 /* suffix.cu - attention of suffixes on constant prefixes, both directions.
  *
- * As in attention.cu and attention_backward.cu, with two kinds of keys. Rows that stand side by side on
- * one prefix are a group: their queries, all heads of a kv head together, are cut into tiles that meet
- * the prefix's keys in one product each, whatever row they are of, so that twenty questions about one
- * user read the user's keys as often as one long question would. Then each meets its own row's keys.
- * Where these are few, those of several rows stand in one tile, each in a slot of its own: a query sees
- * its own slot only, and what it does not see is exactly 0, so that a row's bits do not depend on who
- * stands beside it. (A value that is no number does reach the queries that share a tile with it.)
+ * As in attention.cu and attention_backward.cu, with two kinds of keys. Rows that stand side by
+ * side on one prefix are a group: their queries, all heads of a kv head together, are cut into
+ * tiles that meet the prefix's keys in one product each, whatever row they are of, so that twenty
+ * questions about one user read the user's keys as often as one long question would. Then each
+ * meets its own row's keys. Where these are few, those of several rows stand in one tile, each in a
+ * slot of its own: a query sees its own slot only, and what it does not see is exactly 0, so that a
+ * row's bits do not depend on who stands beside it. (A value that is no number does reach the
+ * queries that share a tile with it.)
  *
  * Bound by fp32 multiply-adds, and by the prefix's keys and values where groups are small; not
  * measured. */
@@ -15,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One tile of the queries of a group and kv head, which are counted row after row, head after head. */
+/* One tile of the queries of a group and kv head, which are counted row after row, head after
+ * head. */
 typedef struct suffix_tile {
     int64_t row;        /* the group's first */
     int64_t first, end; /* queries of the tile */
@@ -156,8 +158,8 @@ struct query_rows {
     }
 };
 
-/* Own tokens of neighbouring rows in one tile: `slot` tokens, from j0 on, of each of the rows `row` ..
- * `end` - 1. */
+/* Own tokens of neighbouring rows in one tile: `slot` tokens, from j0 on, of each of the rows `row`
+ * .. `end` - 1. */
 typedef struct own_tile {
     int64_t row, end, j0;
     int slot;
@@ -283,8 +285,8 @@ static __device__ inline void begin_queries(const device_suffix &call, const suf
 }
 
 /* Visits the tiles of keys and values in order: step(count, seen) is called by all threads when one
- * stands in space.k and space.v, of which the first `count` tokens may count; seen(query) says which
- * ones a query sees. */
+ * stands in space.k and space.v, of which the first `count` tokens may count; seen(query) says
+ * which ones a query sees. */
 template <typename Kind, typename Step>
 static __device__ inline void walk_keys(const device_suffix &call, const suffix_block &block,
                                         const suffix_space<Kind> &space, const Step &step)

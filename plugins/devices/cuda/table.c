@@ -5,8 +5,8 @@
 
 #define KERNELS(X) DEVICE_LIBRARY_KERNELS(X) DEVICE_COMMON_KERNELS(X) DEVICE_KERNELS(X)
 
-/* Taken from the members of assay_kernels, so that none can differ; weak, so that one that is not linked in
- * is a message with its name and not a failure to load. */
+/* Taken from the members of assay_kernels, so that none can differ; weak, so that one that is not
+ * linked in is a message with its name and not a failure to load. */
 #define DECLARE(name)                                                                              \
     extern __typeof__(*((assay_kernels *)0)->name) cuda_##name __attribute__((weak));
 KERNELS(DECLARE)

@@ -1,15 +1,17 @@
 /* tables.cu - rows taken out of a table by their ids, and added to it.
  *
- * Adding has to be in the order of the rows, whatever the scheduling, and ids repeat: one may stand in a
- * few rows or in half of them. So the rows' numbers are sorted by id first, which makes a run of each id,
- * in order. The sorted rows are cut into pieces of a fixed size, and a thread adds up what it finds in a
- * piece: a run that lies in it goes to the table, the ends of longer runs are left beside the table
- * and joined in order. No work is done for ids that stand in no row, but for clearing the table.
+ * Adding has to be in the order of the rows, whatever the scheduling, and ids repeat: one may stand
+ * in a few rows or in half of them. So the rows' numbers are sorted by id first, which makes a run
+ * of each id, in order. The sorted rows are cut into pieces of a fixed size, and a thread adds up
+ * what it finds in a piece: a run that lies in it goes to the table, the ends of longer runs are
+ * left beside the table and joined in order. No work is done for ids that stand in no row, but for
+ * clearing the table.
  *
- * The sort ranks keys: every key differs, so that its place is the number of smaller ones. Tiles are
- * ranked by comparing all pairs, then WAYS sorted stretches at a time are merged, where each key looks
- * up its place in the other stretches by bisection. Bound by memory for rows of a few hundred numbers
- * and more; by the launches of the sort, one and one per factor of WAYS, for small n. Not measured. */
+ * The sort ranks keys: every key differs, so that its place is the number of smaller ones. Tiles
+ * are ranked by comparing all pairs, then WAYS sorted stretches at a time are merged, where each
+ * key looks up its place in the other stretches by bisection. Bound by memory for rows of a few
+ * hundred numbers and more; by the launches of the sort, one and one per factor of WAYS, for small
+ * n. Not measured. */
 #include "kernels.h"
 #include "pack.h"
 
@@ -113,8 +115,8 @@ static const uint64_t *sort_by_id(int64_t n, const int32_t *ids, uint64_t *keys,
 
 /* ---- the sums ---- */
 
-/* A scatter under way. heads and tails (pieces, D): sums of a piece's rows whose run began before it, and
- * of those whose run begins in it and goes on behind it. */
+/* A scatter under way. heads and tails (pieces, D): sums of a piece's rows whose run began before
+ * it, and of those whose run begins in it and goes on behind it. */
 typedef struct table_sum {
     int64_t n, width;
     const float *x;

@@ -1,5 +1,5 @@
-/* targets.cu - what a masked autoencoder predicts. A block takes a patch, whose mean and deviation are in
- * double. Bound by memory. Not measured. */
+/* targets.cu - what a masked autoencoder predicts. A block takes a patch, whose mean and deviation
+ * are in double. Bound by memory. Not measured. */
 #include "kernels.h"
 #include "launch.h"
 

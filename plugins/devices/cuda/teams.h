@@ -1,12 +1,13 @@
-/* teams.h - rows of numbers, each taken by a team of threads: a warp where rows are short, a block where
- * they are long.
+/* teams.h - rows of numbers, each taken by a team of threads: a warp where rows are short, a block
+ * where they are long.
  *
  * Kernels are written once, with `WHOLE` true for a block. A loop over a row is
  *
  *   CUDA_TEAM_ROWS(WHOLE, r, rows)
  *       for (int64_t j = cuda_team_lane<WHOLE>(); j < width; j += cuda_team_size<WHOLE>())
  *
- * and all threads of a team do the same number of rounds over rows, so that they meet in the sums. */
+ * and all threads of a team do the same number of rounds over rows, so that they meet in the
+ * sums. */
 #ifndef ASSAY_CUDA_TEAMS_H
 #define ASSAY_CUDA_TEAMS_H
 

@@ -1,15 +1,18 @@
-/* tiles.h - tiles of tokens in shared memory and their products: what the attention kernels are made of.
+/* tiles.h - tiles of tokens in shared memory and their products: what the attention kernels are
+ * made of.
  *
- * A block has 128 threads, which stand as TILE_TY = 16 by TILE_TX = 8 before a product of two tiles.
- * The rows of one side (16 R, R rows a thread) meet 32 tokens of the other: thread (ty, tx) has the
- * rows ty, ty + 16, ... and the tokens tx, tx + 8, ..., so that the four ty and eight tx of a warp read
- * four and eight neighbouring rows. A row of a tile is `tile_stride` floats, an odd number of float4:
- * neighbouring rows then lie in different banks, and each such read is one pass over shared memory.
- * For 64 rows a thread makes 64 fused multiply-adds out of 8 reads, which is what bounds these kernels
- * where they are not bound by the few blocks of a small call (not measured).
+ * A block has 128 threads, which stand as TILE_TY = 16 by TILE_TX = 8 before a product of two
+ * tiles. The rows of one side (16 R, R rows a thread) meet 32 tokens of the other: thread (ty, tx)
+ * has the rows ty, ty + 16, ... and the tokens tx, tx + 8, ..., so that the four ty and eight tx of
+ * a warp read four and eight neighbouring rows. A row of a tile is `tile_stride` floats, an odd
+ * number of float4: neighbouring rows then lie in different banks, and each such read is one pass
+ * over shared memory. For 64 rows a thread makes 64 fused multiply-adds out of 8 reads, which is
+ * what bounds these kernels where they are not bound by the few blocks of a small call (not
+ * measured).
  *
- * A head width is rounded up to whole float4 with zeros. GROUPS is the number of groups of 32 columns
- * that a thread's sums of whole rows are kept in: 1, 2, 4, 8 for widths up to 32, 64, 128, 256. */
+ * A head width is rounded up to whole float4 with zeros. GROUPS is the number of groups of 32
+ * columns that a thread's sums of whole rows are kept in: 1, 2, 4, 8 for widths up to 32, 64, 128,
+ * 256. */
 #ifndef ASSAY_CUDA_TILES_H
 #define ASSAY_CUDA_TILES_H
 
@@ -42,9 +45,9 @@ static __host__ __device__ inline int64_t pieces_of(int64_t n, int64_t size)
 
 /* ---- tiles ---- */
 
-/* A thread's place before a product of tiles. Neighbouring lanes share a token, and lanes that are two
- * apart share a row: of a read of 16 bytes a lane, a GPU serves two quarters of a warp at once when the
- * lanes are such pairs. */
+/* A thread's place before a product of tiles. Neighbouring lanes share a token, and lanes that are
+ * two apart share a row: of a read of 16 bytes a lane, a GPU serves two quarters of a warp at once
+ * when the lanes are such pairs. */
 static __device__ inline int tile_tx(void)
 {
     return (int)threadIdx.x / 2 % TILE_TX;
@@ -268,8 +271,8 @@ static __device__ inline tile_turn turn_of(const float *cosine, const float *sin
 
 /* ---- products of tiles ---- */
 
-/* a b + sum, rounded once on the GPU. The host of the stand-in has no instruction for it everywhere, and
- * a call is slow. */
+/* a b + sum, rounded once on the GPU. The host of the stand-in has no instruction for it
+ * everywhere, and a call is slow. */
 static __device__ inline float multiply_add(float a, float b, float sum)
 {
 #ifdef ASSAY_STANDIN
@@ -405,9 +408,9 @@ template <int ROWS> struct row_softmax {
         sum = 0.0f;
     }
 
-    /* Takes a tile of scores in; mask(j, x) gives score x of token j with its cost. When `soften`, the
-     * scores become exp(score - top) and keep[row] the factor of what was summed before; else they are
-     * left with their costs. */
+    /* Takes a tile of scores in; mask(j, x) gives score x of token j with its cost. When `soften`,
+     * the scores become exp(score - top) and keep[row] the factor of what was summed before; else
+     * they are left with their costs. */
     template <typename Mask>
     __device__ void take(float *scores, float *keep, bool soften, const Mask &mask)
     {
@@ -472,8 +475,8 @@ template <int WIDTHS> struct of_map : of_output<WIDTHS> {
     static constexpr bool MAP = true; /* out and d_out are maps; there are no values */
 };
 
-/* Lets a kernel have more shared memory than the 48 KiB that every kernel may. GPUs for data centres have
- * enough for all widths (sm_80: 163 KiB a block, sm_90: 227), others not (99). */
+/* Lets a kernel have more shared memory than the 48 KiB that every kernel may. GPUs for data
+ * centres have enough for all widths (sm_80: 163 KiB a block, sm_90: 227), others not (99). */
 static inline bool allow_shared(const char *name, const void *kernel, int64_t bytes)
 {
     if (bytes <= 48 * 1024)

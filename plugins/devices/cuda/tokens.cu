@@ -1,5 +1,5 @@
-/* tokens.cu - moving rows of tokens: rotary positions, masks, strided copies and patches (tables are in
- * tables.cu).
+/* tokens.cu - moving rows of tokens: rotary positions, masks, strided copies and patches (tables
+ * are in tables.cu).
  *
  * A thread takes four neighbouring numbers, or one. Bound by memory. Not measured. */
 #include "columns.h"

@@ -1,5 +1,5 @@
-/* transpose.cu - matrices transposed, tile by tile through shared memory, so that reads and writes both
- * run along lines of memory.
+/* transpose.cu - matrices transposed, tile by tile through shared memory, so that reads and writes
+ * both run along lines of memory.
  *
  * Bound by memory: one read and one write of everything. Not measured. */
 #include "launch.h"

@@ -1,10 +1,10 @@
-/* attention_pattern.c - evaluator `attention_pattern`: what the attention of every layer looks like, and
- * the layer that UNIP distils from (infrared spec 2.6.1 to 2.6.4).
+/* attention_pattern.c - evaluator `attention_pattern`: what the attention of every layer looks
+ * like, and the layer that UNIP distils from (infrared spec 2.6.1 to 2.6.4).
  *
- * Per layer and head: the normalised mutual information of query and key position, the mean over images,
- * and the attention distance in pixels; a layer's value is the mean over its heads. A layer is local
- * above 0.12, global below 0.06, else hybrid. The chosen layer is the one whose NMI lies nearest to the
- * target 0.09; the score "layer" counts it from 1, so that
+ * Per layer and head: the normalised mutual information of query and key position, the mean over
+ * images, and the attention distance in pixels; a layer's value is the mean over its heads. A layer
+ * is local above 0.12, global below 0.06, else hybrid. The chosen layer is the one whose NMI lies
+ * nearest to the target 0.09; the score "layer" counts it from 1, so that
  * stage:score("attention_pattern/layer") is an attention_distill's teacher_layer. */
 #include "pattern.h"
 

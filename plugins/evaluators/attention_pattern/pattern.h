@@ -1,5 +1,5 @@
-/* pattern.h - what the files of evaluator `attention_pattern` share: which maps are looked at, and what
- * was measured. B images, H heads, N patches, T tokens with the class token first. */
+/* pattern.h - what the files of evaluator `attention_pattern` share: which maps are looked at, and
+ * what was measured. B images, H heads, N patches, T tokens with the class token first. */
 #ifndef ATTENTION_PATTERN_H
 #define ATTENTION_PATTERN_H
 

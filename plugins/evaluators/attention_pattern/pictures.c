@@ -1,5 +1,5 @@
-/* pictures.c - attention maps as gray sheets: a row per query patch, the picture with the query framed
- * first, then what the query attends to, brightest where it attends most.
+/* pictures.c - attention maps as gray sheets: a row per query patch, the picture with the query
+ * framed first, then what the query attends to, brightest where it attends most.
  *
  * attention_I_layers.png has a column per layer (the mean over its heads), attention_I_layerL.png a
  * column per head of the chosen layer. Every tile is scaled by its own largest value. */
@@ -95,8 +95,8 @@ static bool publish(const pattern *p, const sheet *s, const char *name, assay_er
     return ok;
 }
 
-/* What query patch `query` of the first image attends to in heads first .. first + count - 1 of a map
- * (1, H, T, T): their mean over the patches, into out (N). */
+/* What query patch `query` of the first image attends to in heads first .. first + count - 1 of a
+ * map (1, H, T, T): their mean over the patches, into out (N). */
 static void mean_of_heads(const assay_tensor *map, int64_t first, int64_t count, int64_t query,
                           float *out)
 {

@@ -1,10 +1,10 @@
-/* features.c - what a classifier sees of a layer (infrared spec 2.6.5): the block's output; its attention
- * branch alone, scaled by gamma_1 and without the residual; or the output after a layer norm: the
- * network's final one, one without weights, or the first of the next block (after the last block, the
- * final one).
+/* features.c - what a classifier sees of a layer (infrared spec 2.6.5): the block's output; its
+ * attention branch alone, scaled by gamma_1 and without the residual; or the output after a layer
+ * norm: the network's final one, one without weights, or the first of the next block (after the
+ * last block, the final one).
  *
- * The branch is no output of a model. It is taken where adapters act, at the place "attn.proj" of the
- * block: the evaluator's tape has an attachment there that changes nothing and remembers. */
+ * The branch is no output of a model. It is taken where adapters act, at the place "attn.proj" of
+ * the block: the evaluator's tape has an attachment there that changes nothing and remembers. */
 #include "probe.h"
 
 #include <assay/blocks.h>
@@ -92,7 +92,8 @@ static bool run(prober *p, const assay_batch *batch, const assay_wanted *wanted,
         return false;
     if (p->options->features != FEATURES_ATTN || p->attached)
         return true;
-    /* After the first pass, which attached the run's adapters: what is remembered has passed them. */
+    /* After the first pass, which attached the run's adapters: what is remembered has passed
+     * them. */
     p->attached = assay_tape_attach(
         p->tape, (assay_attachment){.user = p, .attaches = branch_attaches, .apply = branch_apply});
     out->count = 0;

@@ -1,5 +1,5 @@
-/* fit.c - training linear classifiers on frozen tokens (infrared spec 2.6.5, 2.10): cross-entropy of
- * the logits resized to the truth, AdamW with decay on everything, mmcv's poly schedule.
+/* fit.c - training linear classifiers on frozen tokens (infrared spec 2.6.5, 2.10): cross-entropy
+ * of the logits resized to the truth, AdamW with decay on everything, mmcv's poly schedule.
  *
  * The probes of all layers take the same passes: their losses are added, and since no number of one
  * depends on another's and AdamW goes number by number, each is trained as if it were alone. */

@@ -1,6 +1,6 @@
-/* judge.c - what trained probes predict for whole images, against their truth at its own size (infrared
- * spec 2.11): windows of the model's side, logits averaged where they overlap, resized to the truth,
- * the largest class. */
+/* judge.c - what trained probes predict for whole images, against their truth at its own size
+ * (infrared spec 2.11): windows of the model's side, logits averaged where they overlap, resized to
+ * the truth, the largest class. */
 #include "probe.h"
 
 #include <assay/image.h>
@@ -144,7 +144,8 @@ static void add_window(const prober *p, const picture *of, int64_t i, const floa
             to[(top + y) * of->width + left + x] += values ? values[y * p->side + x] : 1.0f;
 }
 
-/* One class's logits at the truth's size: the mean over windows, the image's part of it, resized. */
+/* One class's logits at the truth's size: the mean over windows, the image's part of it,
+ * resized. */
 static void class_plane(const prober *p, const picture *of, const planes *s, const float *logits,
                         int64_t class, float *out)
 {

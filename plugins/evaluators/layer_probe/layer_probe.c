@@ -1,10 +1,11 @@
-/* layer_probe.c - evaluator `layer_probe`: how well each layer's tokens name the classes of pixels by a
- * linear classifier alone (UNIP's layerwise linear probing, infrared spec 2.6.5).
+/* layer_probe.c - evaluator `layer_probe`: how well each layer's tokens name the classes of pixels
+ * by a linear classifier alone (UNIP's layerwise linear probing, infrared spec 2.6.5).
  *
- * The network is frozen and in evaluation. Per layer a 1x1 convolution with bias on the patch tokens is
- * trained on the training split with the dataset's random changes, logits resized bilinearly, and judged
- * on valid and, at the end, on test. The papers train 14,400 (SODA) steps of batch 8 at 1e-4; the
- * defaults are a short probe. The step is one for all layers, so ten cost little more than one.
+ * The network is frozen and in evaluation. Per layer a 1x1 convolution with bias on the patch
+ * tokens is trained on the training split with the dataset's random changes, logits resized
+ * bilinearly, and judged on valid and, at the end, on test. The papers train 14,400 (SODA) steps of
+ * batch 8 at 1e-4; the defaults are a short probe. The step is one for all layers, so ten cost
+ * little more than one.
  *
  * Scores: suite "layer_probe", benchmark "layer.N" (from 1), metrics miou, macc, aacc; and on valid
  * layer_probe//layer, the best layer by mIoU, with its miou. */

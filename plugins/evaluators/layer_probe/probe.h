@@ -1,5 +1,5 @@
-/* probe.h - what the files of evaluator `layer_probe` share. B images, T tokens with the class token
- * first, D width, C classes, g patches along a side. */
+/* probe.h - what the files of evaluator `layer_probe` share. B images, T tokens with the class
+ * token first, D width, C classes, g patches along a side. */
 #ifndef LAYER_PROBE_H
 #define LAYER_PROBE_H
 

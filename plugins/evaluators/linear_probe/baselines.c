@@ -1,6 +1,7 @@
 /* baselines.c - the probe on the data itself: its standardised columns, its events' words one-hot,
- * and both; with `pooled` also its events' counts, alone and with the columns. Every run of an experiment asks for the same numbers, so they are kept in the host's
- * cache: a title, one line per measurement, and the SHA-256 of all before it. */
+ * and both; with `pooled` also its events' counts, alone and with the columns. Every run of an
+ * experiment asks for the same numbers, so they are kept in the host's cache: a title, one line per
+ * measurement, and the SHA-256 of all before it. */
 #include "raw.h"
 
 #include <assay/file.h>

@@ -1,5 +1,5 @@
-/* raw.c - standardised features, one-hot words and pooled counts of events. A column is named by the
- * 64-bit hash of its source, place and word: two that collide would be one column. */
+/* raw.c - standardised features, one-hot words and pooled counts of events. A column is named by
+ * the 64-bit hash of its source, place and word: two that collide would be one column. */
 #include "raw.h"
 
 #include <math.h>

@@ -6,8 +6,8 @@
 
 /* Which columns. One-hot columns are (source, place from the newest event, word): 1 when that event
  * has that word. They are found on the train split: words of at least RAW_LEAST rows, the RAW_MOST
- * most frequent. Counts pool all events, wherever they stand: log(1 + how often) of (source, word) and
- * of (source), found likewise, the RAW_MOST_COUNTS most frequent. */
+ * most frequent. Counts pool all events, wherever they stand: log(1 + how often) of (source, word)
+ * and of (source), found likewise, the RAW_MOST_COUNTS most frequent. */
 enum { RAW_COLUMNS = 1, RAW_ONEHOT = 2, RAW_COUNTS = 4 };
 enum { RAW_LEAST = 3, RAW_MOST = 256, RAW_MOST_COUNTS = 256, RAW_PLACES = 32 };
 

@@ -1,8 +1,8 @@
-/* collate.c - samples to what the model takes: whole images of its size in training, windows of fitted
- * images in evaluation (infrared spec 2.9.1, 2.11).
+/* collate.c - samples to what the model takes: whole images of its size in training, windows of
+ * fitted images in evaluation (infrared spec 2.9.1, 2.11).
  *
- * In evaluation, who wants anything but predictions (a loss that is watched, layers) gets the middle
- * window of each image: one row a sample, whatever the images' sizes. */
+ * In evaluation, who wants anything but predictions (a loss that is watched, layers) gets the
+ * middle window of each image: one row a sample, whatever the images' sizes. */
 #include "segmenter.h"
 
 #include <assay/image.h>

@@ -1,7 +1,8 @@
-/* cost.c - what an image costs, counted as the published table does (infrared spec 2.12): multiply-adds
- * of convolutions (with their biases) and of linear layers (without), twice the elements of batch norms,
- * the elements of ReLU, and what pools read. Not counted: layer norms, GELU, additions, resizes and the
- * products of attention; nor the auxiliary head, which only training has. */
+/* cost.c - what an image costs, counted as the published table does (infrared spec 2.12):
+ * multiply-adds of convolutions (with their biases) and of linear layers (without), twice the
+ * elements of batch norms, the elements of ReLU, and what pools read. Not counted: layer norms,
+ * GELU, additions, resizes and the products of attention; nor the auxiliary head, which only
+ * training has. */
 #include "segmenter.h"
 
 static void add_convolution(cost *to, double out, double in, double side, double pixels,

@@ -1,5 +1,5 @@
-/* head.c - from the ViT's tokens to logits: the pyramid, UPerNet, its auxiliary head, and the linear
- * head (infrared spec 1.6, 2.9.2 to 2.9.4, 2.10). */
+/* head.c - from the ViT's tokens to logits: the pyramid, UPerNet, its auxiliary head, and the
+ * linear head (infrared spec 1.6, 2.9.2 to 2.9.4, 2.10). */
 #include "segmenter.h"
 
 #include <assay/ops.h>

@@ -1,8 +1,8 @@
 /* predict.c - windows to the classes of their images' pixels, in the memory of a training batch.
  *
- * Images in evaluation have several windows each. Where nothing but predictions is wanted, the windows
- * run a few at a time on a tape of their own, whose memory serves the next few; only the logits of all
- * are kept. */
+ * Images in evaluation have several windows each. Where nothing but predictions is wanted, the
+ * windows run a few at a time on a tape of their own, whose memory serves the next few; only the
+ * logits of all are kept. */
 #include "segmenter.h"
 
 #include <string.h>

@@ -1,14 +1,14 @@
 /* segmenter.c - model `segmenter`: a ViT that names the class of every pixel (infrared spec 2.9 to
- * 2.12): UPerNet on a pyramid of four blocks' outputs, or of the last block's alone (LL-FPN), with its
- * auxiliary head; or one linear layer on frozen blocks (linear and layerwise probing).
+ * 2.12): UPerNet on a pyramid of four blocks' outputs, or of the last block's alone (LL-FPN), with
+ * its auxiliary head; or one linear layer on frozen blocks (linear and layerwise probing).
  *
- * Fields: "image" f32 (H, W), normalised; "truth" u8 (H, W), 255 is not counted. In training both are
- * of the model's size; in evaluation an image is fitted into fit_long x fit_short, cut into windows of
- * the model's size, `stride` apart, whose logits are averaged.
+ * Fields: "image" f32 (H, W), normalised; "truth" u8 (H, W), 255 is not counted. In training both
+ * are of the model's size; in evaluation an image is fitted into fit_long x fit_short, cut into
+ * windows of the model's size, `stride` apart, whose logits are averaged.
  *
- * Parameters: the ViT's under timm's names without a prefix, so that the parameters of a pre-trained
- * `vit` load by name (init); neck and heads under mmsegmentation's (fpn1, fpn2, decode_head,
- * auxiliary_head).
+ * Parameters: the ViT's under timm's names without a prefix, so that the parameters of a
+ * pre-trained `vit` load by name (init); neck and heads under mmsegmentation's (fpn1, fpn2,
+ * decode_head, auxiliary_head).
  *
  * Outputs: image.logits (B, C, h, w) at a quarter of the image's side (linear: at the patches');
  * image.auxiliary, likewise at the patches', empty without the head; image.truth u8 (B, S, S);
@@ -184,7 +184,8 @@ static bool settle(settings *s, assay_error *error)
     return true;
 }
 
-/* The ViT's parameters stay as they are; its batches run as in evaluation, for it has no drop path. */
+/* The ViT's parameters stay as they are; its batches run as in evaluation, for it has no drop
+ * path. */
 static bool freeze(assay_params *params, assay_error *error)
 {
     static const char *const prefixes[] = {"blocks.", "cls_token", "pos_embed", "patch_embed.",

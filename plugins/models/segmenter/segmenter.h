@@ -119,8 +119,8 @@ bool model_forward(void *opened, assay_tape *tape, const assay_batch *batch, int
 assay_tensor *network_logits(const model *m, assay_tape *tape, assay_tensor *x,
                              const assay_attention_bias *bias);
 
-/* predict.c: whether the pass wants predictions and nothing else; then the logits (n, C, h, w) of all
- * windows' tokens x (n, T, D), `piece` windows at a time. */
+/* predict.c: whether the pass wants predictions and nothing else; then the logits (n, C, h, w) of
+ * all windows' tokens x (n, T, D), `piece` windows at a time. */
 bool predicts_alone(const assay_tape *tape, const assay_attention_bias *bias,
                     const assay_wanted *wanted);
 assay_tensor *predict_logits(const model *m, assay_tape *tape, const assay_tensor *x,

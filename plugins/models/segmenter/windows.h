@@ -44,7 +44,8 @@ void plane_resize(view in, plane out, bool add, float *scratch);
 int64_t frame_scratch(const frame *f, const grid *g);
 /* The class of every pixel of the frame's prediction into out (out_height, out_width): logits
  * (windows, classes, height, width) of the batch are brought to the windows' size, averaged where
- * windows overlap, brought to the prediction's size, and the largest is taken, the first of equals. */
+ * windows overlap, brought to the prediction's size, and the largest is taken, the first of
+ * equals. */
 void frame_classes(const frame *f, const grid *g, const float *logits, int64_t classes,
                    int64_t height, int64_t width, float *scratch, int32_t *out);
 

@@ -71,8 +71,8 @@ static inline int64_t plan_rows(const plan *p)
     return lexicon_size(p->model->words) - p->model->marker_count;
 }
 
-/* measure.c, in this order: the events of each sample and their different texts; T, with what is too
- * long cut; the different ids; the order of network.c's table. */
+/* measure.c, in this order: the events of each sample and their different texts; T, with what is
+ * too long cut; the different ids; the order of network.c's table. */
 bool plan_find_events(plan *p, assay_error *error);
 bool plan_measure(plan *p, assay_error *error);
 bool plan_find_words(plan *p, assay_error *error);

@@ -1,4 +1,5 @@
-/* facts.c - what others are told of an open model: outputs by name, parts, and what a sample costs. */
+/* facts.c - what others are told of an open model: outputs by name, parts, and what a sample
+ * costs. */
 #include "user_decoder.h"
 
 #include <assay/memory.h>

@@ -5,14 +5,15 @@
  *          (question mark) question [extra] <USER>
  * chat:    <|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nSENTENCE
  *          [summaries] <|bill_start|> events <|bill_end|> ... <|tabular_start|> features
- *          <|tabular_end|> [beside]\nQuery: question [extra] <|user_emb|>
- *          and, before an answer, <|im_end|>\n<|im_start|>assistant\n; the answer ends with <|im_end|>
- *          (user-modelling spec 2.2-2.4)
+ *          <|tabular_end|> [beside]\nQuery: question [extra] <|user_emb|> and, before an answer,
+ *          <|im_end|>\n<|im_start|>assistant\n; the answer ends with <|im_end|> (user-modelling
+ *          spec 2.2-2.4)
  * tagged:  [summaries] <bill> events </bill> ... <tabular> features </tabular> [beside]
  *          Instruction: question [extra] <USER>
  *          (spec 3.3)
- * [front], [beside] and [extra] are other people's tokens. From the first summary or event to the last is the
- * history, the tower's span. Without the readout user_token the last marker is left out. */
+ * [front], [beside] and [extra] are other people's tokens. From the first summary or event to the
+ * last is the history, the tower's span. Without the readout user_token the last marker is left
+ * out. */
 #ifndef USER_DECODER_LAYOUT_H
 #define USER_DECODER_LAYOUT_H
 

@@ -1,9 +1,10 @@
 /* lexicon.h - texts to ids: by the words of the data, or by a published tokenizer; and the markers
  * that a layout needs beyond them.
  *
- * Ids of words: the vocabulary's, then the words of the layout's own sentences, then markers. Ids of
- * a tokenizer: its own; a marker that it does not know takes the next id behind them, in the order in
- * which markers are asked for (so Qwen2.5 gets the ids of the published code, spec 2.2). */
+ * Ids of words: the vocabulary's, then the words of the layout's own sentences, then markers. Ids
+ * of a tokenizer: its own; a marker that it does not know takes the next id behind them, in the
+ * order in which markers are asked for (so Qwen2.5 gets the ids of the published code, spec
+ * 2.2). */
 #ifndef USER_DECODER_LEXICON_H
 #define USER_DECODER_LEXICON_H
 
@@ -30,8 +31,8 @@ int64_t lexicon_size(const lexicon *lexicon); /* ids, markers included */
 /* The id of a marker, made if it is not there; -1 with the error set. Texts of the data never
  * become markers that were made here. */
 int32_t lexicon_marker(lexicon *lexicon, const char *name, assay_error *error);
-/* The id of a token that the tokenizer must know itself ("<|im_end|>", "[CLS]"); by words a marker of
- * that name. -1 with the error set. */
+/* The id of a token that the tokenizer must know itself ("<|im_end|>", "[CLS]"); by words a marker
+ * of that name. -1 with the error set. */
 int32_t lexicon_needed(lexicon *lexicon, const char *name, assay_error *error);
 /* The id that ends an answer. */
 int32_t lexicon_end(lexicon *lexicon, assay_error *error);

@@ -1,5 +1,5 @@
-/* published.c - published weights into the model's stacks: a decoder's and, for every event encoder, a
- * BERT's. They are where a run starts; a checkpoint or `init` comes after them. */
+/* published.c - published weights into the model's stacks: a decoder's and, for every event
+ * encoder, a BERT's. They are where a run starts; a checkpoint or `init` comes after them. */
 #include "user_decoder.h"
 
 #include <assay/weights.h>

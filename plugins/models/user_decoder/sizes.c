@@ -1,6 +1,6 @@
 /* sizes.c - the shapes of decoder, event encoder and projection: by the size's name, by single
- * options, or by the configuration that published weights bring along (user-modelling spec 1.2, 1.3,
- * 6.2; the model scale of its Table 8). */
+ * options, or by the configuration that published weights bring along (user-modelling spec 1.2,
+ * 1.3, 6.2; the model scale of its Table 8). */
 #include "user_decoder.h"
 
 #include <math.h>

@@ -5,8 +5,8 @@
  * texts, oldest first, in the dataset's order; "SOURCE.time" (events), i32 or f32, is how far each
  * lies from the cut-off; "features" f32 (F), the source `tabular`, last; "query" and "answer", u8
  * texts. A text becomes a vector by an event encoder, and a token by its source's adapter; age and
- * place from the newest event may be added to it. Whatever is missing is left out: a dataset without
- * sources or without features is fine, one with neither is not.
+ * place from the newest event may be added to it. Whatever is missing is left out: a dataset
+ * without sources or without features is fine, one with neither is not.
  *
  * Q-Anchor as published is size = "qwen2.5-0.5b", layout = "chat", encoder = "bert", user_summary,
  * source_summary, features = "copied", feature_tokens = 50, slots = "fixed", head = "relu", age and

@@ -5,15 +5,16 @@
  * the user's tower is the layout (layout.h). Answer words, and in the layout `chat` what stands
  * between the read token and them, follow when next-word targets are wanted: they lie beyond the
  * tower's lengths, in what is padding to everybody else, and closing.c closes them to all that
- * stands before them, whatever the mask. The answer's tower is the answer's words and an end, through
- * the same decoder and projection.
+ * stands before them, whatever the mask. The answer's tower is the answer's words and an end,
+ * through the same decoder and projection.
  *
  * Parameters, by the prefixes that `assay plan` counts:
  *     model.               the decoder under its published names
  *     bag.SOURCE. bert.SOURCE.   event encoders; SOURCE is `shared` for one of all sources
  *     encoder.SOURCE.      a source's adapter: norm, fc1 (E, E), fc2 (D, E)
  *     summary.user. summary.source.   the adapters of the summary tokens, likewise
- *     features.            weight, bias (to tokens), mean.weight, mean.bias (to the encoder's width)
+ *     features.            weight, bias (to tokens), mean.weight, mean.bias (to the encoder's
+ *                          width)
  *     when.                age.weight, rank.weight
  *     markers.             weight: of markers that the decoder's table has no rows for
  *     projector.           0.weight, 0.bias and, behind an activation, 2.weight, 2.bias */

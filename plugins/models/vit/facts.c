@@ -1,4 +1,5 @@
-/* facts.c - what others are told of an open model: outputs by name, parts, and what an image costs. */
+/* facts.c - what others are told of an open model: outputs by name, parts, and what an image
+ * costs. */
 #include "vit.h"
 
 #include <assay/memory.h>

@@ -8,8 +8,8 @@
 /* ---- the order of patches ----
  * As MAE draws it (spec 3.5): a uniform number per patch, sorted; the first `visible` patches are
  * seen. A sample's numbers are addressed by its index and the pass, so that embed and forward agree
- * and it does not matter which samples stand beside it. Evaluation hides the same patches of an image
- * whatever the seed. */
+ * and it does not matter which samples stand beside it. Evaluation hides the same patches of an
+ * image whatever the seed. */
 typedef struct draw {
     float number;
     int32_t patch;
@@ -45,7 +45,8 @@ static assay_tensor *draw_order(assay_tape *tape, const model *m, const assay_ba
     return order;
 }
 
-/* x (B, 1 + N, D) -> (B, 1 + visible, D): the class token, then the visible patches in their order. */
+/* x (B, 1 + N, D) -> (B, 1 + visible, D): the class token, then the visible patches in their
+ * order. */
 static assay_tensor *visible_tokens(assay_tape *tape, const model *m, const assay_batch *batch,
                                     assay_tensor *x)
 {
@@ -85,7 +86,8 @@ assay_tensor *model_embed(void *opened, assay_tape *tape, const assay_batch *bat
 static const char *const of_the_end[] = {"image.embedding", "image.states", "image.visible"};
 enum { OF_THE_END = sizeof of_the_end / sizeof of_the_end[0] };
 
-/* L of "image.WHAT.L" in an open model, whose last is also "image.WHAT.last"; -1 for another name. */
+/* L of "image.WHAT.L" in an open model, whose last is also "image.WHAT.last"; -1 for another
+ * name. */
 static int64_t layer_of(const model *m, const char *name, const char *what)
 {
     int64_t layer = -1;

@@ -1,5 +1,5 @@
-/* vit.c - model `vit`: the plain vision transformer of MAE, DINO and timm on infrared images (infrared
- * spec 1.1 to 1.6), for pre-training, as a teacher or a student, and for analysis. */
+/* vit.c - model `vit`: the plain vision transformer of MAE, DINO and timm on infrared images
+ * (infrared spec 1.1 to 1.6), for pre-training, as a teacher or a student, and for analysis. */
 #include "vit.h"
 
 #include <assay/memory.h>

@@ -1,9 +1,10 @@
 /* vit.h - what the files of model `vit` share.
  *
- * One tower, "image": a batch of gray images, normalised, side x side, replicated to the three channels
- * that published weights take (infrared spec 1.1). With a mask ratio the tower runs on the class token
- * and the visible patches alone when somebody wants image.visible or image.order (a masked-image loss,
- * spec 3.5), and on every patch otherwise (analysis, fine-tuning). B images, N patches, T tokens. */
+ * One tower, "image": a batch of gray images, normalised, side x side, replicated to the three
+ * channels that published weights take (infrared spec 1.1). With a mask ratio the tower runs on the
+ * class token and the visible patches alone when somebody wants image.visible or image.order (a
+ * masked-image loss, spec 3.5), and on every patch otherwise (analysis, fine-tuning). B images, N
+ * patches, T tokens. */
 #ifndef VIT_H
 #define VIT_H
 

@@ -1,9 +1,9 @@
-/* driver.c - libcuda.so.1 for a machine without a GPU: as much of the driver as cuDNN asks for while it
- * prepares a plan for a GPU that is only described to it.
+/* driver.c - libcuda.so.1 for a machine without a GPU: as much of the driver as cuDNN asks for
+ * while it prepares a plan for a GPU that is only described to it.
  *
- * cuDNN compiles a fused kernel to machine code and hands it to the driver. Here the code is looked at (is it
- * a whole ELF image, and for which architecture) and kept in mind; nothing can be run, and there is no
- * device: every other call says so. */
+ * cuDNN compiles a fused kernel to machine code and hands it to the driver. Here the code is looked
+ * at (is it a whole ELF image, and for which architecture) and kept in mind; nothing can be run,
+ * and there is no device: every other call says so. */
 #include "driver.h"
 
 #include <cuda.h>
@@ -88,8 +88,8 @@ CUresult CUDAAPI cuGetErrorName(CUresult error, const char **text)
 
 /* ---- what takes a device ---- */
 
-/* Looked up by name and never called with success in mind: the arguments do not matter. cuda.h declares
- * some of these names as macros of a later version. */
+/* Looked up by name and never called with success in mind: the arguments do not matter. cuda.h
+ * declares some of these names as macros of a later version. */
 #define NO_DEVICE(name)                                                                            \
     __attribute__((visibility("default"))) int name##_refused(void) __asm__(#name);                \
     int name##_refused(void)                                                                       \

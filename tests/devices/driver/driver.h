@@ -1,5 +1,5 @@
-/* driver.h - what the driver's stand-in (driver.c) has been handed. Looked up by dlsym: the real driver has
- * no such function. */
+/* driver.h - what the driver's stand-in (driver.c) has been handed. Looked up by dlsym: the real
+ * driver has no such function. */
 #ifndef ASSAY_TESTS_DRIVER_H
 #define ASSAY_TESTS_DRIVER_H
 

@@ -1,9 +1,10 @@
-/* cublaslt.c - the part of cuBLASLt that plugins/devices/cuda uses, done by the host; see library.h.
+/* cublaslt.c - the part of cuBLASLt that plugins/devices/cuda uses, done by the host; see
+ * library.h.
  *
- * Stricter than the library: an algorithm computes the problem it was proposed for and no other; arrays
- * are as aligned as was said when it was proposed; sums that are added up in the output, in an order
- * that is chance, are refused. An algorithm that cuts its sum into parts keeps them in the workspace, and
- * the bytes it was promised are really used. */
+ * Stricter than the library: an algorithm computes the problem it was proposed for and no other;
+ * arrays are as aligned as was said when it was proposed; sums that are added up in the output, in
+ * an order that is chance, are refused. An algorithm that cuts its sum into parts keeps them in the
+ * workspace, and the bytes it was promised are really used. */
 #include "library.h"
 
 #include <assay/tensor.h>
@@ -392,8 +393,9 @@ static void propose(const lt_problem *p, const lt_wish *wish, int32_t parts, uin
     result->wavesCount = 1.0f;
 }
 
-/* Long sums are best cut in two, fastest in place; an epilogue on a single row of D is not supported,
- * nor are sums of a single product of bf16, nor batches of single numbers: some cases have to be. */
+/* Long sums are best cut in two, fastest in place; an epilogue on a single row of D is not
+ * supported, nor are sums of a single product of bf16, nor batches of single numbers: some cases
+ * have to be. */
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t op,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
@@ -460,7 +462,8 @@ static void multiply_parts(const standin_product *whole, int32_t parts, float *p
         }
 }
 
-/* The epilogue. ReLU makes 0 of all that is not positive, of a NaN, too: nothing else is promised. */
+/* The epilogue. ReLU makes 0 of all that is not positive, of a NaN, too: nothing else is
+ * promised. */
 static void end_product(const standin_product *p, const float *bias, bool relu)
 {
     for (int64_t r = 0; r < p->m; r++)
@@ -470,7 +473,8 @@ static void end_product(const standin_product *p, const float *bias, bool relu)
         }
 }
 
-/* One factor of item `item`, in fp32: its array, or for bf16 a copy without gaps that the caller frees. */
+/* One factor of item `item`, in fp32: its array, or for bf16 a copy without gaps that the caller
+ * frees. */
 static float *factor_of(const lt_job *job, const void *x, int64_t at, int64_t rows, int64_t columns,
                         int64_t *stride, const float **factor)
 {

@@ -1,5 +1,6 @@
-/* cudnn.c - the part of cuDNN that plugins/devices/cuda uses, done by the host; see library.h. Here:
- * the handle, descriptors, sums with a broadcast and softmax. cudnn_convolution.c has the rest. */
+/* cudnn.c - the part of cuDNN that plugins/devices/cuda uses, done by the host; see library.h.
+ * Here: the handle, descriptors, sums with a broadcast and softmax. cudnn_convolution.c has the
+ * rest. */
 #include "cudnn_objects.h"
 
 #include <math.h>

@@ -1,9 +1,10 @@
 /* cudnn_convolution.c - cuDNN's convolutions, done by the host; see library.h and cudnn.c.
  *
  * An image's windows are copied into columns (channels x window, pixels), and the three passes are
- * products with them. Where the library has algorithms that use memory the columns lie in the workspace,
- * so that the bytes it was promised are really used. Its lists begin with algorithms that may not be
- * taken: one that is not supported, and the ones whose order of additions is chance, which are refused. */
+ * products with them. Where the library has algorithms that use memory the columns lie in the
+ * workspace, so that the bytes it was promised are really used. Its lists begin with algorithms
+ * that may not be taken: one that is not supported, and the ones whose order of additions is
+ * chance, which are refused. */
 #include "cudnn_objects.h"
 
 #include <stdlib.h>
@@ -52,7 +53,8 @@ static tap tap_at(const conv_job *job, int64_t index)
                  .column = window % job->side[1] - job->pad[1]};
 }
 
-/* Where in the image the line starts that a tap reads for row i of the pixels, or -1 in the padding. */
+/* Where in the image the line starts that a tap reads for row i of the pixels, or -1 in the
+ * padding. */
 static int64_t line_of(const conv_job *job, const tap *t, int64_t i)
 {
     int64_t row = t->row + i * job->stride[0];

@@ -1,6 +1,7 @@
-/* cudnn_graph.c - cuDNN's backend: descriptors of graphs of operations, taken apart as strictly as the real
- * library does it, and more. Which graphs have an engine only the real library knows (test_real_attention):
- * here every graph has one, whose operations are done one after the other (cudnn_graph_run.c).
+/* cudnn_graph.c - cuDNN's backend: descriptors of graphs of operations, taken apart as strictly as
+ * the real library does it, and more. Which graphs have an engine only the real library knows
+ * (test_real_attention): here every graph has one, whose operations are done one after the other
+ * (cudnn_graph_run.c).
  *
  * ASSAY_STANDIN_NO_ENGINES, when set, leaves every graph without one. */
 #include "cudnn_graph.h"
@@ -369,8 +370,8 @@ static bool is_written_before(const graph_part *graph, int64_t node, const graph
     return false;
 }
 
-/* What lies between nodes is written by one that comes before all that read it, and only once; what has one
- * id is one tensor. */
+/* What lies between nodes is written by one that comes before all that read it, and only once; what
+ * has one id is one tensor. */
 static bool is_whole_graph(const char *function, const graph_part *part)
 {
     for (int64_t i = 0; i < part->is.graph.nodes; i++) {

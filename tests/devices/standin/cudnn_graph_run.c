@@ -1,8 +1,8 @@
-/* cudnn_graph_run.c - a graph of cuDNN's operations, node after node: fp32 inside, rounded where a tensor is
- * bf16, as the fused engine keeps them.
+/* cudnn_graph_run.c - a graph of cuDNN's operations, node after node: fp32 inside, rounded where a
+ * tensor is bf16, as the fused engine keeps them.
  *
- * Rows and columns of a product beyond its limits are NaN here, where the real library leaves them to
- * chance: what reads them without need shows. */
+ * Rows and columns of a product beyond its limits are NaN here, where the real library leaves them
+ * to chance: what reads them without need shows. */
 #include "cudnn_graph.h"
 
 #include <math.h>
@@ -97,7 +97,8 @@ static float *numbers(graph_state *state, const graph_part *tensor, bool is_resu
 
 /* ---- nodes ---- */
 
-/* How far apart a tensor's elements are for neighbours of a larger one; 0 where it has one for all. */
+/* How far apart a tensor's elements are for neighbours of a larger one; 0 where it has one for
+ * all. */
 typedef struct graph_steps {
     int64_t of[4];
 } graph_steps;

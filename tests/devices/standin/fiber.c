@@ -11,8 +11,8 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-/* Stacks begin at different lines of their pages: where all begin at one, those of a warp push each other out
- * of the cache at each change. */
+/* Stacks begin at different lines of their pages: where all begin at one, those of a warp push each
+ * other out of the cache at each change. */
 enum { STACK_BYTES = 256 * 1024, COLOUR_BYTES = 320, PAGE_BYTES = 4096 };
 
 static void (*entry_of_all)(void);
@@ -41,8 +41,8 @@ static void begin(void)
 
 #if defined(__x86_64__)
 
-/* The registers that a call preserves go to the stack of who stops and come from the stack of who goes
- * on: standin_swap(&from->place, to->place). */
+/* The registers that a call preserves go to the stack of who stops and come from the stack of who
+ * goes on: standin_swap(&from->place, to->place). */
 void standin_swap(void **from, void *to);
 __asm__(".text\n"
         ".hidden standin_swap\n"

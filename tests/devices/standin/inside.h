@@ -1,5 +1,5 @@
-/* standin/inside.h - what memory.c, queue.c, runtime.c and launch.c tell each other. All of it is called
- * with the lock held, but standin_where and what reads the environment. */
+/* standin/inside.h - what memory.c, queue.c, runtime.c and launch.c tell each other. All of it is
+ * called with the lock held, but standin_where and what reads the environment. */
 #ifndef ASSAY_TESTS_STANDIN_INSIDE_H
 #define ASSAY_TESTS_STANDIN_INSIDE_H
 
@@ -15,7 +15,8 @@
 
 /* ---- queue.c ---- */
 
-/* One lock for everything: taken by each call of the runtime, by a thread that may have it already. */
+/* One lock for everything: taken by each call of the runtime, by a thread that may have it
+ * already. */
 void standin_lock(void);
 void standin_unlock(void);
 
@@ -26,8 +27,8 @@ bool standin_works(void);
 const char *standin_work_name(void);
 /* Names a queued copy from or to pinned host memory that touches [p, p + bytes), or is NULL. */
 const char *standin_queued_on(const void *p, int64_t bytes);
-/* Queues a copy: like standin_enqueue, and standin_queued_on knows the host's side of it. `host` may be
- * NULL. */
+/* Queues a copy: like standin_enqueue, and standin_queued_on knows the host's side of it. `host`
+ * may be NULL. */
 void standin_enqueue_copy(cudaStream_t stream, const char *name, void (*run)(void *data),
                           const void *data, size_t size, const void *host, int64_t bytes);
 
@@ -44,7 +45,8 @@ bool standin_is_kind(const void *p, int64_t bytes, piece_kind kind);
 /* Bytes of living device memory, and the limit. */
 int64_t standin_held(int device);
 int64_t standin_limit(void);
-/* Device memory may be touched from the first of these to the second; none may be taken or freed. */
+/* Device memory may be touched from the first of these to the second; none may be taken or
+ * freed. */
 void standin_open_memory(void);
 void standin_close_memory(void);
 /* A fault when something beyond a piece that work has touched has been written. */

@@ -1,10 +1,11 @@
-/* standin/launch.c - runs a kernel on the host: block after block, warp after warp, lane after lane.
+/* standin/launch.c - runs a kernel on the host: block after block, warp after warp, lane after
+ * lane.
  *
- * A thread runs until it ends or until it must meet others; then the next one runs. A fiber takes the
- * next thread when its own has ended, so a kernel whose threads never meet runs on one stack and costs
- * a call per thread. When the lanes of a warp have met, they go on in their order; when all warps stand
- * at __syncthreads, the first goes on. Threads that cannot meet (some have ended, or stand elsewhere)
- * are a fault, where a real GPU hangs or goes on with garbage.
+ * A thread runs until it ends or until it must meet others; then the next one runs. A fiber takes
+ * the next thread when its own has ended, so a kernel whose threads never meet runs on one stack
+ * and costs a call per thread. When the lanes of a warp have met, they go on in their order; when
+ * all warps stand at __syncthreads, the first goes on. Threads that cannot meet (some have ended,
+ * or stand elsewhere) are a fault, where a real GPU hangs or goes on with garbage.
  *
  * One launch at a time: the caller holds the stand-in's lock. */
 #include "fiber.h"
@@ -148,8 +149,8 @@ static fiber *take_idle(void)
     return f;
 }
 
-/* The next lane of the running warp that can go on, or NULL. A thread that has not begun is given to
- * `ended`, the fiber that asks because its own thread has ended, or to an idle one. */
+/* The next lane of the running warp that can go on, or NULL. A thread that has not begun is given
+ * to `ended`, the fiber that asks because its own thread has ended, or to an idle one. */
 static inline fiber *next_lane(fiber *ended)
 {
     while (run.left > 0) {
@@ -170,8 +171,8 @@ static inline fiber *next_lane(fiber *ended)
     return NULL;
 }
 
-/* All lanes of the warp have stopped: releases a meeting or goes to the next warp or block. False when
- * the launch is done. */
+/* All lanes of the warp have stopped: releases a meeting or goes to the next warp or block. False
+ * when the launch is done. */
 static bool next_round(void)
 {
     const int warp = warp_at(run.warp);
@@ -204,8 +205,8 @@ static inline void change(fiber *from, fiber *to)
     fiber_change(from, to);
 }
 
-/* Changes to the fiber that goes on now: the host's own when all is done. `ended`: the calling fiber, if its
- * thread has ended; when another goes on, it is idle. */
+/* Changes to the fiber that goes on now: the host's own when all is done. `ended`: the calling
+ * fiber, if its thread has ended; when another goes on, it is idle. */
 static __attribute__((noinline)) void go_on(fiber *ended)
 {
     fiber *from = run.current, *to = next_lane(ended);
@@ -235,7 +236,8 @@ static inline bool go_on_in_warp(void)
     return true;
 }
 
-/* The usual way of threads that never meet: the next lane begins on the fiber of one that has ended. */
+/* The usual way of threads that never meet: the next lane begins on the fiber of one that has
+ * ended. */
 static inline bool begin_next(fiber *ended)
 {
     if (run.left == 0 || run.state[run.next] != FRESH)

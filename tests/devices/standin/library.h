@@ -1,8 +1,9 @@
 /* standin/library.h - what the stand-ins of cuBLASLt and cuDNN share: handles and descriptors that
  * know whether they are alive, refusals, and products.
  *
- * A call that breaks a rule of its library is refused: one line on stderr (the function, what is wrong,
- * what was expected, what came), and the library's own error status for the caller to report. */
+ * A call that breaks a rule of its library is refused: one line on stderr (the function, what is
+ * wrong, what was expected, what came), and the library's own error status for the caller to
+ * report. */
 #ifndef ASSAY_TESTS_STANDIN_LIBRARY_H
 #define ASSAY_TESTS_STANDIN_LIBRARY_H
 
@@ -17,7 +18,8 @@ typedef struct standin_object {
 
 /* `bytes` of zeros that begin with a living object; counted until it is destroyed. */
 void *standin_object_new(const char *kind, size_t bytes);
-/* True when `object` is a living one of this kind; what is not is refused in the name of `function`. */
+/* True when `object` is a living one of this kind; what is not is refused in the name of
+ * `function`. */
 bool standin_object_alive(const char *function, const char *kind, const void *object);
 /* Its memory is kept, so that a dead descriptor is known as one for ever. */
 void standin_object_destroy(void *object);
@@ -31,8 +33,8 @@ bool standin_require(bool holds, const char *function, const char *what, int64_t
 bool standin_require_array(const char *function, const char *what, const void *p, int64_t bytes,
                            int64_t alignment);
 
-/* A row-major product (m, n) = alpha op(A) op(B) + beta C, in fp32. With `tf32` the factors are rounded
- * to 11 significant bits first, as tensor cores round them. */
+/* A row-major product (m, n) = alpha op(A) op(B) + beta C, in fp32. With `tf32` the factors are
+ * rounded to 11 significant bits first, as tensor cores round them. */
 typedef struct standin_product {
     bool transpose_a, transpose_b, tf32;
     int64_t m, n, k, lda, ldb, ldc;

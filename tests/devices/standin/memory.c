@@ -1,12 +1,13 @@
 /* standin/memory.c - memory of a GPU that is not there, and pinned memory.
  *
- * Each piece has pages of its own. It ends where its last page ends, but for what rounding to 256 leaves,
- * and pages that nobody may touch stand on both sides. What is left over in the piece's own pages holds a
- * pattern that is looked at after each piece of work, or is poisoned for ASan. Freed pages stay closed, so
- * that a late touch finds them, until MOST_FREED pieces have been freed after them.
+ * Each piece has pages of its own. It ends where its last page ends, but for what rounding to 256
+ * leaves, and pages that nobody may touch stand on both sides. What is left over in the piece's own
+ * pages holds a pattern that is looked at after each piece of work, or is poisoned for ASan. Freed
+ * pages stay closed, so that a late touch finds them, until MOST_FREED pieces have been freed after
+ * them.
  *
- * Device memory is opened chunk by chunk as queued work touches it, and closed when the work is done: most work
- * touches little of it, and opening costs the kernel a visit of every page. */
+ * Device memory is opened chunk by chunk as queued work touches it, and closed when the work is
+ * done: most work touches little of it, and opening costs the kernel a visit of every page. */
 #include "inside.h"
 
 #include <errno.h>

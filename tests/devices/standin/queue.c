@@ -1,7 +1,7 @@
 /* standin/queue.c - streams and events: work that waits for somebody who must wait for it.
  *
- * Each stream is a queue. An event that is recorded is a place in one; waiting for it first does the
- * work up to there, in its own stream, whatever else is queued. */
+ * Each stream is a queue. An event that is recorded is a place in one; waiting for it first does
+ * the work up to there, in its own stream, whatever else is queued. */
 #include "inside.h"
 
 #include <pthread.h>
@@ -18,7 +18,8 @@ typedef struct job {
     const char *name;
     job_kind kind;
     void (*run)(void *data);
-    /* of JOB_RECORD and JOB_WAIT: the event, the number of the recording, and where it is recorded */
+    /* of JOB_RECORD and JOB_WAIT: the event, the number of the recording, and where it is
+     * recorded */
     cudaEvent_t event;
     int64_t version;
     cudaStream_t stream;
@@ -159,8 +160,8 @@ static void do_job(job *j)
     work_name = NULL;
 }
 
-/* Does the first `place` jobs of a stream. The stream of a recording may be gone, but then the recording
- * has happened. */
+/* Does the first `place` jobs of a stream. The stream of a recording may be gone, but then the
+ * recording has happened. */
 static void finish_until(cudaStream_t stream, int64_t place)
 {
     if (stream->done >= place)

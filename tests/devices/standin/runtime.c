@@ -1,5 +1,5 @@
-/* standin/runtime.c - the CUDA runtime's devices, memory, copies, launches and errors, as far as the
- * device plugin calls them. */
+/* standin/runtime.c - the CUDA runtime's devices, memory, copies, launches and errors, as far as
+ * the device plugin calls them. */
 #include "inside.h"
 
 #include <stdio.h>
@@ -276,7 +276,8 @@ static void upload(void *to, const void *from, size_t bytes, cudaStream_t stream
     free(staged);
 }
 
-/* To pinned memory: written when its turn comes, and no numbers until then. To pageable memory: waits. */
+/* To pinned memory: written when its turn comes, and no numbers until then. To pageable memory:
+ * waits. */
 static void download(void *to, const void *from, size_t bytes, cudaStream_t stream)
 {
     static const char name[] = "cudaMemcpyAsync to the host";

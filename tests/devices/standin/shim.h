@@ -1,8 +1,9 @@
-/* standin/shim.h - CUDA's words for a C++ compiler of the host: what a kernel may use, and nothing else.
+/* standin/shim.h - CUDA's words for a C++ compiler of the host: what a kernel may use, and nothing
+ * else.
  *
- * Included by plugins/devices/cuda/launch.h when ASSAY_STANDIN is defined. Every block and thread of a
- * launch runs (launch.c): the threads of a block are fibers of one host thread, which change places
- * only where they meet, so the index words are plain variables. */
+ * Included by plugins/devices/cuda/launch.h when ASSAY_STANDIN is defined. Every block and thread
+ * of a launch runs (launch.c): the threads of a block are fibers of one host thread, which change
+ * places only where they meet, so the index words are plain variables. */
 #ifndef ASSAY_TESTS_STANDIN_SHIM_H
 #define ASSAY_TESTS_STANDIN_SHIM_H
 
@@ -14,8 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* host_defines.h knows the words and makes them nothing. A __shared__ array must be static, since all
- * threads of a block share it: `used` on an automatic variable is a warning, and so an error. */
+/* host_defines.h knows the words and makes them nothing. A __shared__ array must be static, since
+ * all threads of a block share it: `used` on an automatic variable is a warning, and so an
+ * error. */
 #undef __shared__
 #define __shared__ __attribute__((used))
 #undef __launch_bounds__
@@ -39,7 +41,8 @@ extern __attribute__((visibility("hidden"))) dim3 standin_threads, standin_block
 extern "C" {
 void standin_meet_block(void);
 /* All lanes of the calling warp come with 8 bytes each; returns the array of the 32 of them, which
- * stands until the lane's next meeting but one. `what` is static: the lanes must come for the same. */
+ * stands until the lane's next meeting but one. `what` is static: the lanes must come for the
+ * same. */
 const uint64_t *standin_meet_warp(const char *what, unsigned mask, uint64_t mine);
 }
 
@@ -60,7 +63,8 @@ static inline int standin_lane(void)
                  32);
 }
 
-/* The value that lane `from` came with, or its own where `from` is not in its group of `width` lanes. */
+/* The value that lane `from` came with, or its own where `from` is not in its group of `width`
+ * lanes. */
 template <typename T>
 static inline T standin_shuffle(const char *what, unsigned mask, T x, int from, bool inside)
 {
@@ -219,9 +223,9 @@ template <typename T> struct standin_same {
 #endif
 #endif
 
-/* A struct may hold pointers: each word of it that could be one is looked at. The bytes between its members
- * hold whatever stood there, an old pointer as well, and are cleared. clang 14 does not know how, and looks
- * only at structs without such bytes (nor floats). */
+/* A struct may hold pointers: each word of it that could be one is looked at. The bytes between its
+ * members hold whatever stood there, an old pointer as well, and are cleared. clang 14 does not
+ * know how, and looks only at structs without such bytes (nor floats). */
 template <typename T>
 static inline void standin_check_one(const char *name, int index, const T &given)
 {

@@ -8,8 +8,8 @@
 
 /* Fails with the error's text unless ok. */
 void must(bool ok, const assay_error *error);
-/* The failure as assay_error_format writes it, borrowed until the next call; fails the test when there
- * is none. */
+/* The failure as assay_error_format writes it, borrowed until the next call; fails the test when
+ * there is none. */
 const char *text_of(const assay_error *error);
 /* The folder of an environment variable that the build sets. */
 const char *folder_of(const char *variable);

@@ -172,7 +172,8 @@ static void an_old_plugin_keeps_working(void **state)
     remove_folder(folder);
 }
 
-/* The plugin's allocations are counted where the host counts: there is one engine in the process. */
+/* The plugin's allocations are counted where the host counts: there is one engine in the
+ * process. */
 static void plugin_and_host_share_one_engine(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* test_settings.c - values against their options, look-up, required options, the host's own tables. */
+/* test_settings.c - values against their options, look-up, required options, the host's own
+ * tables. */
 #include "common.h"
 #include "lab/plugin/host_tables.h"
 #include "lab/plugin/recipe.h"

@@ -1,4 +1,5 @@
-/* ablation.h - small experiments for the reports' tests: cells with axes, seeds, and their scores. */
+/* ablation.h - small experiments for the reports' tests: cells with axes, seeds, and their
+ * scores. */
 #ifndef REPORT_ABLATION_H
 #define REPORT_ABLATION_H
 

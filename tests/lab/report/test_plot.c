@@ -1,5 +1,5 @@
-/* test_plot.c - curves: their points by hand, the drawing character by character, SVG that is whole and
- * escaped, and what is refused. */
+/* test_plot.c - curves: their points by hand, the drawing character by character, SVG that is whole
+ * and escaped, and what is refused. */
 #include "ablation.h"
 #include "lab/report/plot.h"
 

@@ -68,7 +68,8 @@ static void runs_stand_in_the_plans_order_with_what_they_have_shown(void **state
     report_free(made);
 }
 
-/* The alphabet would begin with the accuracy of all pixels, and classes' own numbers are no summary. */
+/* The alphabet would begin with the accuracy of all pixels, and classes' own numbers are no
+ * summary. */
 static void the_score_is_what_papers_lead_with(void **state)
 {
     static const char *const metrics[] = {"aacc", "iou/car", "macc", "miou"};

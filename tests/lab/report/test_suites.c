@@ -1,5 +1,5 @@
-/* test_suites.c - suites of several benchmarks: their mean seed by seed, a column each, and a paper's numbers
- * beside ours. */
+/* test_suites.c - suites of several benchmarks: their mean seed by seed, a column each, and a
+ * paper's numbers beside ours. */
 #include "ablation.h"
 
 #include <jansson.h>
@@ -33,7 +33,8 @@ static void put(const test_place *place, int64_t run_id, const char *suite, cons
     must_do(place, sql);
 }
 
-/* Two benchmarks, three cells, three seeds. food: .1 x cell + .01 x seed; mau .2 more. ks: all .5. */
+/* Two benchmarks, three cells, three seeds. food: .1 x cell + .01 x seed; mau .2 more. ks: all
+ * .5. */
 static void make_masks(const test_place *place)
 {
     plan_cells(place, "e", 3, masks, 3);
@@ -285,8 +286,8 @@ static void the_control_is_not_the_paper_s_method(void **state)
     report_free(made);
 }
 
-/* Generated scenes have no published numbers: UNIP's stand beside them, protocol by protocol, and are said to be
- * of other data. */
+/* Generated scenes have no published numbers: UNIP's stand beside them, protocol by protocol, and
+ * are said to be of other data. */
 static void a_paper_s_suite_stands_beside_another_of_ours(void **state)
 {
     static const test_cell rows[] = {
@@ -341,7 +342,8 @@ static void numbers_under_the_same_conditions_are_comparable(void **state)
     report_free(made);
 }
 
-/* A model for each benchmark: of two cells each has one. Axes that move together are joined together. */
+/* A model for each benchmark: of two cells each has one. Axes that move together are joined
+ * together. */
 static void cells_are_joined_that_have_benchmarks_of_their_own(void **state)
 {
     static const test_cell tasks[] = {

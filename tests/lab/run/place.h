@@ -68,7 +68,8 @@ void assert_store_intact(const char *store);
 bool store_execute(const char *store, const char *sql);
 
 /* Everything two equal stores have in common, as sha256: per run the parameters of its newest
- * checkpoint, every series but time/ and memory/, every score. The number of series rows comes too. */
+ * checkpoint, every series but time/ and memory/, every score. The number of series rows comes
+ * too. */
 int64_t store_outcome(const char *store, char hex[65]);
 
 #endif

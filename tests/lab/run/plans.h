@@ -13,7 +13,8 @@ typedef struct plan_shape {
 } plan_shape;
 
 /* "plain"    one cell: main
- * "stages"   base (one run, shared by all) -> main, from its weights, in two cells (warmup 0.2, 0.4)
+ * "stages"   base (one run, shared by all) -> main, from its weights, in two cells (warmup 0.2,
+ *            0.4)
  * "score"    base -> main, whose contrastive margin is base's valid auc
  * "nowhere"  the same with a score that base does not have
  * "large"    the same with a vocabulary where the score goes: out of range

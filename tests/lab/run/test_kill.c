@@ -1,10 +1,10 @@
-/* test_kill.c - killed at random moments, again and again, and started again each time, a plan ends with
- * the same bits as one that was never interrupted.
+/* test_kill.c - killed at random moments, again and again, and started again each time, a plan ends
+ * with the same bits as one that was never interrupted.
  *
- * A plan with a stage trains, checkpoints and evaluates in a process of its own, which is killed with
- * SIGKILL: at a time drawn from its whole life, or shortly after it said that it trains, saves or
- * evaluates; every third store is worked on by two jobs, of which one or the first process is killed.
- * The program `assay` itself, with a script, is killed at times drawn from its whole life.
+ * A plan with a stage trains, checkpoints and evaluates in a process of its own, which is killed
+ * with SIGKILL: at a time drawn from its whole life, or shortly after it said that it trains, saves
+ * or evaluates; every third store is worked on by two jobs, of which one or the first process is
+ * killed. The program `assay` itself, with a script, is killed at times drawn from its whole life.
  * After each kill the store must be intact; in the end parameters, series and scores are compared.
  * ASSAY_KILLS sets how many of the first kind (52; 12 where every access is checked), a quarter of
  * which are made of the second; ASSAY_KILL_SEED which (1). */

@@ -1,5 +1,5 @@
-/* test_processes.c - several processes on one plan: jobs, commands side by side, and what becomes of
- * runs whose process is suspended, killed, or loses its parent. */
+/* test_processes.c - several processes on one plan: jobs, commands side by side, and what becomes
+ * of runs whose process is suspended, killed, or loses its parent. */
 #include "place.h"
 
 #include <setjmp.h>
@@ -196,8 +196,8 @@ static void a_run_that_a_dead_process_had_is_taken_up_from_its_checkpoint(void *
     assert_int_equal(ask_place(place, "SELECT count(*) FROM attempt WHERE end_reason = 'lost'"), 1);
 }
 
-/* Stops the process where it holds no lock of the store, and then makes its last beat so old that it
- * counts as dead. */
+/* Stops the process where it holds no lock of the store, and then makes its last beat so old that
+ * it counts as dead. */
 static void suspend_for_long(const test_place *place, pid_t pid)
 {
     for (int i = 0; i < 1000; i++) {

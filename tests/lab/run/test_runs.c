@@ -1,4 +1,5 @@
-/* test_runs.c - plans of toy runs done in this process: what is done, once, in order, and recorded. */
+/* test_runs.c - plans of toy runs done in this process: what is done, once, in order, and
+ * recorded. */
 #include "place.h"
 
 #include "lab/train/fixture.h"
@@ -98,7 +99,8 @@ static void a_shared_stage_runs_once_and_before_what_it_feeds(void **state)
     assert_int_equal(ask_place(place, "SELECT count(*) FROM run_input WHERE input_run_id = 1"), 4);
     assert_int_equal(
         ask_place(place, "SELECT count(*) FROM v_run WHERE stage = 'main' AND status = 'done'"), 4);
-    /* It began with what the stage had learned: its first loss is not that of a run from the seed. */
+    /* It began with what the stage had learned: its first loss is not that of a run from the
+     * seed. */
     assert_int_equal(
         ask_place(place, "SELECT count(*) FROM series a JOIN series b USING(key_id, step) "
                          "JOIN series_key USING(key_id) WHERE name = 'loss/toy_next' AND step = 1 "

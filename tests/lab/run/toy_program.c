@@ -1,9 +1,10 @@
 /* toy_program.c - a small `assay run` for toy plans: what the tests start, stop and kill.
  *
- *     toy_program STORE SHAPE [--jobs N] [--redo] [--fail-fast] [--threads N --job-of PID --event-fd FD]
+ *     toy_program STORE SHAPE [--jobs N] [--redo] [--fail-fast] [--threads N --job-of PID
+ *     --event-fd FD]
  *
- * Prints a line per event (of progress only with TOY_PROGRESS in the environment), then the summary;
- * ends with the run's status. */
+ * Prints a line per event (of progress only with TOY_PROGRESS in the environment), then the
+ * summary; ends with the run's status. */
 #include "plans.h"
 
 #include "lab/run/run.h"

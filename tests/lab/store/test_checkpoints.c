@@ -1,4 +1,5 @@
-/* test_checkpoints.c - rows of checkpoints: listed newest first, taken out under the lease alone. */
+/* test_checkpoints.c - rows of checkpoints: listed newest first, taken out under the lease
+ * alone. */
 #include "fixture.h"
 
 #include <setjmp.h>

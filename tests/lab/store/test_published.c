@@ -1,5 +1,5 @@
-/* test_published.c - the papers' numbers in every store: complete, as printed, kept up to date, and beside
- * ours. argv[1] is the schema of version 1, from which old stores are upgraded. */
+/* test_published.c - the papers' numbers in every store: complete, as printed, kept up to date, and
+ * beside ours. argv[1] is the schema of version 1, from which old stores are upgraded. */
 #include "fixture.h"
 
 #include <setjmp.h>
@@ -299,7 +299,8 @@ static void the_leaderboard_says_why_ours_are_not_theirs(void **state)
                      17);
 }
 
-/* Nothing is published on generated scenes; what stands beside them is said to be something else. */
+/* Nothing is published on generated scenes; what stands beside them is said to be something
+ * else. */
 static void the_leaderboard_knows_what_stands_beside_a_suite(void **state)
 {
     const test_place *place = *state;

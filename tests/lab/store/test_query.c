@@ -169,8 +169,8 @@ static void the_best_step_is_chosen_on_valid_alone(void **state)
     store_handle *store = must_open(place);
     must_plan(store, "e", 3, ids);
     store_free(store);
-    /* auc is best at 20 and again at 30; test would have chosen 10. The loss is best when small. Run
-     * 2 is not done; run 3's best has no score on test, and a nan is never the best. */
+    /* auc is best at 20 and again at 30; test would have chosen 10. The loss is best when small.
+     * Run 2 is not done; run 3's best has no score on test, and a nan is never the best. */
     must_do(place, "UPDATE run SET status = 'done' WHERE run_id <> 2;"
                    "INSERT INTO score(run_id, suite, benchmark, metric, split, step, value, "
                    "nonfinite) VALUES"

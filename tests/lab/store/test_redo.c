@@ -1,4 +1,5 @@
-/* test_redo.c - runs started over with all that depend on them, and what runs hand to each other. */
+/* test_redo.c - runs started over with all that depend on them, and what runs hand to each
+ * other. */
 #include "fixture.h"
 
 #include <math.h>

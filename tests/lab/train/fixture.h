@@ -34,8 +34,8 @@ void set_losses(bench *bench, int n, const char *const *names);
 void set_adapter(bench *bench, const char *name);
 void no_mask(bench *bench);
 
-/* Claims the run and trains it to its end, or to what breaks it off; ends the attempt as the run room
- * does. A run that is done already stays as it is. */
+/* Claims the run and trains it to its end, or to what breaks it off; ends the attempt as the run
+ * room does. A run that is done already stays as it is. */
 train_result bench_run(bench *bench);
 train_result must_run(bench *bench); /* to TRAIN_DONE */
 /* The same without claiming: under this lease, which the caller ends. */
@@ -45,8 +45,8 @@ store_handle *bench_open(bench *bench); /* with the run planned */
 void bench_plan(bench *bench, store_handle *store);
 store_lease bench_claim(bench *bench, store_handle *store);
 
-/* Everything that two equal runs have in common: sha256 of the newest checkpoint's parameters, of all
- * series but time/ and memory/, and of all scores and artifacts. */
+/* Everything that two equal runs have in common: sha256 of the newest checkpoint's parameters, of
+ * all series but time/ and memory/, and of all scores and artifacts. */
 typedef struct outcome {
     char weights[65], series[65], scores[65];
     int64_t rows, score_rows;

@@ -1,5 +1,5 @@
-/* test_checkpoint.c - checkpoints that are damaged are passed over and named, those that are not are
- * never lost, and a process that lost its run writes nothing. */
+/* test_checkpoint.c - checkpoints that are damaged are passed over and named, those that are not
+ * are never lost, and a process that lost its run writes nothing. */
 #include "fixture.h"
 
 #include <assay/file.h>
@@ -167,8 +167,8 @@ static void without_any_good_one_it_starts_again(void **state)
     bench_remove(&b);
 }
 
-/* run.json is rewritten without one section, and the store's row made to fit: everything agrees, and
- * something that the run needs is not there. */
+/* run.json is rewritten without one section, and the store's row made to fit: everything agrees,
+ * and something that the run needs is not there. */
 static void a_missing_section_is_no_checkpoint(void **state)
 {
     (void)state;
@@ -264,8 +264,8 @@ static void only_the_newest_are_kept(void **state)
 
 /* ---- a disk that is full ---- */
 
-/* The limit on file sizes stands in for a full disk: the store and the parameters (0.5 MB) are below
- * it, the moments are not. It counts in a child alone. */
+/* The limit on file sizes stands in for a full disk: the store and the parameters (0.5 MB) are
+ * below it, the moments are not. It counts in a child alone. */
 static int run_with_full_disk(bench *b)
 {
     const struct rlimit limit = {800000, 800000};

@@ -1,5 +1,6 @@
-/* test_published.c - published vision transformers start a model under whatever prefix they were saved:
- * MAE and timm (none), DINO and iBOT (a teacher's), DeiT III (other names, no row for the class). */
+/* test_published.c - published vision transformers start a model under whatever prefix they were
+ * saved: MAE and timm (none), DINO and iBOT (a teacher's), DeiT III (other names, no row for the
+ * class). */
 #include "lab/train/positions.h"
 
 #include <assay/blocks.h>
@@ -46,8 +47,8 @@ static assay_params *vit_of(uint64_t seed, const char *prefix, bool scaled)
     return params;
 }
 
-/* A file of the set's tensors under `base`, as DeiT III names them if asked, and of another one's under
- * `beside` (NULL: none). */
+/* A file of the set's tensors under `base`, as DeiT III names them if asked, and of another one's
+ * under `beside` (NULL: none). */
 typedef struct form {
     const char *base, *beside;
     bool deit3;

@@ -80,7 +80,8 @@ static void a_run_starts_from_a_stage(void **state)
     bench_remove(&stage);
 }
 
-/* steps = 0 is how a finished run is evaluated once more: its mask's state and clock are its own. */
+/* steps = 0 is how a finished run is evaluated once more: its mask's state and clock are its
+ * own. */
 static void a_stage_is_evaluated_as_it_was(void **state)
 {
     (void)state;
@@ -151,7 +152,8 @@ static void a_teacher_is_its_stage(void **state)
     b.recipe.init = stage_setting();
     set_number(&b.recipe.train, "steps", 12);
     set_number(&b.recipe.train, "lr", 1e-9);
-    /* The student's mask stands where the teacher's ended: slowed by the gradients that it remembers. */
+    /* The student's mask stands where the teacher's ended: slowed by the gradients that it
+     * remembers. */
     double importance = series_at(&stage, "mask/importance", 12);
     double end = 0.1 + 0.8 / (1 + importance);
     set_number(&b.recipe.mask, "from", end);
@@ -174,8 +176,8 @@ static void a_teacher_is_its_stage(void **state)
     bench_remove(&stage);
 }
 
-/* The teacher's batches and passes allocate nothing of their own either, and a run that is broken off
- * ends alike. */
+/* The teacher's batches and passes allocate nothing of their own either, and a run that is broken
+ * off ends alike. */
 static void a_student_resumes_exactly(void **state)
 {
     (void)state;

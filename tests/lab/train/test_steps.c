@@ -46,8 +46,8 @@ static double largest_difference(const assay_weights *a, const assay_weights *b,
 
 /* ---- pieces ---- */
 
-/* One step's gradients decide: over more, rounding grows through AdamW's division. The gradient norm
- * and the losses of several steps say the same of the whole. */
+/* One step's gradients decide: over more, rounding grows through AdamW's division. The gradient
+ * norm and the losses of several steps say the same of the whole. */
 static void pieces_compute_the_whole_batch(void **state)
 {
     (void)state;
@@ -80,8 +80,8 @@ static void pieces_compute_the_whole_batch(void **state)
     bench_remove(&parts);
 }
 
-/* A coupling loss in pieces is the loss of the whole batch, not the mean of the pieces' losses, which
- * have fewer negatives and are smaller. */
+/* A coupling loss in pieces is the loss of the whole batch, not the mean of the pieces' losses,
+ * which have fewer negatives and are smaller. */
 static void accumulation_is_not_pieces(void **state)
 {
     (void)state;
@@ -296,8 +296,8 @@ static void a_steady_step_allocates_nothing(void **state)
 }
 
 /* ---- when the host looks ----
- * The plain device behind a memory of its own, which counts what the host fetches between a step's forward
- * pass and its last parameter. */
+ * The plain device behind a memory of its own, which counts what the host fetches between a step's
+ * forward pass and its last parameter. */
 
 static struct {
     assay_kernels kernels;

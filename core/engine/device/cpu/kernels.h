@@ -13,8 +13,8 @@
 #define KERNEL_EXPAND(name, variant) KERNEL_PASTE(name, variant)
 #define KERNEL(name)                 KERNEL_EXPAND(name, ASSAY_VARIANT)
 
-/* Prototypes of all but products and convolutions, which have no variants; taken from the members of
- * assay_kernels so that they cannot differ from them. */
+/* Prototypes of all but products and convolutions, which have no variants; taken from the members
+ * of assay_kernels so that they cannot differ from them. */
 #define KERNEL_PROTOTYPE(name) __typeof__(*((assay_kernels *)0)->name) KERNEL(name);
 DEVICE_KERNELS(KERNEL_PROTOTYPE)
 #undef KERNEL_PROTOTYPE

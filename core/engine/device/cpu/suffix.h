@@ -61,7 +61,8 @@ static inline bool suffix_is_large(const device_suffix *call)
            1 << 18;
 }
 
-/* Tokens j0 .. j0 + count - 1 of row b's own keys, rotated, as (TILE, stride); zeros behind them. */
+/* Tokens j0 .. j0 + count - 1 of row b's own keys, rotated, as (TILE, stride); zeros behind
+ * them. */
 static inline void pack_own_keys(const device_suffix *call, int64_t b, int64_t g, int64_t j0,
                                  int64_t count, float *packed)
 {
@@ -88,8 +89,8 @@ static inline void pack_own_values(const device_suffix *call, int64_t b, int64_t
                (size_t)width * sizeof *packed);
 }
 
-/* `count` rows of x (stride x_stride) as columns of y (width, TILE); zeros in the other columns up to
- * the next multiple of 16. */
+/* `count` rows of x (stride x_stride) as columns of y (width, TILE); zeros in the other columns up
+ * to the next multiple of 16. */
 static inline void transpose_rows(int64_t width, int64_t count, const float *x, int64_t x_stride,
                                   float *restrict y)
 {

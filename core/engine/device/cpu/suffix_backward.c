@@ -410,7 +410,8 @@ static void write_queries(const backward_task *task)
     }
 }
 
-/* The queries are packed times the scale, which the gradient of the keys therefore holds already. */
+/* The queries are packed times the scale, which the gradient of the keys therefore holds
+ * already. */
 static void write_keys(const backward_task *task)
 {
     const device_suffix *call = task->call;

@@ -22,7 +22,8 @@ const assay_device *cpu_variant_at(int index);
 void cpu_gemm(const device_gemm *gemm);
 void cpu_gemm_plain(const device_gemm *gemm);
 
-/* What all variants and `plain` share: few numbers, in double, whose bits no instruction set may change. */
+/* What all variants and `plain` share: few numbers, in double, whose bits no instruction set may
+ * change. */
 #define COMMON_PROTOTYPE(name) __typeof__(*((assay_kernels *)0)->name) cpu_##name;
 DEVICE_COMMON_KERNELS(COMMON_PROTOTYPE)
 #undef COMMON_PROTOTYPE

@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-/* Cells [first, end) of `from` that window i of `to` covers; neighbouring windows may share some. */
+/* Cells [first, end) of `from` that window i of `to` covers; neighbouring windows may share
+ * some. */
 static inline int64_t window_first(int64_t i, int64_t from, int64_t to)
 {
     return i * from / to;
