@@ -92,7 +92,7 @@ static void make_student(bench *b, const char *loss, bench *teacher)
 static void check(const char *loss, bench *teacher)
 {
     outcome whole = {0};
-    for (int64_t stop = -1; stop < STEPS; stop += 4) {
+    for (int64_t stop = -1; stop < STEPS; stop += 3) {
         bench b;
         make_student(&b, loss, teacher);
         if (stop >= 0) {
