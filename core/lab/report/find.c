@@ -15,17 +15,30 @@ bool report_check(const char *store, assay_error *error)
     return opened != NULL;
 }
 
-/* Up to a few of the texts in one line, with commas. */
+/* Whether the row's text stands in an earlier row. */
+static bool is_again(const answer *rows, int64_t row, int column)
+{
+    bool found = false;
+    for (int64_t i = 0; i < row && !found; i++)
+        found = strcmp(answer_text(rows, i, column), answer_text(rows, row, column)) == 0;
+    return found;
+}
+
+/* Up to a few of the texts in one line, each once, with commas. */
 static const char *list_texts(const answer *rows, int column)
 {
+    enum { MOST = 6 };
     char line[160] = "";
-    int64_t n = answer_count(rows);
-    for (int64_t i = 0; i < n && i < 6; i++) {
-        const char *text = answer_text(rows, i, column);
+    int listed = 0;
+    for (int64_t i = 0; i < answer_count(rows) && listed <= MOST; i++) {
         size_t length = strlen(line);
-        snprintf(line + length, sizeof line - length, "%s%s", i == 0 ? "" : ", ", text);
+        if (is_again(rows, i, column))
+            continue;
+        snprintf(line + length, sizeof line - length, "%s%s", listed == 0 ? "" : ", ",
+                 listed == MOST ? "..." : answer_text(rows, i, column));
+        listed++;
     }
-    return assay_text("%s%s", line, n > 6 ? ", ..." : "");
+    return assay_text("%s", line);
 }
 
 bool report_unknown(const char *what, const char *word, const answer *rows, int column,

@@ -418,6 +418,17 @@ static void wrong_requests_name_what_was_meant(void **state)
     }
 }
 
+static void what_could_have_been_meant_is_named_once(void **state)
+{
+    make_crossed(*state);
+    const test_place *place = *state;
+    assay_error error = {0};
+    put_score(place, 1, "default", "auc", "valid", 100, 0.5); /* the suite's second measure */
+    assert_null(report_compare(place->path,
+                               &(report_comparison){.experiment = "e", .suite = "credti"}, &error));
+    assert_string_equal(error.expected, "credit");
+}
+
 static void stores_that_are_none_or_empty_say_so(void **state)
 {
     const test_place *place = *state;
@@ -452,6 +463,7 @@ int main(void)
         TEST(nothing_done_yet_is_a_table_of_nothing),
         TEST(more_pairs_than_the_exact_test_takes_are_said),
         TEST(wrong_requests_name_what_was_meant),
+        TEST(what_could_have_been_meant_is_named_once),
         TEST(stores_that_are_none_or_empty_say_so),
     };
     return cmocka_run_group_tests_name("compare", tests, NULL, NULL);
