@@ -50,6 +50,14 @@ static void a_bf16_call_agrees_with_the_plain_one(void **state)
         }
 }
 
+/* The output and the gradients of two calls of one shape. */
+static void expect_same_bits(const attention_case *a, const attention_case *b)
+{
+    assert_memory_equal(a->out, b->out, (size_t)a->out_count * sizeof(float));
+    assert_memory_equal(a->d_q, b->d_q, (size_t)a->q_count * sizeof(float));
+    assert_memory_equal(a->d_kv, b->d_kv, (size_t)a->kv_count * sizeof(float));
+}
+
 /* Whatever costs something, or is not of all tokens on all tokens, has the kernels of fp32. */
 static void costs_and_odd_shapes_stay_in_fp32(void **state)
 {
@@ -73,9 +81,7 @@ static void costs_and_odd_shapes_stay_in_fp32(void **state)
             case_use_span(&b, &wide);
             case_run_both(tested_device_at(v)->kernels, &a);
             case_run_both(tested_device_at(v)->kernels, &b);
-            assert_memory_equal(a.out, b.out, (size_t)a.out_count * sizeof(float));
-            assert_memory_equal(a.d_q, b.d_q, (size_t)a.q_count * sizeof(float));
-            assert_memory_equal(a.d_kv, b.d_kv, (size_t)a.kv_count * sizeof(float));
+            expect_same_bits(&a, &b);
             case_free(&a);
             case_free(&b);
         }
@@ -176,9 +182,7 @@ static void every_run_has_the_same_bits(void **state)
         attention_case a = case_new(&shape), b = case_new(&shape);
         case_run_both(tested_device_at(v)->kernels, &a);
         case_run_both(tested_device_at(v)->kernels, &b);
-        assert_memory_equal(a.out, b.out, (size_t)a.out_count * sizeof(float));
-        assert_memory_equal(a.d_q, b.d_q, (size_t)a.q_count * sizeof(float));
-        assert_memory_equal(a.d_kv, b.d_kv, (size_t)a.kv_count * sizeof(float));
+        expect_same_bits(&a, &b);
         case_free(&a);
         case_free(&b);
     }

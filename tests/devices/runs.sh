@@ -3,14 +3,7 @@
 # quickstart and a chain of each paper, with every loss and score compared; which GPU computes; too little memory; a run
 # that is killed. STAND-IN is the folder of the stand-in's device_cuda.so.
 set -u
-# The first folder's device is taken: the other may hold that of a real GPU.
-assay=$(realpath "$1") plugins="--plugins $(realpath "$3") --plugins $(realpath "$2")" scripts=$(realpath "$4")
-here=$(mktemp -d)
-trap 'rm -rf "$here"' EXIT
-cd "$here" || exit 1
-ASSAY_CACHE=$here/cache
-export ASSAY_CACHE
-number=0 failed=0
+. "$(dirname "$0")/place.sh"
 
 # told WHAT STATUS: one line of TAP, and what was said when it is no good one.
 told() {

@@ -3,13 +3,7 @@
 # steps the difference counts. A step never waits for all work; it waits for the numbers of the step before, which lies
 # behind the next one's work.
 set -u
-assay=$(realpath "$1") plugins="--plugins $(realpath "$3") --plugins $(realpath "$2")" scripts=$(realpath "$4")
-here=$(mktemp -d)
-trap 'rm -rf "$here"' EXIT
-cd "$here" || exit 1
-ASSAY_CACHE=$here/cache
-export ASSAY_CACHE
-number=0 failed=0
+. "$(dirname "$0")/place.sh"
 
 # waits CASE STEPS: how often that run waited for all work, and for events.
 waits() {

@@ -163,6 +163,16 @@ static void gradients_of_a_dense_bias_agree(void **state)
 
 /* ---- bf16 ---- */
 
+static stack stack_open_bf16(const assay_device *device)
+{
+    stack s = stack_open(qwen_files, device);
+    assay_error error = {0};
+    assay_tape_free(s.tape);
+    s.tape = assay_tape_new(s.device, ASSAY_PRECISION_BF16, &error);
+    golden_must(s.tape != NULL, &error);
+    return s;
+}
+
 /* Eight significant bits in every factor and activation of three layers. A device may fuse
  * attention here: causal and open without costs, with lengths, two query heads to a key head. */
 static void a_bf16_stack_agrees_with_fp32_numbers(void **state)
@@ -170,11 +180,7 @@ static void a_bf16_stack_agrees_with_fp32_numbers(void **state)
     static const char *const names[] = {"hidden.causal", "hidden.full"};
     (void)state;
     for (int d = 0; d < GOLDEN_DEVICES; d++) {
-        stack s = stack_open(qwen_files, golden_device(d));
-        assay_error error = {0};
-        assay_tape_free(s.tape);
-        s.tape = assay_tape_new(s.device, ASSAY_PRECISION_BF16, &error);
-        golden_must(s.tape != NULL, &error);
+        stack s = stack_open_bf16(golden_device(d));
         golden_group group = golden_begin("bf16 states", s.reference, s.device);
         group.tolerance = 2e-2;
         for (int i = 0; i < 2; i++) {
@@ -193,11 +199,7 @@ static void gradients_of_a_bf16_stack_agree_with_fp32_ones(void **state)
 {
     (void)state;
     for (int d = 0; d < GOLDEN_DEVICES; d++) {
-        stack s = stack_open(qwen_files, golden_device(d));
-        assay_error error = {0};
-        assay_tape_free(s.tape);
-        s.tape = assay_tape_new(s.device, ASSAY_PRECISION_BF16, &error);
-        golden_must(s.tape != NULL, &error);
+        stack s = stack_open_bf16(golden_device(d));
         check_next_token(&s, 5e-2);
         stack_close(&s);
     }
